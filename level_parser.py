@@ -1,0 +1,171 @@
+"""Turn recorded `bids`/`asks` values into prices and sizes.
+
+A side is the text (or blob) of a JSON array, or of a Python literal, of levels
+`[price, size, …]`: numbers or numeric strings, two fields or more, in any order. JSON is tried
+first. A level that is not usable is rejected and counted and costs nothing but itself; a side
+that is no array at all raises `LevelFormatError`.
+
+Prices and sizes are correctly rounded: each is the double nearest to the decimal digits, so
+`30243.5`, `"30243.50"` and `3.02435e4` are one price.
+"""
+
+import ast
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from math import inf
+
+import orjson
+
+from errors import LevelFormatError
+
+LevelSequence = Sequence[Sequence[object]]
+RawSide = bytes | str | LevelSequence | None
+ParsedSide = tuple[list[float], list[float], int]
+
+LITERAL_LIMIT_BYTES = 100_000
+"""Longest text tried as a general Python literal: `ast` needs about 100 ms for this much."""
+
+# What a side of plain numbers and numeric strings is written with. Text beyond it may hold
+# `true`, `"nan"`, `"1_0"`, digits of other scripts or escapes, which `float` takes and a level
+# must not; such text takes the strict way. `translate` checks 1 kB in 0.5 µs.
+_PLAIN = b'0123456789.,-+eE[]" \t\r\n'
+_LITERAL_TO_JSON = bytes.maketrans(b"'()", b'"[]')
+
+
+def parse_side(raw: RawSide) -> ParsedSide:
+    """Parse one side of a row into parallel lists, without an object per level.
+
+    Return `(prices, sizes, rejected)`: prices are finite and positive in quote currency, sizes
+    finite and not negative (0 deletes) in the unit recorded; `rejected` counts the levels that
+    are neither. `len(prices) + rejected` is the number of levels given, and the order is kept.
+    `None`, empty text, `null` and `[]` are empty sides.
+
+    Raise `LevelFormatError` when `raw` cannot be read as an array of levels.
+    """
+    if isinstance(raw, str):
+        raw = _encode(raw)
+    if not raw:
+        return [], [], 0
+    if not isinstance(raw, bytes):
+        return _parse_strictly(raw)
+    if raw.translate(None, _PLAIN):
+        return _parse_strictly(_decode(raw))
+    try:
+        levels = orjson.loads(raw)
+        # `list.__getitem__`, not an index: a level `"12"` must not be read as ["1", "2"].
+        prices = list(map(float, map(list.__getitem__, levels, repeat(0))))
+        sizes = [float(level[1]) for level in levels]
+    except (TypeError, ValueError, IndexError):
+        return _parse_strictly(_decode(raw))
+    # Letters of `nan` are not among `_PLAIN`, so min and max tell everything.
+    if prices and not (min(prices) > 0.0 and max(prices) < inf > max(sizes) and min(sizes) >= 0.0):
+        return _parse_strictly(levels)
+    return prices, sizes, 0
+
+
+def parse_levels_including_zeros(raw: RawSide) -> list[tuple[float, float]]:
+    """Parse one side into `(price, size)` pairs, keeping size 0, which deletes a level.
+
+    Units, rejected levels and errors as in `parse_side`.
+    """
+    prices, sizes, _ = parse_side(raw)
+    return list(zip(prices, sizes, strict=True))
+
+
+def normalize_levels(raw: RawSide) -> list[tuple[float, float]]:
+    """Parse one side into the `(price, size)` pairs that hold a size above 0.
+
+    Units, rejected levels and errors as in `parse_side`.
+    """
+    return [(price, size) for price, size in parse_levels_including_zeros(raw) if size > 0.0]
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        msg = f"levels must be text in Unicode; found {text[:60]!r}"
+        raise LevelFormatError(msg) from error
+
+
+def _decode(raw: bytes) -> LevelSequence:
+    """Read an array out of `raw`: as JSON, as a literal, as JSON with NaN and such."""
+    if not raw.strip():
+        return []
+    for read in (orjson.loads, _read_quoted_literal, _read_lenient_json, _read_literal):
+        try:
+            value = read(raw)
+        # Deep nesting ends in RecursionError or MemoryError, everything else in ValueError.
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        if value is None:
+            return []
+        if isinstance(value, list | tuple):
+            return value
+        break
+    msg = f"levels must be a JSON array [[price, size], …]; found {raw[:60]!r}"
+    raise LevelFormatError(msg)
+
+
+def _read_quoted_literal(raw: bytes) -> object:
+    """Read what `str()` makes of lists and tuples, at the speed of JSON.
+
+    Where there is neither a double quote nor a backslash, every `'` opens or closes a string, so
+    that changing the quotes changes nothing else. A bracket changed inside a string does no harm:
+    such a string is no number either way.
+    """
+    if b'"' in raw or b"\\" in raw:
+        msg = "not a plainly quoted literal"
+        raise ValueError(msg)
+    return orjson.loads(raw.translate(_LITERAL_TO_JSON))
+
+
+def _read_lenient_json(raw: bytes) -> object:
+    """Read JSON with NaN, Infinity and numbers beyond a double, to reject only their levels."""
+    return json.loads(raw.decode(), parse_int=float)
+
+
+def _read_literal(raw: bytes) -> object:
+    if len(raw) > LITERAL_LIMIT_BYTES:
+        msg = f"literal of {len(raw)} bytes, limit {LITERAL_LIMIT_BYTES}"
+        raise ValueError(msg)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an odd escape in a recording is not this program's
+        return ast.literal_eval(raw.decode().strip())
+
+
+def _parse_strictly(levels: Iterable[object]) -> ParsedSide:
+    """Take each level by itself, so that a bad one costs only itself."""
+    prices: list[float] = []
+    sizes: list[float] = []
+    rejected = 0
+    for level in levels:
+        if isinstance(level, list | tuple) and len(level) >= 2:
+            price, size = to_number(level[0]), to_number(level[1])
+            if 0.0 < price < inf and 0.0 <= size < inf:
+                prices.append(price)
+                sizes.append(size)
+                continue
+        rejected += 1
+    return prices, sizes, rejected
+
+
+def to_number(value: object) -> float:
+    """Return the double nearest to what a number or numeric text says, or NaN if it says none.
+
+    Text must be ASCII and without underscores; booleans are no numbers. Beyond the range of a
+    double the result is infinite.
+    """
+    if isinstance(value, str) and value.isascii() and "_" not in value:
+        try:
+            return float(value)
+        except ValueError:
+            return float("nan")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return inf
+    return float("nan")

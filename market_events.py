@@ -1,0 +1,206 @@
+"""The events of a replay, and how recorded rows become them: book windows with their trades."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from math import inf
+from operator import itemgetter
+from typing import NamedTuple
+
+from errors import RecordingError
+from level_parser import RawSide, to_number
+from row_order import Row, id_of
+
+WINDOW_TRADES = 65_536
+"""About the most trades in one window; the rest follows in windows without levels."""
+MAX_TRADE_SIZE = 1e290
+"""Largest size of a trade: beyond, sums of sizes would no longer be finite."""
+
+Trade = tuple[int, str | None, float, float, str | None, int]
+"""`(id, trade_id, price, size, side, timestamp_ms)`; `side` is the taker's, buy or sell."""
+
+
+class OrderbookLevel(NamedTuple):
+    """One price level: `price` in quote currency, absolute `size` as recorded, 0 to delete."""
+
+    price: float
+    size: float
+
+
+class OrderbookUpdate(NamedTuple):
+    """One book row and its window `[timestamp, end_timestamp)`, in ms since the epoch, UTC.
+
+    `bids` and `asks` are as recorded (see `level_parser`), or sequences of `OrderbookLevel`; both
+    are None in a window that belongs to no book row. `end_timestamp` is None in the last window,
+    which is open to the end. `action` (lower case), `seq_id` and `prev_seq_id` are None where they
+    were not recorded.
+    """
+
+    bids: RawSide
+    asks: RawSide
+    timestamp: int
+    end_timestamp: int | None
+    id: int | None = None
+    action: str | None = None
+    seq_id: int | None = None
+    prev_seq_id: int | None = None
+
+
+class UntilFailure:
+    """Iterate until a recording cannot be read further; keep its error in `failure`."""
+
+    def __init__(self, batches: Iterable[list[Row]]) -> None:
+        self._batches = batches
+        self.failure: RecordingError | None = None
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        try:
+            yield from self._batches
+        except RecordingError as error:
+            self.failure = error
+
+
+class TradeCleaner:
+    """Turn rows `(ms, order, trade_id, price, size, side)` into trades of `[start_ms, end_ms)`.
+
+    `skipped` counts trades whose price is not finite and positive or whose size is not finite or
+    negative; `repeated` those equal to an earlier one in `trade_id` and in all else, the timestamp
+    included, so that remembering the trades of one millisecond is enough.
+    """
+
+    def __init__(self, start_ms: float, end_ms: float) -> None:
+        self._start, self._end = start_ms, end_ms
+        self._seen: set[Row] = set()
+        self._seen_ms = -1
+        self.skipped = 0
+        self.repeated = 0
+
+    def clean(self, batches: Iterable[list[Row]]) -> Iterator[list[Trade]]:
+        """Yield the usable trades, in the order of the rows, in lists that are not empty."""
+        for batch in batches:
+            trades = [trade for row in batch if (trade := self._trade(row)) is not None]
+            if trades:
+                yield trades
+            if batch[-1][0] >= self._end:
+                return
+
+    def _trade(self, row: Row) -> Trade | None:
+        ms, order, raw_id, price, size, raw_side = row
+        if not self._start <= ms < self._end:
+            return None
+        price, size = _number(price), _number(size)
+        if not (0.0 < price < inf and 0.0 <= size <= MAX_TRADE_SIZE):
+            self.skipped += 1
+            return None
+        trade_id = _text(raw_id)
+        side = _SIDES.get(raw_side) or _lowered(raw_side)
+        if trade_id is not None and self._is_repeat(ms, (trade_id, price, size, side)):
+            self.repeated += 1
+            return None
+        return id_of(order), trade_id, price, size, side, ms
+
+    def _is_repeat(self, ms: int, what: Row) -> bool:
+        if ms != self._seen_ms:
+            self._seen, self._seen_ms = {what}, ms
+            return False
+        if what in self._seen:
+            return True
+        self._seen.add(what)
+        return False
+
+
+class TradeCursor:
+    """Hand out trades up to a time; `next_ms` is the time of the next one, or infinity."""
+
+    def __init__(self, batches: Iterable[list[Trade]]) -> None:
+        self._batches = iter(batches)
+        self._batch: list[Trade] = []
+        self._place = 0
+        self.next_ms: float = -inf
+        self._look_ahead()
+
+    def take_before(self, ms: float) -> list[Trade]:
+        """Return the trades before `ms`; no more batches are joined past `WINDOW_TRADES`."""
+        taken: list[Trade] = []
+        while self.next_ms < ms and len(taken) < WINDOW_TRADES:
+            batch, place = self._batch, self._place
+            stop = len(batch)
+            if batch[-1][5] >= ms:
+                stop = bisect_left(batch, ms, place, key=itemgetter(5))
+            taken += batch[place:stop]
+            self._place = stop
+            self._look_ahead()
+        return taken
+
+    def _look_ahead(self) -> None:
+        if self._place == len(self._batch):
+            self._batch, self._place = next(self._batches, []), 0
+        self.next_ms = self._batch[self._place][5] if self._batch else inf
+
+
+def book_windows(
+    books: Iterable[list[Row]], trades: TradeCursor
+) -> Iterator[tuple[OrderbookUpdate, list[Trade]]]:
+    """Join book rows `(ms, order, bids, asks, action, seq_id, prev_seq_id)` with their trades.
+
+    The window of a row reaches to the next row's time; of rows with one time the last has the
+    trades. Trades before the first row come first, in a window without levels, and so does what
+    is more than `WINDOW_TRADES` in a window, after it.
+    """
+    pending: Row | None = None
+    for batch in books:
+        for row in batch:
+            now = row[0]
+            if pending is not None:
+                yield _update(pending, now), trades.take_before(now) if trades.next_ms < now else []
+            if trades.next_ms < now:
+                yield from _bare_windows(trades, now)
+            pending = row
+    if pending is not None:
+        yield _update(pending, None), trades.take_before(inf)
+    yield from _bare_windows(trades, None)
+
+
+def _bare_windows(
+    trades: TradeCursor, end: int | None
+) -> Iterator[tuple[OrderbookUpdate, list[Trade]]]:
+    while window := trades.take_before(inf if end is None else end):
+        yield OrderbookUpdate(None, None, window[0][5], end), window
+
+
+_SIDES = {b"buy": "buy", b"sell": "sell"}
+
+
+def _lowered(raw: object) -> str | None:
+    text = _text(raw)
+    return None if text is None else text.strip().lower()
+
+
+def _text(raw: object) -> str | None:
+    if raw is None:
+        return None
+    return raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
+
+
+def _number(raw: object) -> float:
+    if isinstance(raw, float):
+        return raw
+    return to_number(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)
+
+
+def _update(row: Row, end: int | None) -> OrderbookUpdate:
+    ms, order, bids, asks, action, seq_id, prev_seq_id = row
+    if action is None and seq_id is None:
+        # A NamedTuple's own constructor takes three times as long, once a row.
+        return tuple.__new__(OrderbookUpdate, (bids, asks, ms, end, id_of(order), None, None, None))
+    return OrderbookUpdate(
+        bids, asks, ms, end, id_of(order), _lowered(action), _integer(seq_id), _integer(prev_seq_id)
+    )
+
+
+def _integer(raw: object) -> int | None:
+    if isinstance(raw, bytes):
+        try:
+            return int(raw)
+        except ValueError:
+            return None
+    return raw if isinstance(raw, int) else None
