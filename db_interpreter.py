@@ -27,6 +27,7 @@ from market_events import (
     TradeCursor,
     UntilFailure,
     book_windows,
+    to_update,
 )
 from row_order import (
     FileMerge,
@@ -50,6 +51,7 @@ __all__ = [
     "RecordedTable",
     "Trade",
     "connect",
+    "instruments_in",
     "open_tables",
 ]
 
@@ -314,13 +316,38 @@ class RecordedTable:
         return (min(known), max(known)) if known else (0, -1)
 
     @property
+    def name(self) -> str:
+        """Return `book` or `trades`."""
+        return self._spec.name
+
+    @property
     def is_empty(self) -> bool:
         """Tell whether there is no row to read."""
         return not self.exists or self.last_ms < 0
 
-    def first_rows(self, count: int) -> list[Row]:
-        """Return the first rows in time order, `(ms, order, *payload)`, at most `count`."""
-        return list(islice((row for batch in self.batches() for row in batch), count))
+    @property
+    def names_instruments(self) -> bool:
+        """Tell whether rows were chosen by an `instrument` column."""
+        return self.exists and self._filtered
+
+    def first_updates(self, count: int) -> list[OrderbookUpdate]:
+        """Return the first book rows in time order, at most `count`, each without an end."""
+        rows = (row for batch in self.batches() for row in batch)
+        return [to_update(row, None) for row in islice(rows, count)]
+
+    def instruments(self) -> list[tuple[str, object, object]]:
+        """List the instruments of the table with their first and last timestamp as recorded."""
+        if not self.names_instruments:
+            return []
+        sql = (
+            f"SELECT instrument, min(timestamp), max(timestamp) FROM {self._spec.name} "  # noqa: S608
+            "WHERE instrument IS NOT NULL GROUP BY instrument"
+        )
+        with closing(connect(self.path)[0]) as connection:
+            return [
+                (name.decode(errors="replace") if isinstance(name, bytes) else str(name), low, high)
+                for name, low, high in connection.execute(sql)
+            ]
 
     # -- reading
 
@@ -565,3 +592,17 @@ def open_tables(path: Path, instrument: str | None) -> tuple[RecordedTable, Reco
         msg = f"{path}: no recording, it has neither a table book nor a table trades"
         raise RecordingError(msg, str(path))
     return book, trades
+
+
+def instruments_in(path: Path) -> dict[str, tuple[int, int]]:
+    """List the instruments of a recording's `instrument` columns with their first and last ms.
+
+    Both are 0 where no timestamp is usable. Raise `RecordingError` for a file that is no recording.
+    """
+    spans: dict[str, tuple[int, int]] = {}
+    for table in open_tables(path, ""):
+        for name, *ends in table.instruments():
+            times = [t // 1_000_000 for t in map(to_nanoseconds, ends) if t is not None]
+            times += [t for t in spans.get(name, ()) if t]
+            spans[name] = (min(times), max(times)) if times else (0, 0)
+    return spans

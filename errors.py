@@ -30,3 +30,7 @@ class NothingToReplayError(OrderflowError):
 
 class OutputError(OrderflowError):
     """Report an output directory that cannot be used."""
+
+
+class UsageError(OrderflowError):
+    """Report an argument that cannot be meant; the command line ends with exit code 2."""

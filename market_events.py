@@ -151,12 +151,15 @@ def book_windows(
         for row in batch:
             now = row[0]
             if pending is not None:
-                yield _update(pending, now), trades.take_before(now) if trades.next_ms < now else []
+                yield (
+                    to_update(pending, now),
+                    trades.take_before(now) if trades.next_ms < now else [],
+                )
             if trades.next_ms < now:
                 yield from _bare_windows(trades, now)
             pending = row
     if pending is not None:
-        yield _update(pending, None), trades.take_before(inf)
+        yield to_update(pending, None), trades.take_before(inf)
     yield from _bare_windows(trades, None)
 
 
@@ -187,7 +190,8 @@ def _number(raw: object) -> float:
     return to_number(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)
 
 
-def _update(row: Row, end: int | None) -> OrderbookUpdate:
+def to_update(row: Row, end: int | None) -> OrderbookUpdate:
+    """Make the update of a book row `(ms, order, bids, asks, action, seq_id, prev_seq_id)`."""
     ms, order, bids, asks, action, seq_id, prev_seq_id = row
     if action is None and seq_id is None:
         # A NamedTuple's own constructor takes three times as long, once a row.

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from errors import OrderflowError
 from market_events import OrderbookUpdate, Trade
 from metrics_calculator import MAX_BARS, ExactSum, MetricBar, MetricsCalculator, WindowClock
-from orderbook_manager import OrderbookManager, SequenceCheck
+from orderbook_manager import SNAPSHOT_ACTIONS, OrderbookManager, SequenceCheck
 
 OhlcBar = list[float]
-SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
 
 
 class OHLCProcessor:

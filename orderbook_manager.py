@@ -6,14 +6,17 @@ a row costs neither a sort nor a walk through the whole book.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from heapq import nsmallest
 from math import fsum, inf
 
 from errors import LevelFormatError
 from level_parser import RawSide, parse_side
+from market_events import OrderbookUpdate
 
 BOOK_MODES = ("auto", "incremental", "snapshot")
+SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
+"""The recorded actions that replace the book."""
 RECOGNITION_ROWS = 32
 """How many rows with levels `recognise_book_mode` wants to see."""
 
@@ -194,7 +197,7 @@ class PythonOrderbookManager:
 OrderbookManager = PythonOrderbookManager
 
 
-def recognise_book_mode(rows: Iterable[tuple[RawSide, RawSide]]) -> str:
+def recognise_book_mode(rows: Iterable[OrderbookUpdate]) -> str:
     """Tell from a recording's first rows whether each is a full snapshot.
 
     Return `"snapshot"` when at least three rows have levels, every one has both sides, none
@@ -202,24 +205,49 @@ def recognise_book_mode(rows: Iterable[tuple[RawSide, RawSide]]) -> str:
     updates hold deletions, or one side only, or far fewer levels than the book. At most
     `RECOGNITION_ROWS` rows with levels are looked at; empty and unreadable rows say nothing.
     """
-    depths: list[tuple[int, int]] = []
-    for bids, asks in rows:
+    shapes = [_Shape(row) for row in rows]
+    shapes = [shape for shape in shapes if shape.bids or shape.asks][:RECOGNITION_ROWS]
+    full = [
+        shape.is_whole and 2 * shape.bids >= shapes[0].bids and 2 * shape.asks >= shapes[0].asks
+        for shape in shapes
+    ]
+    return "snapshot" if len(full) >= 3 and all(full) else "incremental"
+
+
+def begins_with_snapshot(rows: Sequence[OrderbookUpdate]) -> bool:
+    """Tell from a file's first rows whether the first is a full snapshot of the book.
+
+    It is when its action or its `prev_seq_id` (-1) says so. Where neither is recorded, when it has
+    both sides, deletes nothing and is at least twice as deep as any of the rows after it, or when
+    all are full snapshots.
+    """
+    if not rows:
+        return False
+    first = rows[0]
+    if first.action is not None:
+        return first.action in SNAPSHOT_ACTIONS
+    if first.prev_seq_id is not None:
+        return first.prev_seq_id == -1
+    if recognise_book_mode(rows) == "snapshot":
+        return True
+    shape, later = _Shape(first), [_Shape(row) for row in rows[1:]]
+    return (
+        shape.is_whole
+        and shape.bids >= 2 * max((other.bids for other in later), default=0)
+        and shape.asks >= 2 * max((other.asks for other in later), default=0)
+    )
+
+
+class _Shape:
+    """How deep a row's sides are, and whether it could be a whole book; unreadable: depth 0."""
+
+    def __init__(self, row: OrderbookUpdate) -> None:
         try:
-            (_, bid_sizes, _), (_, ask_sizes, _) = parse_side(bids), parse_side(asks)
+            (_, bid_sizes, _), (_, ask_sizes, _) = parse_side(row.bids), parse_side(row.asks)
         except LevelFormatError:
-            continue
-        if not bid_sizes and not ask_sizes:
-            continue
-        if not bid_sizes or not ask_sizes or 0.0 in bid_sizes or 0.0 in ask_sizes:
-            return "incremental"
-        depths.append((len(bid_sizes), len(ask_sizes)))
-        if len(depths) == RECOGNITION_ROWS:
-            break
-    if len(depths) < 3:
-        return "incremental"
-    first_bids, first_asks = depths[0]
-    full = all(2 * bids >= first_bids and 2 * asks >= first_asks for bids, asks in depths)
-    return "snapshot" if full else "incremental"
+            bid_sizes = ask_sizes = []
+        self.bids, self.asks = len(bid_sizes), len(ask_sizes)
+        self.is_whole = bool(bid_sizes and ask_sizes and min(*bid_sizes, *ask_sizes) > 0.0)
 
 
 class SequenceCheck:

@@ -1,0 +1,312 @@
+"""Replay a recording from the command line: `main.py INSTRUMENT START END`.
+
+This module wires the others together, and nothing imports it.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import orjson
+import typer
+from rich.console import Console
+
+from errors import OrderflowError, UsageError
+from page_process import PageProcess
+from recordings import DEFAULT_DATA_DIR, check_instrument, find_recording
+from replay import FAILED, STOPPED, Replay, ReplayOptions
+from report import Progress, summary_lines
+from viz_io import OUTPUT_DIR, RunFiles
+
+VERSION = "0.1.0"
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class BookMode(StrEnum):
+    """What book rows without an action are."""
+
+    AUTO = "auto"
+    INCREMENTAL = "incremental"
+    SNAPSHOT = "snapshot"
+
+
+@dataclass
+class Signals:
+    """Which signal asked the run to stop, if any: 2 for Ctrl+C, 15 for SIGTERM."""
+
+    received: int = 0
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"orderflow-replay {VERSION}")
+        raise typer.Exit
+
+
+@app.command()
+def replay(
+    instrument: Annotated[str, typer.Argument(help="As recorded, such as BTC-USDT.")],
+    start_date: Annotated[
+        str, typer.Argument(metavar="START", help="YYYY-MM-DD, or with THH:MM, in UTC; included.")
+    ],
+    end_date: Annotated[
+        str, typer.Argument(metavar="END", help="Likewise; not included: one day ends at the next.")
+    ],
+    window_seconds: Annotated[int, typer.Option(min=1, help="Length of a bar.")] = 60,
+    depth_levels: Annotated[
+        int, typer.Option(min=1, help="Best levels a side for OBI, TOT and the depth shown.")
+    ] = 50,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ORDERFLOW_DATA_DIR",
+            help="Where the recordings are, searched with all folders below; "
+            "by default data/OKX beside the project's folder.",
+        ),
+    ] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ORDERFLOW_OUTPUT_DIR",
+            help="Where the JSON files go; by default beside the code.",
+        ),
+    ] = None,
+    book_mode: Annotated[
+        BookMode,
+        typer.Option(help="What book rows without an action are: updates or full snapshots."),
+    ] = BookMode.AUTO,
+    uncross: Annotated[
+        bool, typer.Option("--uncross", help="Drop the older of the levels that cross.")
+    ] = False,
+    speed: Annotated[
+        str, typer.Option(metavar="max|N", help="N times the recorded pace; 1 is as it happened.")
+    ] = "max",
+    ui: Annotated[bool, typer.Option(help="Start the page too and keep it until Ctrl+C.")] = True,
+    host: Annotated[
+        str, typer.Option(help="Address of the page; 0.0.0.0 shows it to the whole network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 8050,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Make a recording up and replay it: no data needed.")
+    ] = False,
+    json_summary: Annotated[
+        bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
+    ] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv adds tracebacks.")
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Replay recorded order books and trades into bars, and show them live on a page.
+
+    One day: main.py BTC-USDT 2025-06-09 2025-06-10
+
+    Without data: main.py BTC-USDT 2025-06-09 2025-06-10 --demo
+    """
+    _set_up_logging(verbose, quiet=quiet)
+    with _errors_as_lines(verbose):
+        check_instrument(instrument)
+        options = ReplayOptions(
+            instrument,
+            *parse_range(start_date, end_date),
+            window_seconds,
+            depth_levels,
+            uncross,
+            parse_speed(speed),
+        )
+        page_options = (host, port) if ui else None
+        data_dir = _make_demo(options) if demo else data_dir or DEFAULT_DATA_DIR
+        code = _run(
+            options,
+            data_dir,
+            output_dir or OUTPUT_DIR,
+            book_mode,
+            page_options,
+            json_summary=json_summary,
+            quiet=quiet,
+        )
+    raise typer.Exit(code)
+
+
+def parse_range(start: str, end: str) -> tuple[int, int]:
+    """Parse START and END, `YYYY-MM-DD` or ISO-8601 with a time, to ms since the epoch, UTC.
+
+    Raise `UsageError` when one is no time or the range is empty.
+    """
+    start_ms, end_ms = _parse_moment("START", start), _parse_moment("END", end)
+    if start_ms == end_ms:
+        msg = (
+            f"START and END are both {start}, and END is not included; one day is asked for as "
+            "2025-06-09 2025-06-10"
+        )
+        raise UsageError(msg)
+    if start_ms > end_ms:
+        msg = f"START must be before END; found {start} and {end}"
+        raise UsageError(msg)
+    return start_ms, end_ms
+
+
+def _parse_moment(name: str, text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{name} must be a date like 2025-06-09 or 2025-06-09T12:30; found {text!r}"
+        raise UsageError(msg) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+
+
+def parse_speed(text: str) -> float | None:
+    """Parse `--speed`: None for `max`, else a finite number above 0; raise `UsageError`."""
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.0 < speed < float("inf"):
+        msg = f"--speed must be max or a number above 0, such as 1 or 600; found {text!r}"
+        raise UsageError(msg)
+    return speed
+
+
+def _make_demo(options: ReplayOptions) -> Path:
+    from synthetic_market import demo_recording  # noqa: PLC0415 (only a demo needs it)
+
+    console.print("demo: a made-up market, not a recording")
+    return demo_recording(options.instrument, options.start_ms, options.end_ms).parent
+
+
+def _run(
+    options: ReplayOptions,
+    data_dir: Path,
+    output_dir: Path,
+    book_mode: BookMode,
+    page_options: tuple[str, int] | None,
+    *,
+    json_summary: bool,
+    quiet: bool,
+) -> int:
+    recording = find_recording(
+        options.instrument, data_dir, options.start_ms, options.end_ms, book_mode
+    )
+    files = RunFiles(output_dir)
+    page = PageProcess(output_dir, *page_options) if page_options else None
+    try:
+        with Progress(console, shown=not quiet) as progress:
+            run = Replay(options, recording, files, lambda run: _tick(run, progress, page))
+            with _stop_on_signals(run) as signals:
+                state = run.run()
+    finally:
+        files.close()
+        if sys.exc_info()[0] and page:
+            page.close()
+    _report(run, files, json_summary=json_summary, quiet=quiet)
+    if page and not signals.received:
+        page.keep()
+    if page:
+        page.close()
+    if state == STOPPED:
+        return 128 + signals.received
+    return EXIT_FAILED if state == FAILED or files.failure else EXIT_DONE
+
+
+def _tick(run: Replay, progress: Progress, page: PageProcess | None) -> None:
+    progress.show(run)
+    if page:
+        page.check()
+
+
+@contextmanager
+def _stop_on_signals(run: Replay) -> Iterator[Signals]:
+    """Let Ctrl+C and SIGTERM end the run after the row in hand; a second one ends it at once."""
+    signals = Signals()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signals.received = number
+        run.stop()
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    for kind in before:
+        signal.signal(kind, stop)
+    try:
+        yield signals
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _report(run: Replay, files: RunFiles, *, json_summary: bool, quiet: bool) -> None:
+    summary = run.summary()
+    if json_summary:
+        sys.stdout.write(orjson.dumps(summary).decode() + "\n")
+        sys.stdout.flush()
+    elif not quiet:
+        console.print("\n".join(summary_lines(summary)), markup=False)
+    for advice in run.late_advice:
+        console.print(f"Note: {advice}", markup=False)
+    if run.state == FAILED:
+        _say_error(str(run.reason))
+    if files.failure:
+        _say_error(
+            f"{files.directory}: the files are not up to date ({files.failure.strerror}); make "
+            "room or choose another directory with --output-dir, and run again"
+        )
+
+
+def _set_up_logging(verbose: int, *, quiet: bool) -> None:
+    level = (
+        logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    )
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s: %(message)s")
+
+
+@contextmanager
+def _errors_as_lines(verbose: int) -> Iterator[None]:
+    """Turn an error into one line and an exit code; a bug's traceback shows with -vv."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except UsageError as error:
+        _fail(str(error), EXIT_USAGE)
+    except OrderflowError as error:
+        _fail(str(error), EXIT_FAILED)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except Exception as error:  # noqa: BLE001 (the outermost line of defence: said, never swallowed)
+        if verbose >= 2:
+            console.print_exception()
+        hint = "" if verbose >= 2 else "; -vv shows where, please report it"
+        _fail(f"a bug in the program: {error!r}{hint}", EXIT_FAILED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    _say_error(message)
+    raise typer.Exit(code)
+
+
+def _say_error(message: str) -> None:
+    console.print(f"Error: {message}", markup=False, style="red")
+
+
+if __name__ == "__main__":
+    app()

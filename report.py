@@ -1,0 +1,81 @@
+"""Tell a run on the terminal: progress while it runs, a summary at its end."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from replay import Replay
+
+COUNT_LABELS = {
+    "rows_skipped": "book rows skipped",
+    "levels_rejected": "levels rejected",
+    "trades_skipped": "trades skipped",
+    "crossed_books": "crossed books",
+    "late_rows": "out-of-order rows left out",
+    "late_trades": "out-of-order trades left out",
+    "repeated_rows": "repeated rows",
+    "repeated_trades": "repeated trades",
+    "unknown_sides": "trades of unknown side",
+    "unusable_samples": "book samples beyond a double",
+    "sequence_gaps": "sequence gaps",
+}
+
+
+class Progress:
+    """Show share done, rows a second and time left on a terminal; nothing elsewhere."""
+
+    def __init__(self, console: Console, *, shown: bool) -> None:
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]:,.0f} rows/s"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not (shown and console.is_terminal),
+        )
+        self._task = self._bar.add_task("replaying", total=1.0, rate=0.0)
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, replay: Replay) -> None:
+        """Show how far `replay` is."""
+        self._bar.update(self._task, completed=replay.progress, rate=replay.rows_per_second)
+
+
+def summary_lines(summary: dict[str, Any]) -> list[str]:
+    """Write a run's summary (see `Replay.summary`) for a person to read."""
+    state = summary["state"] + (f": {summary['reason']}" if summary["reason"] else "")
+    span = f"{_moment(summary['first_event'])} to {_moment(summary['event_time'])} UTC"
+    rate = f"{summary['rows_per_second']:,.0f} rows/s, {summary['engine']} book"
+    unclean = [
+        f"{count:,} {COUNT_LABELS[kind]}" for kind, count in summary["counts"].items() if count
+    ]
+    if not summary["reliable"]:
+        unclean.append("book not reliable at the end (an update is missing)")
+    silence = summary["longest_silence_ms"] / 1000
+    return [
+        f"{summary['instrument']}  {state}",
+        f"  bars      {summary['bars']:,} of {summary['window_seconds']} s from "
+        f"{summary['trades']:,} trades, volume {summary['volume']:,.10g}, "
+        f"CVD {summary['cvd']:+,.10g}",
+        f"  book      {summary['rows']:,} rows ({summary['book_mode']}), "
+        f"longest silence {silence:,.1f} s",
+        f"  covers    {span}",
+        f"  took      {summary['seconds']:.2f} s, {rate}",
+        f"  not clean {', '.join(unclean) if unclean else 'nothing'}",
+    ]
+
+
+def _moment(ms: int | None) -> str:
+    return (
+        "-" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    )
