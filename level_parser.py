@@ -92,10 +92,14 @@ def _parse_quoted(raw: bytes) -> ParsedSide | None:
 def _fields_per_level(shape: bytes) -> int:
     """Return how many fields each level has, or 0 when the text is not of quoted decimals."""
     level = shape[1 : shape.find(b"]") + 1]
-    levels = shape.count(b"]") - 1
-    separator = b", " if b"], [" in shape else b","
-    uniform = shape == b"[" + separator.join([level] * levels) + b"]"
-    fields = level.count(b",") + 1 if uniform and _QUOTED_LEVEL.fullmatch(level) else 0
+    fields = 0
+    if _QUOTED_LEVEL.fullmatch(level):
+        levels = shape.count(b"]") - 1
+        separator = b", " if b"], [" in shape else b","
+        # The length first, or a hostile text makes the join as long as its square.
+        length = 2 + levels * len(level) + (levels - 1) * len(separator)
+        if length == len(shape) and shape == b"[" + separator.join([level] * levels) + b"]":
+            fields = level.count(b",") + 1
     if len(_shapes) < _KNOWN_SHAPES and len(shape) < _KNOWN_SHAPE_BYTES:
         _shapes[shape] = fields
     return fields

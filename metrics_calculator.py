@@ -25,7 +25,7 @@ class PreciseSum:
     """Sum doubles in twice their precision, so that rounding never shows in `value`.
 
     The error of each addition is computed (Knuth's TwoSum) and kept apart: a million additions are
-    off by less than 1e-25 of the sum of magnitudes, and what cancels returns to 0.
+    off by less than 1e-25 of the sum of magnitudes, so that what cancels comes back to nothing.
     """
 
     __slots__ = ("_high", "_low")

@@ -76,6 +76,8 @@ class OHLCProcessor:
         """
         if not trades:
             return
+        if trades[0][5] < self._clock.start:
+            self._clock.move_to(trades[0][5])
         prices, end, add = self._prices, self._clock.end, self._bar_volume.add
         for _, _, price, size, _, timestamp in trades:
             if timestamp >= end or prices is None:

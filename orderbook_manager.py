@@ -174,7 +174,7 @@ class PythonOrderbookManager:
             if self._uncross:
                 self._drop_older(bid_keys, ask_prices)
                 best_bid_key, best_ask_key = bid_side.best_key(), ask_side.best_key()
-        if best_bid_key == inf or best_ask_key == inf:
+        if inf in (best_bid_key, best_ask_key):
             return None
         return bid_side.best_sum, ask_side.best_sum
 
