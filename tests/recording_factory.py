@@ -7,11 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
+import pytest
+
+import db_interpreter
 from db_interpreter import DBInterpreter, ReadCounts
 
 START = 1_749_427_200_000  # 2025-06-09, UTC
@@ -169,6 +173,16 @@ def split(rows: Sequence[Row], cuts: Iterable[int]) -> list[Sequence[Row]]:
     """Cut rows at the places given: one part more than there are cuts."""
     places = [0, *sorted(cuts), len(rows)]
     return [rows[begin:end] for begin, end in pairwise(places)]
+
+
+@contextmanager
+def small_batches(batch: int, reorder: int) -> Iterator[None]:
+    """Read a few rows at a time, so that small recordings meet every edge of a batch."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("BOOK", "TRADES"):
+            spec = replace(getattr(db_interpreter, name), batch=batch, reorder=reorder)
+            patch.setattr(db_interpreter, name, spec)
+        yield
 
 
 # -- what comes out, and what has to
