@@ -6,9 +6,10 @@ A recording has a table `book` (`bids`, `asks`, `timestamp`) and a table `trades
 """
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice, pairwise
@@ -16,7 +17,6 @@ from math import inf
 from pathlib import Path
 from time import time
 from typing import Any
-from urllib.parse import quote
 
 from errors import RecordingError
 from market_events import (
@@ -25,7 +25,6 @@ from market_events import (
     Trade,
     TradeCleaner,
     TradeCursor,
-    UntilFailure,
     book_windows,
     to_update,
 )
@@ -36,6 +35,7 @@ from row_order import (
     TimedSource,
     are_whole_ms,
     normalise_times,
+    time_form,
     to_nanoseconds,
 )
 
@@ -73,6 +73,20 @@ MAX_TRADE_VALUE_BYTES = 16_000
 """The same for `trades`, whose values are short."""
 SETTLED_SECONDS = 60.0
 """A file unchanged for so long is taken as finished, and read as immutable."""
+LOCK_SECONDS = 30.0
+"""How long to wait for a writer that has locked the whole file."""
+UNKNOWN_SPAN = (0, 10**14)
+"""First and last ms where a file does not tell: from the beginning of time to its end."""
+
+_WAL_UNREADABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_PERM")
+_ROWID_NAMES = ("rowid", "_rowid_", "oid")
+# The index has numbers before text before blobs; a blob is no time.
+_TIMED, _NUMBERS, _TEXTS = (
+    "timestamp < x''",
+    "timestamp >= 0 AND timestamp < ''",
+    "timestamp >= '' AND timestamp < x''",
+)
+_PROBED_TEXTS = 32
 
 
 @dataclass(frozen=True)
@@ -134,17 +148,20 @@ def connect(path: Path, max_value: int = MAX_BOOK_VALUE_BYTES) -> tuple[sqlite3.
     Raise `RecordingError` for what is no readable SQLite file, one with a hot journal included.
     """
     immutable = _is_settled(path)
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro" + ("&immutable=1" if immutable else "")
-    try:
-        connection = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
-        connection.text_factory = bytes
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_value)
-        connection.execute("PRAGMA query_only = 1")
-        connection.execute("PRAGMA trusted_schema = 0")
-        connection.execute("PRAGMA mmap_size = 0")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
-        raise RecordingError(_why_not_open(path, error), str(path)) from error
+    uri = path.absolute().as_uri() + "?mode=ro" + ("&immutable=1" if immutable else "")
+    with ExitStack() as on_failure:
+        try:
+            connection = sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+            on_failure.callback(connection.close)
+            connection.text_factory = bytes
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_value)
+            connection.execute("PRAGMA query_only = 1")
+            connection.execute("PRAGMA trusted_schema = 0")
+            connection.execute("PRAGMA mmap_size = 0")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            raise RecordingError(_why_not_open(path, error), str(path)) from error
+        on_failure.pop_all()
     return connection, immutable
 
 
@@ -154,33 +171,59 @@ def _is_settled(path: Path) -> bool:
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror}); check that it exists and is readable"
         raise RecordingError(msg, str(path)) from error
-    wal, journal = _sidecar(path, "-wal"), _sidecar(path, "-journal")
-    busy = (wal.exists() and wal.stat().st_size > 0) or journal.exists()
+    busy = bool(_sidecar_size(path, "-wal")) or _sidecar_size(path, "-journal") is not None
     return not busy and time() - stat.st_mtime > SETTLED_SECONDS
 
 
-def _sidecar(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+def _sidecar_size(path: Path, suffix: str) -> int | None:
+    """Return the size of a sidecar in bytes, None where there is none (or none any more)."""
+    try:
+        return path.with_name(path.name + suffix).stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _why_not_open(path: Path, error: sqlite3.Error) -> str:
-    journal, wal = _sidecar(path, "-journal"), _sidecar(path, "-wal")
-    if journal.exists() and journal.stat().st_size and "not a database" not in str(error):
+    if reason := _writers_doing(path, error):
+        return f"{path}: {reason}"
+    if path.is_dir():
+        return f"{path}: a directory, not a SQLite recording"
+    if not os.access(path, os.R_OK):
+        return f"{path}: no permission to read it; ask its owner for it"
+    if _sidecar_size(path, "-wal") is not None and error.sqlite_errorname.startswith(
+        _WAL_UNREADABLE
+    ):
         return (
-            f"{path}: its recorder died in the middle of a write and left the hot journal "
-            f"{journal.name}; open the file once with the sqlite3 program to roll it back"
-        )
-    if wal.exists() and wal.stat().st_size and "not a database" not in str(error):
-        return (
-            f"{path}: its write-ahead log {wal.name} cannot be read where it lies ({error}); "
+            f"{path}: its write-ahead log {path.name}-wal cannot be read where it lies ({error}); "
             "copy both into a directory you may write to"
         )
     return f"{path}: not a readable SQLite recording ({error})"
 
 
+def _writers_doing(path: Path, error: sqlite3.Error) -> str | None:
+    """Say what the program that records has done to cause `error`; None if it is not to blame."""
+    if error.sqlite_errorname == "SQLITE_READONLY_ROLLBACK":
+        return (
+            "its recorder died in the middle of a write and left the hot journal "
+            f"{path.name}-journal; open the file once with the sqlite3 program to roll it back"
+        )
+    if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+        return (
+            f"locked by another program for more than {LOCK_SECONDS:g} s; "
+            "run again when that program is done"
+        )
+    return None
+
+
 def _as_read(column: str) -> str:
-    """Read levels as bytes whatever their type; None stands for no row, so NULL becomes empty."""
-    return f"ifnull(CAST({column} AS BLOB), x'')" if column in ("bids", "asks") else column
+    """Read levels as bytes whatever their type; None stands for no row, so NULL becomes empty.
+
+    Text is not cast: of a database in UTF-16 that would give its raw bytes.
+    """
+    if column not in ("bids", "asks"):
+        return column
+    other = f"ifnull(CAST({column} AS BLOB), x'')"
+    return f"CASE typeof({column}) WHEN 'text' THEN {column} ELSE {other} END"
 
 
 class RecordedTable:
@@ -198,12 +241,15 @@ class RecordedTable:
         self.late = 0
         self.skipped = 0
         self._held_back = spec.reorder
-        self._indexed = self._descending = self._exact = False
-        # Where a damaged file does not tell: from the beginning of time to its end.
-        self.first_ms, self.last_ms = 0, 10**14
-        with closing(connect(path, spec.max_value)[0]) as connection:
+        self._indexed = self._time_index_first = self._sorts_ties = self._keyed_by_time = False
+        self._filtered = self._descending = self._exact = False
+        self.first_ms, self.last_ms = UNKNOWN_SPAN
+        with closing(connect(path)[0]) as connection:
             try:
                 self.exists = self._learn_columns(connection)
+            except sqlite3.Error as error:
+                raise RecordingError(_why_not_open(path, error), str(path)) from error
+            try:
                 if self.exists:
                     self._learn_order(connection)
             except sqlite3.Error as error:
@@ -215,71 +261,156 @@ class RecordedTable:
     def _learn_columns(self, connection: sqlite3.Connection) -> bool:
         name = self._spec.name
         found = connection.execute(
-            "SELECT type, sql FROM sqlite_master WHERE lower(name) = ?", (name,)
+            "SELECT type, sql FROM sqlite_master WHERE lower(name) = ? AND type IN (?, ?)",
+            (name, "table", "view"),
         ).fetchone()
         if found is None:
             return False
-        if found[0] != b"table" or found[1].upper().startswith(b"CREATE VIRTUAL"):
-            msg = f"{self.path}: {name} must be a table; found a {found[0].decode()}"
-            raise RecordingError(msg, str(self.path))
+        virtual = found[1].upper().startswith(b"CREATE VIRTUAL")
+        if found[0] != b"table" or virtual:
+            kind = "virtual table" if virtual else found[0].decode()
+            raise self._refusal(f"{name} must be a table; found a {kind}, copy its rows into one")
+        # xinfo, unlike info, lists generated columns too.
         columns = {
             column.decode().lower(): (kind.upper(), primary_key)
-            for _, column, kind, _, _, primary_key in connection.execute(
-                f"PRAGMA table_info({name})"
+            for _, column, kind, _, _, primary_key, _ in connection.execute(
+                f"PRAGMA table_xinfo({name})"
             )
         }
         for required in self._spec.required:
             if required not in columns:
-                msg = (
-                    f"{self.path}: table {name} has no column {required}; found "
-                    f"{', '.join(columns)}"
-                )
-                raise RecordingError(msg, str(self.path))
+                listed = ", ".join(columns)
+                raise self._refusal(f"table {name} has no column {required}; found {listed}")
         self._filtered = "instrument" in columns and self._instrument is not None
-        self._has_rowid = self._check_rowid(connection, columns)
-        key = "rowid" if self._has_rowid else "id"
-        # An `id` of its own orders ties; the key pages through the table.
-        own_id = self._has_rowid and "id" in columns and columns["id"] != (b"INTEGER", 1)
-        tie = f"CASE typeof(id) WHEN 'integer' THEN id ELSE {key} END" if own_id else key
-        self._key, self._ties_by_key = key, not own_id
+        self._choose_key(connection, columns)
+        extra = [] if self._ties_by_key else [self._key]
         payload = [_as_read(c) if c in columns else "NULL" for c in self._spec.payload]
-        self._select = ", ".join(["timestamp", tie, *payload, *([key] if own_id else [])])
+        self._payload = ", ".join([self._tie, *payload, *extra])
         return True
 
-    def _check_rowid(self, connection: sqlite3.Connection, columns: dict[str, Any]) -> bool:
+    def _refusal(self, why: str) -> RecordingError:
+        return RecordingError(f"{self.path}: {why}", str(self.path))
+
+    def _choose_key(
+        self, connection: sqlite3.Connection, columns: dict[str, tuple[bytes, int]]
+    ) -> None:
+        """Choose the key to page through the table by, and what tells rows of one time apart.
+
+        That is the id; where it is not the key itself it is read beside it.
+        """
+        rowid = self._rowid_name(connection, columns)
+        if rowid is None:
+            self._check_primary_key(columns)
+        self._key = rowid or "id"
+        self._tie, self._ties_by_key = self._key, True
+        if "id" in columns and not (rowid and self._is_rowid(connection, columns["id"])):
+            # An id that is no integer cannot order anything.
+            otherwise = rowid or "0"
+            self._tie = f"CASE typeof(id) WHEN 'integer' THEN id ELSE {otherwise} END"
+            self._ties_by_key = False
+
+    def _rowid_name(
+        self, connection: sqlite3.Connection, columns: dict[str, tuple[bytes, int]]
+    ) -> str | None:
+        """Return a name of the rowid that no column has taken; None for a WITHOUT ROWID table."""
+        name = next((name for name in _ROWID_NAMES if name not in columns), "rowid")
         try:
-            connection.execute(f"SELECT rowid FROM {self._spec.name} LIMIT 0")  # noqa: S608 (a constant)
-        except sqlite3.OperationalError:
-            if "id" not in columns:
-                msg = (
-                    f"{self.path}: table {self._spec.name} has neither rowid nor id to tell rows "
-                    "apart; add an INTEGER PRIMARY KEY id"
-                )
-                raise RecordingError(msg, str(self.path)) from None
-            return False
-        return True
+            connection.execute(f"SELECT {name} FROM {self._spec.name} LIMIT 0")  # noqa: S608 (constants)
+        except sqlite3.OperationalError as error:
+            if "no such column" not in str(error):
+                raise
+            return None
+        return name
+
+    def _is_rowid(self, connection: sqlite3.Connection, id_column: tuple[bytes, int]) -> bool:
+        """Tell whether the column `id` is the rowid by another name."""
+        # A key of two columns, or INTEGER PRIMARY KEY DESC, is kept in an index of its own.
+        sql = "SELECT count(*) FROM pragma_index_list(?) WHERE origin = 'pk'"
+        (own_index,) = connection.execute(sql, (self._spec.name,)).fetchone()
+        return id_column == (b"INTEGER", 1) and not own_index
+
+    def _check_primary_key(self, columns: dict[str, tuple[bytes, int]]) -> None:
+        """Refuse a WITHOUT ROWID table whose rows `id` does not tell apart."""
+        keyed = sorted((place, name) for name, (_, place) in columns.items() if place)
+        names = [name for _, name in keyed if not (self._filtered and name == "instrument")]
+        self._keyed_by_time = names == ["timestamp", "id"]
+        if names != ["id"] and not self._keyed_by_time:
+            found = ", ".join(name for _, name in keyed)
+            raise self._refusal(
+                f"table {self._spec.name} is WITHOUT ROWID and its primary key ({found}) is "
+                "neither (id) nor (timestamp, id), an instrument aside; copy its rows into a "
+                "table with an INTEGER PRIMARY KEY id"
+            )
 
     def _sql(self, what: str, conditions: str, order: str, limit: int = -1) -> str:
         """Write a statement of column names and constants; values are always bound."""
-        where = [conditions, "instrument = :instrument" if self._filtered else ""]
-        clause = " AND ".join(filter(None, where)) or "1"
+        clause = " AND ".join(filter(None, [conditions, self._of_instrument])) or "1"
         return (
             f"SELECT {what} FROM {self._spec.name} WHERE {clause} "  # noqa: S608
             f"ORDER BY {order} LIMIT {limit}"
         )
 
+    @property
+    def _of_instrument(self) -> str:
+        # The plus keeps an index on the instrument alone from taking the place of the right one.
+        plus = "+" if self._time_index_first else ""
+        return f"{plus}instrument = :instrument" if self._filtered else ""
+
     def _run(self, connection: sqlite3.Connection, sql: str, **values: Any) -> sqlite3.Cursor:
         return connection.execute(sql, {"instrument": self._instrument, **values})
 
     def _learn_order(self, connection: sqlite3.Connection) -> None:
-        self._indexed = self._order_is_indexed(connection)
-        self._descending = not self._indexed and self._is_newest_first(connection)
-        self.first_ms, self.last_ms = self._span(connection)
+        self._find_index(connection)
+        ends = self._index_ends(connection) if self._indexed else None
+        if ends is None:
+            self._indexed = self._time_index_first = False
+            self._descending = self._is_newest_first(connection)
+            ends = self._near_ends(connection)
+        known = [t // 1_000_000 for t in map(to_nanoseconds, ends) if t is not None]
+        if known:
+            self.first_ms, self.last_ms = min(known), max(known)
+        elif not self._run(connection, self._sql("1", "", self._key, 1)).fetchone():
+            self.first_ms, self.last_ms = 0, -1
 
-    def _order_is_indexed(self, connection: sqlite3.Connection) -> bool:
-        sql = self._sql(self._select, "timestamp IS NOT NULL", f"timestamp, {self._key}")
-        plan = self._run(connection, "EXPLAIN QUERY PLAN " + sql).fetchall()
-        return not any(b"TEMP B-TREE FOR ORDER BY" in step[3] for step in plan)
+    def _find_index(self, connection: sqlite3.Connection) -> None:
+        """Tell whether an index gives the rows in order, from the first and on from a place."""
+        self._indexed = True
+        for self._time_index_first in (False, True):
+            pages = [self._page_sql(self._select, last, 1) for last in (None, (0, 0))]
+            steps = [
+                step[3]
+                for sql in pages
+                for step in self._run(connection, "EXPLAIN QUERY PLAN " + sql, time=0, key=0)
+            ]
+            if not any(b"TEMP B-TREE FOR ORDER BY" in step for step in steps):
+                self._sorts_ties = any(b"TEMP B-TREE" in step for step in steps)
+                return
+        self._indexed = self._time_index_first = False
+
+    def _index_ends(self, connection: sqlite3.Connection) -> list[object] | None:
+        """Return the times at the index's ends; None where its order is not the order of time.
+
+        It is not where units or formats are mixed: an index compares what was recorded.
+        """
+        numbers = self._ends_within(connection, _NUMBERS, 1)
+        texts = self._ends_within(connection, _TEXTS, _PROBED_TEXTS)
+        usable = [text for text in texts if to_nanoseconds(text) is not None]
+        ends = numbers + usable
+        one_form = len({time_form(raw) for raw in ends if raw != 0}) <= 1
+        # Integers in ms at both ends: whatever lies between has the index's order on our scale.
+        self._exact = self._ties_by_key and not texts and are_whole_ms([(t,) for t in ends])
+        return ends if one_form or self._keyed_by_time else None
+
+    def _ends_within(
+        self, connection: sqlite3.Connection, condition: str, count: int
+    ) -> list[object]:
+        return [
+            raw
+            for way in ("", "DESC")
+            for (raw,) in self._run(
+                connection, self._sql("timestamp", condition, f"timestamp {way}", count)
+            )
+        ]
 
     def _is_newest_first(self, connection: sqlite3.Connection) -> bool:
         """Tell whether times mostly fall along the key, from rows spread over the table."""
@@ -290,6 +421,8 @@ class RecordedTable:
         if None in ends or ends[0] == ends[1]:
             return False
         (low,), (high,) = ends
+        if not (isinstance(low, int) and isinstance(high, int)):
+            return False
         sql = self._sql("timestamp", f"{self._key} >= :key", self._key, 1)
         found = (
             self._run(connection, sql, key=low + (high - low) * part // 16).fetchone()
@@ -299,21 +432,21 @@ class RecordedTable:
         falls = sum(later < earlier for earlier, later in pairwise(times))
         return 2 * falls > len(times) - 1
 
-    def _span(self, connection: sqlite3.Connection) -> tuple[int, int]:
-        """Return the first and last ms, as far as the reorder buffer sees them at either end."""
-        reach = 1 if self._indexed else self._spec.reorder + self._spec.batch
-        key = "timestamp" if self._indexed else self._key
+    def _near_ends(self, connection: sqlite3.Connection) -> list[object]:
+        """Return first and last times, as far as the reorder buffer sees them at either end."""
         ends: list[object] = []
         for way in ("", "DESC"):
-            near = self._sql("timestamp", "timestamp IS NOT NULL", f"{key} {way}", reach)
+            reach = self._spec.reorder + self._spec.batch
+            near = self._sql("timestamp", _TIMED, f"{self._key} {way}", reach)
             sql = f"SELECT min(timestamp), max(timestamp) FROM ({near})"  # noqa: S608 (own text)
-            ends += self._run(connection, sql).fetchone()
-            if to_nanoseconds(ends[-2]) is None or to_nanoseconds(ends[-1]) is None:
+            extremes = self._run(connection, sql).fetchone()
+            forms = {time_form(raw) for raw in extremes}
+            # Only numbers of one unit compare as their times do.
+            if len(forms) == 1 and isinstance(extremes[0], int | float):
+                ends += extremes
+            else:
                 ends += [raw for (raw,) in self._run(connection, near)]
-        # Integers in ms at both ends: whatever lies between has the index's order on our scale.
-        self._exact = self._indexed and self._ties_by_key and are_whole_ms([(t,) for t in ends])
-        known = [t // 1_000_000 for t in map(to_nanoseconds, ends) if t is not None]
-        return (min(known), max(known)) if known else (0, -1)
+        return ends
 
     @property
     def name(self) -> str:
@@ -323,7 +456,7 @@ class RecordedTable:
     @property
     def is_empty(self) -> bool:
         """Tell whether there is no row to read."""
-        return not self.exists or self.last_ms < 0
+        return not self.exists or self.last_ms < self.first_ms
 
     @property
     def names_instruments(self) -> bool:
@@ -344,10 +477,14 @@ class RecordedTable:
             "WHERE instrument IS NOT NULL GROUP BY instrument"
         )
         with closing(connect(self.path)[0]) as connection:
-            return [
-                (name.decode(errors="replace") if isinstance(name, bytes) else str(name), low, high)
-                for name, low, high in connection.execute(sql)
-            ]
+            try:
+                found = connection.execute(sql).fetchall()
+            except sqlite3.Error as error:
+                raise RecordingError(_why_not_open(self.path, error), str(self.path)) from error
+        return [
+            (name.decode(errors="replace") if isinstance(name, bytes) else str(name), low, high)
+            for name, low, high in found
+        ]
 
     # -- reading
 
@@ -386,105 +523,166 @@ class RecordedTable:
 
     def _raw_batches(self) -> Iterator[list[Row]]:
         """Yield the rows as fetched, `(timestamp, tie, *payload)`, in the order of reading."""
+        identity = _identity(self.path)
         connection, immutable = connect(self.path, self._spec.max_value)
         with closing(connection):
-            identity = _identity(self.path)
-            self.skipped += self._count_untimed(connection) if self._indexed else 0
-            # A live file is read in pages, each a statement of its own that holds no lock after.
-            limit = -1 if immutable else self._spec.batch
+            self._count_untimed(connection)
+            cursor: sqlite3.Cursor | None = None
             last: Row | None = None
             total = 0
             while True:
-                page_rows = 0
-                cursor, error = self._open_page(connection, last, limit)
-                while cursor and not error:
-                    rows, error = self._fill(cursor)
-                    if not rows:
-                        break
-                    page_rows += len(rows)
-                    last = rows[-1]
-                    yield rows if self._ties_by_key else [row[:-1] for row in rows]
-                    if immutable and _identity(self.path) != identity:
-                        msg = f"{self.path}: changed while it was read; run again when it is done"
-                        raise RecordingError(msg, str(self.path))
-                total += page_rows
-                if error:
-                    last = self._step_over(connection, last, error, total)
-                elif immutable or page_rows < limit:
+                rows: list[Row] = []
+                error = None
+                try:
+                    cursor = cursor or self._open_page(connection, last, immutable=immutable)
+                    self._fill(rows, cursor)
+                except sqlite3.Error as problem:
+                    error = problem
+                if immutable and _identity(self.path) != identity:
+                    raise self._refusal("changed while it was read; run again when it is done")
+                if cursor and (error or not immutable):
+                    # A statement left open would hold up the writer of a live recording.
+                    cursor.close()
+                    cursor = None
+                if error and not rows:
+                    rows, last = self._step_over(connection, last, error, total)
+                elif not rows:
                     return
+                if rows:
+                    total, last = total + len(rows), rows[-1]
+                    yield rows if self._ties_by_key else [row[:-1] for row in rows]
 
     def _open_page(
-        self, connection: sqlite3.Connection, last: Row | None, limit: int
-    ) -> tuple[sqlite3.Cursor | None, sqlite3.Error | None]:
-        try:
-            sql = self._page_sql(self._select, last, limit)
-            return self._run(connection, sql, **self._after(last)), None
-        except sqlite3.Error as error:
-            return None, error
+        self, connection: sqlite3.Connection, last: Row | None, *, immutable: bool
+    ) -> sqlite3.Cursor:
+        """Open the statement that reads on after `last`: to the end, or a page of a live file."""
+        limit = -1 if immutable else self._spec.batch
+        return self._run(connection, self._page_sql(self._select, last, limit), **self._after(last))
+
+    @property
+    def _select(self) -> str:
+        # A blob is no time, and the index is read only as far as there are none.
+        time = "timestamp"
+        if not self._indexed:
+            time = "CASE typeof(timestamp) WHEN 'blob' THEN NULL ELSE timestamp END"
+        return f"{time}, {self._payload}"
 
     def _page_sql(self, what: str, last: Row | None, limit: int) -> str:
         """Write the statement that reads on after `last`: along the index, or along the key."""
         if self._indexed:
-            condition = f"(timestamp, {self._key}) > (:time, :key)" if last else ""
-            condition = condition or "timestamp IS NOT NULL"
+            # Text that is not UTF-8 can only be bound as a blob.
+            time = "CAST(:time AS TEXT)" if last and isinstance(_bound(last[0]), bytes) else ":time"
+            beyond = f"(timestamp, {self._key}) > ({time}, :key)" if last else ""
+            condition = " AND ".join(filter(None, [beyond, _TIMED]))
             return self._sql(what, condition, f"timestamp, {self._key}", limit)
         beyond, way = ("<", " DESC") if self._descending else (">", "")
         condition = f"{self._key} {beyond} :key" if last else ""
         return self._sql(what, condition, self._key + way, limit)
 
-    def _fill(self, cursor: sqlite3.Cursor) -> tuple[list[Row], sqlite3.Error | None]:
-        """Fetch a batch, bounded in rows and bytes; on an error return what came before it."""
-        rows: list[Row] = []
-        size = 0
-        error = None
+    def _fill(self, rows: list[Row], cursor: sqlite3.Cursor) -> None:
+        """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""
+        size = known = 0
+        chunk = 1
         try:
             while len(rows) < self._spec.batch and size < BATCH_BYTES:
-                known = len(rows)
-                rows.extend(islice(cursor, CHUNK_ROWS))
+                rows.extend(islice(cursor, chunk))
                 if len(rows) == known:
                     break
                 if self._spec is BOOK:
                     size += sum(len(row[2]) + len(row[3]) for row in rows[known:])
-        except sqlite3.Error as problem:
-            error = problem
-        self._held_back = 2 * BATCH_BYTES * len(rows) // (size + 1) + CHUNK_ROWS
-        return rows, error
+                known = len(rows)
+                # Not all at once: a row may have megabytes.
+                chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)
+        finally:
+            self._held_back = 2 * BATCH_BYTES * len(rows) // (size + 1) + CHUNK_ROWS
 
     def _step_over(
         self, connection: sqlite3.Connection, last: Row | None, error: sqlite3.Error, rows_read: int
-    ) -> Row:
-        """Skip the row with a value over the limit; raise `RecordingError` for any other error."""
-        if error.sqlite_errorname == "SQLITE_TOOBIG":
-            sql = self._page_sql(f"timestamp, {self._key}", last, 1)
-            found = self._run(connection, sql, **self._after(last)).fetchone()
-            if found:
-                self.skipped += 1
-                return tuple(found)
+    ) -> tuple[list[Row], Row]:
+        """Skip the row after `last`, with a value over the limit, and return its place.
+
+        Return the row too if it is another's value that is too large. Raise `RecordingError` for
+        any other error.
+        """
+        try:
+            place = self._place_after(connection, last) if _is_too_big(error) else None
+        except sqlite3.Error:
+            place = None  # the first error is the one to tell
+        if place is None:
+            raise self._cannot_read_on(last, error, rows_read) from error
+        row = self._sorted_with_its_ties(connection, place)
+        if row is None:
+            self.skipped += 1
+        return ([row] if row else []), place
+
+    def _place_after(self, connection: sqlite3.Connection, last: Row | None) -> Row | None:
+        # Along the key the time is not needed, and may itself be the value over the limit.
+        time = "timestamp" if self._indexed else "NULL"
+        sql = self._page_sql(f"{time}, {self._key}", last, 1)
+        found: Row | None = self._run(connection, sql, **self._after(last)).fetchone()
+        return found
+
+    def _sorted_with_its_ties(self, connection: sqlite3.Connection, place: Row) -> Row | None:
+        """Read a row alone where SQLite reads all rows of one time to sort them."""
+        if not self._sorts_ties:
+            return None
+        sql = self._sql(self._select, f"{self._key} = :key", self._key, 1)
+        try:
+            row: Row | None = self._run(connection, sql, **self._after(place)).fetchone()
+        except sqlite3.Error as error:
+            if not _is_too_big(error):
+                raise
+            return None
+        return row
+
+    def _cannot_read_on(
+        self, last: Row | None, error: sqlite3.Error, rows_read: int
+    ) -> RecordingError:
         where = f"after {rows_read} rows of table {self._spec.name}"
         if last and (time_ns := to_nanoseconds(last[0])) is not None:
             moment = datetime.fromtimestamp(time_ns / 1e9, UTC)
             where += f", up to {moment:%Y-%m-%d %H:%M:%S} UTC"
-        msg = (
-            f"{self.path}: cannot be read further ({error}), {where}; "
-            "what came before is used, copy the file again or recover it with sqlite3 .recover"
+        reason = _writers_doing(self.path, error)
+        advice = "" if reason else ", copy the file again or recover it with sqlite3 .recover"
+        return self._refusal(
+            f"cannot be read further ({reason or error}), {where}; what came before is used{advice}"
         )
-        raise RecordingError(msg, str(self.path)) from error
 
-    def _after(self, last: Row | None) -> dict[str, Any]:
-        """Bind the place to read on from; text comes as bytes but compares as text."""
+    def _after(self, last: Row | None) -> dict[str, object]:
+        """Bind the place to read on from."""
         if last is None:
             return {}
-        moment = last[0].decode(errors="replace") if isinstance(last[0], bytes) else last[0]
-        return {"time": moment, "key": last[1] if self._ties_by_key else last[-1]}
+        return {"time": _bound(last[0]), "key": _bound(last[1 if self._ties_by_key else -1])}
 
-    def _count_untimed(self, connection: sqlite3.Connection) -> int:
-        sql = self._sql("count(*)", "timestamp IS NULL", "1")
-        count: int = self._run(connection, sql).fetchone()[0]
-        return count
+    def _count_untimed(self, connection: sqlite3.Connection) -> None:
+        """Count the rows that the index leaves out: NULL and blobs for a time."""
+        if not self._indexed:
+            return
+        try:
+            for condition in ("timestamp IS NULL", "timestamp >= x''"):
+                sql = self._sql("count(*)", condition, "1")
+                self.skipped += self._run(connection, sql).fetchone()[0]
+        except sqlite3.Error as error:
+            raise self._cannot_read_on(None, error, 0) from error
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
-    stat = path.stat()
+def _is_too_big(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorname == "SQLITE_TOOBIG"
+
+
+def _bound(raw: object) -> object:
+    """Give text, which comes as bytes, back as text, where it is any."""
+    try:
+        return raw.decode() if isinstance(raw, bytes) else raw
+    except UnicodeDecodeError:
+        return raw
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
@@ -535,8 +733,12 @@ class DBInterpreter:
     ) -> None:
         self._books = [table for table in books if not table.is_empty]
         self._trades = [table for table in trades if not table.is_empty]
+        self._start = -inf if start_ms is None else start_ms
         self._end = inf if end_ms is None else end_ms
-        self._cleaner = TradeCleaner(-inf if start_ms is None else start_ms, self._end)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._cleaner = TradeCleaner(self._start, self._end)
         self._book_merge = FileMerge([table.source() for table in self._books])
         self._trade_merge = FileMerge([table.source() for table in self._trades])
 
@@ -565,12 +767,12 @@ class DBInterpreter:
         comes out exactly once, also when there is no book. A file that cannot be read to its end
         raises its `RecordingError` after everything that was read.
         """
-        books = UntilFailure(self._rows_before_end())
-        trades = UntilFailure(self._trade_merge.batches())
-        yield from book_windows(books, TradeCursor(self._cleaner.clean(trades)))
-        for failure in (books.failure, trades.failure):
-            if failure:
-                raise failure
+        self._begin()
+        trades = TradeCursor(self._cleaner.clean(self._trade_merge.batches()))
+        yield from book_windows(self._rows_before_end(), trades)
+        for merge in (self._book_merge, self._trade_merge):
+            if merge.failure:
+                raise merge.failure
 
     def _rows_before_end(self) -> Iterator[list[Row]]:
         for batch in self._book_merge.batches():

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from math import inf
 from typing import NamedTuple
 
-from errors import RecordingError
 from level_parser import RawSide, to_number
 from row_order import Row, id_of
 
@@ -41,20 +40,6 @@ class OrderbookUpdate(NamedTuple):
     action: str | None = None
     seq_id: int | None = None
     prev_seq_id: int | None = None
-
-
-class UntilFailure:
-    """Iterate until a recording cannot be read further; keep its error in `failure`."""
-
-    def __init__(self, batches: Iterable[list[Row]]) -> None:
-        self._batches = batches
-        self.failure: RecordingError | None = None
-
-    def __iter__(self) -> Iterator[list[Row]]:
-        try:
-            yield from self._batches
-        except RecordingError as error:
-            self.failure = error
 
 
 class TradeCleaner:

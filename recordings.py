@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
 
-from db_interpreter import RecordedTable, instruments_in, open_tables
+from db_interpreter import UNKNOWN_SPAN, RecordedTable, instruments_in, open_tables
 from errors import NothingToReplayError, RecordingError, UsageError
 from orderbook_manager import RECOGNITION_ROWS, begins_with_snapshot, recognise_book_mode
 
@@ -17,8 +17,11 @@ DEFAULT_DATA_DIR = Path(__file__).resolve().parent.parent / "data" / "OKX"
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]+")
 _DATE = r"(?:(?:\d{2}|\d{4})-\d{2}-\d{2}|\d{8})"
-# What an exchange calls an instrument, such as BTC-USDT-SWAP or BTC-USD-220527, perhaps dated.
-_INSTRUMENT_STEM = re.compile(rf"([A-Z0-9]+(?:-[A-Z0-9]+)+?)(?:[-_.]{_DATE})?")
+# What an exchange calls an instrument, such as BTC-USDT-SWAP or BTC-USD-220527, perhaps dated;
+# not a date alone, nor one word and a date: those are recordings of many.
+_INSTRUMENT_STEM = re.compile(
+    rf"(?!(?:[A-Z0-9]+[-_.])?{_DATE}$)([A-Z0-9]+(?:-[A-Z0-9]+)+?)(?:[-_.]{_DATE})?"
+)
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,9 @@ def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:
             f"no recording under {data_dir} ({len(files)} database files seen); name another "
             "directory with --data-dir, or try --demo"
         )
-    nearest = sorted(seen, key=lambda name: -SequenceMatcher(None, instrument, name).ratio())
+    nearest = sorted(
+        seen, key=lambda name: -SequenceMatcher(None, instrument.upper(), name.upper()).ratio()
+    )
     listed = ", ".join(f"{name} ({_dates(*seen[name])})" for name in nearest[:10])
     more = f" and {len(nearest) - 10} more" if len(nearest) > 10 else ""
     return f"no recording of {instrument} under {data_dir}; found there: {listed}{more}"
@@ -161,7 +166,7 @@ def _instruments_of(path: Path) -> dict[str, tuple[int, int]]:
         tables = [table for table in open_tables(path, None) if not table.is_empty]
     except RecordingError:
         return {}
-    ends = [end for table in tables for end in _span(table)]
+    ends = [end for table in tables if _span(table) != UNKNOWN_SPAN for end in _span(table)]
     return {found[1]: (min(ends), max(ends)) if ends else (0, 0)}
 
 
@@ -176,5 +181,7 @@ def _nothing_in_range(instrument: str, data_dir: Path, tables: list[RecordedTabl
 
 
 def _dates(first_ms: int, last_ms: int, pattern: str = "%Y-%m-%d") -> str:
+    if not last_ms:
+        return "no dates"
     ends = [datetime.fromtimestamp(ms / 1000, UTC).strftime(pattern) for ms in (first_ms, last_ms)]
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"

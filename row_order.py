@@ -8,6 +8,7 @@ of the files. This is the only place where streams are merged.
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -49,10 +50,14 @@ def to_nanoseconds(raw: object) -> int | None:
     return None
 
 
+# Below the limit, a time is in the unit of so many nanoseconds.
+_UNITS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (10**20, 1))
+
+
 def _scale(value: int | Decimal) -> int | None:
     if value < 0:
         return None
-    for limit, factor in ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (10**20, 1)):
+    for limit, factor in _UNITS:
         if value < limit:
             return int(value * factor)
     return None
@@ -67,7 +72,22 @@ def _iso_to_nanoseconds(text: str) -> int | None:
         moment = moment.replace(tzinfo=UTC)
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     nanoseconds = ((since.days * 86_400 + since.seconds) * 10**6 + since.microseconds) * 1000
-    return nanoseconds if nanoseconds >= 0 else None
+    return nanoseconds if 0 <= nanoseconds < 10**20 else None
+
+
+def time_form(raw: object) -> tuple[str, object] | None:
+    """Tell what `raw` is a time by: numbers by their unit, text by what its order depends on.
+
+    Of one form, times compare as they were recorded. Return None for what is no time.
+    """
+    if to_nanoseconds(raw) is None:
+        return None
+    if isinstance(raw, int | float):
+        return "number", next(limit for limit, _ in _UNITS if raw < limit)
+    text = raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
+    if _NUMBER.fullmatch(text):
+        return "numeric text", len(text.partition(".")[0])
+    return "ISO-8601", text[10:11]
 
 
 def are_whole_ms(rows: Sequence[Row]) -> bool:
@@ -97,6 +117,10 @@ def id_of(order: int) -> int:
     if order < _ID_SPAN // 2:
         return order
     return (order + _ID_SPAN // 2) % _ID_SPAN - _ID_SPAN // 2
+
+
+def _finer_than_ms(order: int) -> int:
+    return (order + _ID_SPAN // 2) // _ID_SPAN
 
 
 class ReorderBuffer:
@@ -193,10 +217,11 @@ class FileMerge:
     """Merge the files of one instrument into one stream in time order.
 
     What a later file repeats of an earlier one, a row with the same time and payload where the two
-    overlap, is skipped and counted in `repeated`. Files that merely touch (one ends in the
+    overlap, is skipped and counted in `repeated`; a row that the later file has more often than
+    the earlier one is no repeat the times beyond. Files that merely touch (one ends in the
     millisecond in which the next begins) do not repeat each other. `late` counts rows of a file
-    that turn out to lie before what was already given out. After the last row the first
-    `RecordingError` met is raised, so that nothing readable is lost.
+    that turn out to lie before what was already given out. The first `RecordingError` met is kept
+    in `failure`, for whoever has used all rows to raise, so that nothing readable is lost.
     """
 
     def __init__(self, sources: list[TimedSource]) -> None:
@@ -205,21 +230,20 @@ class FileMerge:
         self._given_ms: float = float("-inf")
         self.repeated = 0
         self.late = 0
+        self.failure: RecordingError | None = None
 
     def batches(self) -> Iterator[list[Row]]:
-        """Yield the rows in order, in lists; raise `RecordingError` at the end (see above)."""
-        failure: RecordingError | None = None
+        """Yield the rows in order, in lists that are not empty."""
         while self._waiting or self._active:
             self._open_due()
             self._fetch_missing()
             rows = self._take()
-            failure = failure or next((s.failure for s in self._active if s.failure), None)
+            for source in self._active:
+                self.failure = self.failure or source.failure
             self._active = [s for s in self._active if s.rows or not s.exhausted]
             if rows:
                 self._given_ms = rows[-1][0]
                 yield rows
-        if failure:
-            raise failure
 
     def _open_due(self) -> None:
         reach = min((source.reach for source in self._active), default=float("inf"))
@@ -260,19 +284,25 @@ class FileMerge:
 
     def _without_repeats(self, tagged: list[Row]) -> list[Row]:
         rows: list[Row] = []
-        seen: dict[Row, TimedSource] = {}
+        seen: dict[Row, tuple[TimedSource, int]] = {}
+        times_in: Counter[Row] = Counter()
         seen_ms = None
-        for ms, _, _, source, row in tagged:
+        for ms, index, order, source, row in tagged:
             if ms != seen_ms:
-                seen, seen_ms = {}, ms
-            first = seen.setdefault(row[2:], source)
-            if first is not source and _overlap(first, source, ms):
+                seen, times_in, seen_ms = {}, Counter(), ms
+            what = (_finer_than_ms(order), *row[2:])
+            times_in[index, what] += 1
+            first, given = seen.get(what, (source, 0))
+            if times_in[index, what] <= given and _overlap(first, source, ms):
                 self.repeated += 1
             else:
+                seen[what] = first, given + 1
                 rows.append(row)
         return rows
 
 
 def _overlap(earlier: TimedSource, later: TimedSource, ms: int) -> bool:
     """Tell whether two files with rows at `ms` have more in common than that millisecond."""
+    if earlier is later:
+        return False
     return later.first_ms < ms or bool(earlier.rows) or not earlier.exhausted
