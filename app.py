@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
 import hashlib
 import logging
+import re
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,9 @@ import plotly.io
 import typer
 from dash import Dash, Input, Output, Patch, State, dcc, html, set_props
 from dash.exceptions import PreventUpdate
+from flask import Flask, Response, request
 from plotly.io.json import to_json_plotly
+from werkzeug.exceptions import HTTPException
 
 import page_charts as charts
 import page_server
@@ -31,7 +34,11 @@ import page_view as view
 from errors import OrderflowError
 from page_files import Bars, Depth, Metrics, PageFiles, Snapshot
 
+log = logging.getLogger("page")
+
 POLL_MS = 500
+FIGURES = ("time", "depth")
+SEEN_PATTERN = re.compile(r"[0-9a-f.]{0,100}")
 HERE = Path(__file__).resolve().parent
 GRAPH_OPTIONS = {
     "displaylogo": False,
@@ -47,11 +54,13 @@ GRAPH_OPTIONS = {
 class Part:
     """Hold one part of the page, as JSON written once for every browser that asks for it.
 
-    `traces` are keyed by (figure, place in its data), `children` by element.
+    `traces` are keyed by (figure, place in its data), `children` by element; `revision` is the
+    run both figures belong to, None in a part that does not tell.
     """
 
     version: str
     traces: dict[tuple[str, int], orjson.Fragment] = field(default_factory=dict)
+    revision: str | None = None
     children: dict[str, orjson.Fragment] = field(default_factory=dict)
 
 
@@ -82,7 +91,7 @@ def _depth_part(look: Snapshot) -> Part:
     return Part(
         look.depth.version,
         {("depth", i): _encoded(trace) for i, trace in enumerate(traces)},
-        {"ladder": _encoded(view.ladder(bars, depth))},
+        children={"ladder": _encoded(view.ladder(bars, depth))},
     )
 
 
@@ -98,18 +107,31 @@ def _words_part(look: Snapshot) -> Part:
     )
 
 
+def _run_part(look: Snapshot) -> Part:
+    return Part(_run_version(look), revision=_run_version(look))
+
+
+def _run_version(look: Snapshot) -> str:
+    """Name the run, so that a zoom into yesterday does not hide the bars of the next one."""
+    status = look.status.content
+    return _name((status.instrument, status.start, status.window_seconds) if status else None)
+
+
 def _words_version(look: Snapshot) -> str:
     versions = [r.version for r in (look.bars, look.metrics, look.depth, look.status)]
-    told = repr((versions, look.stale, look.problems()))
-    return hashlib.blake2s(told.encode(), digest_size=6).hexdigest()
+    return _name((versions, look.stale, look.problems()))
+
+
+def _name(value: object) -> str:
+    return hashlib.blake2s(repr(value).encode(), digest_size=4).hexdigest()
 
 
 class Parts:
     """Keep the parts of the page, each built once per version of what it shows.
 
-    Three parts change with one file each, the fourth (the words) with any. A browser names the
-    versions it has and gets the parts that differ: any number of browsers are complete, and what
-    50 of them ask for is built once.
+    Three parts change with one file each, the words with any, the run with the next run. A
+    browser names the versions it has and gets the parts that differ: any number of browsers are
+    complete, and what 50 of them ask for is built once.
     """
 
     def __init__(self, files: PageFiles) -> None:
@@ -122,6 +144,7 @@ class Parts:
         with self._lock:
             look = self._files.look()
             wanted = (
+                ("run", _run_version(look), _run_part),
                 ("bars", look.bars.version, _bars_part),
                 ("metrics", look.metrics.version, _metrics_part),
                 ("depth", look.depth.version, _depth_part),
@@ -145,6 +168,9 @@ def changes(parts: list[Part], seen: str) -> dict[str, dict[str, Any]]:
     for part, version in zip(parts, known, strict=False):
         if part.version == version:
             continue
+        if part.revision is not None:
+            for figure in FIGURES:
+                patches.setdefault(figure, Patch())["layout"]["uirevision"] = part.revision
         for (figure, place), trace in part.traces.items():
             patches.setdefault(figure, Patch())["data"][place] = trace
         properties |= {element: {"children": tree} for element, tree in part.children.items()}
@@ -162,7 +188,12 @@ def layout() -> Any:
     depth_figure = {"data": charts.depth_traces(Depth()), "layout": charts.depth_layout(template)}
     return html.Div(
         [
-            html.Header(id="head"),
+            html.Header(
+                [
+                    html.Div(id="head"),
+                    html.Button("⛶", id="fullscreen", title="Full screen", type="button"),
+                ]
+            ),
             html.Div(id="notes", role="status"),
             html.Main(
                 [
@@ -217,7 +248,43 @@ def make_app(directory: Path) -> Dash:
             set_props(element, properties)
         return ".".join(part.version for part in newest)
 
+    _refuse_malformed(app.server)
     return app
+
+
+def is_poll(body: Any) -> bool:
+    """Return whether `body`, parsed JSON, is what the page's own poll sends.
+
+    Dash trusts its callers with the shape of a request, and fails in its own code where it is
+    another; so nothing else gets there.
+    """
+    match body:
+        case {
+            "output": "seen.data",
+            "outputs": {"id": "seen", "property": "data"},
+            "inputs": [{"id": "poll", "property": "n_intervals", **poll}],
+            "state": [{"id": "seen", "property": "data", "value": str(seen)}],
+            "changedPropIds": [*changed],
+        }:
+            count = isinstance(poll.get("value"), (int, type(None)))
+            names = all(isinstance(name, str) for name in changed)
+            return count and names and SEEN_PATTERN.fullmatch(seen) is not None
+    return False
+
+
+def _refuse_malformed(server: Flask) -> None:
+    @server.before_request
+    def check() -> Response | None:
+        if request.path != "/_dash-update-component" or is_poll(request.get_json(silent=True)):
+            return None
+        return Response("400: not a poll of this page\n", 400, content_type="text/plain")
+
+    @server.errorhandler(Exception)
+    def fail(error: Exception) -> Any:
+        if isinstance(error, HTTPException):
+            return Response(f"{error.code}: {error.name}\n", error.code, content_type="text/plain")
+        log.error("answering %s failed", request.path, exc_info=error)
+        return Response("500: see the page's log\n", 500, content_type="text/plain")
 
 
 def run(

@@ -224,14 +224,15 @@ def mid_trace(depth: Depth) -> Trace:
 def _base_layout(template: dict[str, Any]) -> Layout:
     return {
         "template": template,
-        # Constant for good: Plotly keeps zoom, pan and hidden traces while it stays the same.
-        "uirevision": "kept",
+        # Plotly keeps zoom and pan while this stays the same: it changes with the run alone.
+        "uirevision": "",
         "paper_bgcolor": BACKGROUND,
         # Clear: the volume stands in front of the foot of the price panel.
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": TEXT, "family": FONT, "size": 12},
         "hoverlabel": {"bgcolor": "#161b22", "bordercolor": "#30363d", "font": {"color": TEXT}},
         "legend": {
+            "uirevision": "kept",  # a trace that was hidden stays so in the next run
             "orientation": "h",
             "x": 0,
             "y": 1,
@@ -240,7 +241,12 @@ def _base_layout(template: dict[str, Any]) -> Layout:
             "bgcolor": "rgba(0,0,0,0)",
             "font": {"size": 11, "color": MUTED},
         },
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#6e7a8a", "activecolor": TEXT},
+        "modebar": {
+            "bgcolor": "rgba(0,0,0,0)",
+            "color": "#6e7a8a",
+            "activecolor": TEXT,
+            "uirevision": "kept",
+        },
         "bargap": 0.2,
     }
 
@@ -279,7 +285,7 @@ def _heading(text: str, y: float, anchor: str) -> dict[str, Any]:
 def time_layout(template: dict[str, Any]) -> Layout:
     """Return the layout of price, volume, OBI and CVD over one time axis, in UTC."""
     return _base_layout(template) | {
-        "margin": {"l": 10, "r": 74, "t": 30, "b": 30},
+        "margin": {"l": 10, "r": 74, "t": 30, "b": 40},
         "hovermode": "x unified",
         "hoversubplots": "axis",
         "xaxis": _axis(
@@ -304,6 +310,7 @@ def time_layout(template: dict[str, Any]) -> Layout:
             _heading("Price and volume", 0.997, "top"),
             _heading("OBI", 0.39, "bottom"),
             _heading("CVD", 0.18, "bottom"),
+            _heading("UTC", 0, "top") | {"x": 1.012, "yshift": -7},
         ],
     }
 

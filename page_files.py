@@ -308,7 +308,7 @@ class WatchedFile(Generic[Content]):
             content = self._parse(orjson.loads(raw))
         except orjson.JSONDecodeError as error:
             raise FileContentError(f"it is not JSON ({error})", "json") from error
-        digest = hashlib.blake2s(repr(signature).encode(), digest_size=6).hexdigest()
+        digest = hashlib.blake2s(repr(signature).encode(), digest_size=4).hexdigest()
         return Reading(content, digest, found.st_mtime, missing=False)
 
     def _lose(self, problem: str | None, kind: str = "", *, missing: bool = False) -> None:

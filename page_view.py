@@ -299,13 +299,14 @@ def _ladder_side(levels: list[tuple[float, float]], side: str, decimals: int) ->
 
 
 def ladder(bars: Bars, depth: Depth) -> list[Any]:
-    """Return the best levels as a table: asks above, mid and spread, bids below."""
+    """Return the best levels, best first: asks (shown upwards), mid and spread, bids."""
     if not depth.bids and not depth.asks:
         return []
     decimals = price_decimals(bars, depth)
     titles = html.Tr([html.Th("Price"), html.Th("Size"), html.Th("Sum")])
-    # Three boxes, so that each side gives way at its far end where there is no room for all.
-    asks = _ladder_side(depth.asks, "ask", decimals)[::-1]
+    # Best first on both sides: the style sheet turns the asks over, and drops far rows whole
+    # where there is no room for all.
+    asks = _ladder_side(depth.asks, "ask", decimals)
     bids = _ladder_side(depth.bids, "bid", decimals)
     return [
         html.Table(html.Thead(titles)),
