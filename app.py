@@ -37,6 +37,8 @@ from page_files import Bars, Depth, Metrics, PageFiles, Snapshot
 log = logging.getLogger("page")
 
 POLL_MS = 500
+# For who hears the page: the button is drawn by the style sheet.
+NAMED: dict[str, Any] = {"aria-label": "Full screen"}
 FIGURES = ("time", "depth")
 SEEN_PATTERN = re.compile(r"[0-9a-f.]{0,100}")
 HERE = Path(__file__).resolve().parent
@@ -191,7 +193,7 @@ def layout() -> Any:
             html.Header(
                 [
                     html.Div(id="head"),
-                    html.Button("⛶", id="fullscreen", title="Full screen", type="button"),
+                    html.Button(id="fullscreen", title="Full screen", type="button", **NAMED),
                 ]
             ),
             html.Div(id="notes", role="status"),

@@ -58,7 +58,6 @@ def price_decimals(bars: Bars, depth: Depth) -> int:
 
 def price_trace(bars: Bars, decimals: int = 2) -> Trace:
     """Return the price candles; hover shows prices with `decimals` decimals."""
-    form = f",.{decimals}f"
     return {
         "type": "candlestick",
         "uid": "price",
@@ -70,10 +69,14 @@ def price_trace(bars: Bars, decimals: int = 2) -> Trace:
         "close": bars.closes,
         "increasing": {"line": {"color": UP, "width": 1}, "fillcolor": UP},
         "decreasing": {"line": {"color": DOWN, "width": 1}, "fillcolor": DOWN},
-        "yhoverformat": form,
-        "hovertemplate": "O %{open}  H %{high}  L %{low}  C %{close}",
+        "hovertemplate": _four_values(f",.{decimals}f"),
         "yaxis": "y",
     }
+
+
+def _four_values(form: str) -> str:
+    names = (("O", "open"), ("H", "high"), ("L", "low"), ("C", "close"))
+    return "  ".join(f"{letter} %{{{name}:{form}}}" for letter, name in names)
 
 
 def volume_trace(bars: Bars) -> Trace:
@@ -129,8 +132,7 @@ def obi_trace(metrics: Metrics) -> Trace:
         "close": metrics.obi_closes,
         "increasing": {"line": {"color": OBI_UP, "width": 1}, "fillcolor": OBI_UP},
         "decreasing": {"line": {"color": OBI_DOWN, "width": 1}, "fillcolor": OBI_DOWN},
-        "yhoverformat": "+.4f",
-        "hovertemplate": "O %{open}  H %{high}  L %{low}  C %{close}",
+        "hovertemplate": _four_values("+.4f"),
         "yaxis": "y3",
     }
 
@@ -285,7 +287,8 @@ def _heading(text: str, y: float, anchor: str) -> dict[str, Any]:
 def time_layout(template: dict[str, Any]) -> Layout:
     """Return the layout of price, volume, OBI and CVD over one time axis, in UTC."""
     return _base_layout(template) | {
-        "margin": {"l": 10, "r": 74, "t": 30, "b": 40},
+        # Left of the first tick there is room for half of its date.
+        "margin": {"l": 34, "r": 74, "t": 30, "b": 40},
         "hovermode": "x unified",
         "hoversubplots": "axis",
         "xaxis": _axis(
