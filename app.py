@@ -23,7 +23,7 @@ import orjson
 import plotly.io
 import typer
 from dash import Dash, Input, Output, Patch, State, dcc, html, set_props
-from dash.exceptions import PreventUpdate
+from dash.exceptions import DependencyException, PreventUpdate
 from flask import Flask, Response, request
 from plotly.io.json import to_json_plotly
 from werkzeug.exceptions import HTTPException
@@ -164,10 +164,12 @@ def changes(parts: list[Part], seen: str) -> dict[str, dict[str, Any]]:
     Figures get a patch of whole traces and nothing of their layout: Dash 4.4.1 loses the zoom of
     a figure that is sent whole. Empty when nothing changed.
     """
-    known = seen.split(".") if seen else [""] * len(parts)
+    known = seen.split(".")
+    if len(known) != len(parts):  # a new browser, or one with another version of the page
+        known = [""] * len(parts)
     patches: dict[str, Patch] = {}
     properties: dict[str, dict[str, Any]] = {}
-    for part, version in zip(parts, known, strict=False):
+    for part, version in zip(parts, known, strict=True):
         if part.version == version:
             continue
         if part.revision is not None:
@@ -274,12 +276,24 @@ def is_poll(body: Any) -> bool:
     return False
 
 
+def _json(raw: bytes) -> Any:
+    """Return the value of `raw`, None where it is no JSON or nested too deep."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+
+
 def _refuse_malformed(server: Flask) -> None:
     @server.before_request
     def check() -> Response | None:
-        if request.path != "/_dash-update-component" or is_poll(request.get_json(silent=True)):
+        if request.path != "/_dash-update-component" or is_poll(_json(request.get_data())):
             return None
         return Response("400: not a poll of this page\n", 400, content_type="text/plain")
+
+    @server.errorhandler(DependencyException)
+    def not_served(_: Exception) -> Response:
+        return Response("404: Not Found\n", 404, content_type="text/plain")
 
     @server.errorhandler(Exception)
     def fail(error: Exception) -> Any:

@@ -20,10 +20,10 @@ Trace = dict[str, Any]
 Layout = dict[str, Any]
 
 # Teal and orange differ for deuteranopes, protanopes and tritanopes, in hue and in lightness.
-UP = "#35c9a8"
-DOWN = "#f0642f"
-UP_FILL = "rgba(53, 201, 168, 0.22)"
-DOWN_FILL = "rgba(240, 100, 47, 0.22)"
+UP = "#3fd0c4"
+DOWN = "#e8602c"
+UP_FILL = "rgba(63, 208, 196, 0.22)"
+DOWN_FILL = "rgba(232, 96, 44, 0.22)"
 OBI_UP = "#7cc8ff"
 OBI_DOWN = "#2b74d9"
 CVD_LINE = "#f2c037"

@@ -33,8 +33,8 @@ MAX_BARS = 1000
 MAX_FILE_BYTES = 16 * 1024 * 1024
 STALE_AFTER_SECONDS = 5.0
 STATES = ("running", "finished", "stopped", "failed")
-# Beyond this, in ms, a browser has no date for a timestamp (ECMAScript, "Time Values").
-MAX_TIMESTAMP_MS = 8_640_000_000_000_000
+# The end of the year 9999: beyond it there is no date to show.
+MAX_TIMESTAMP_MS = 253_402_300_799_999
 
 # Places in a metric bar: what a shorter bar does not reach is not known.
 TOTAL_CLOSE = 8

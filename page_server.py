@@ -165,12 +165,16 @@ def serve(application: WSGIApplication, host: str, port: int, ready: Callable[[s
             port=port,
             threads=THREADS,
             connection_limit=MAX_CONNECTIONS,
-            max_request_body_size=MAX_BODY_BYTES,
+            max_request_body_size=MAX_BODY_BYTES + 1,  # waitress refuses this size itself too
             ident=None,
             clear_untrusted_proxy_headers=True,
         )
     except OSError as error:
         raise ListenError(_why_not_listening(host, port, error)) from error
+    except ValueError as error:  # what waitress makes of a name that has no address
+        raise ListenError(
+            f"--host {host} is no address of this machine; 127.0.0.1 is this machine alone"
+        ) from error
     # A name with several addresses gives a server of several sockets.
     own = [(host, getattr(server, "effective_port", port))]
     bound = getattr(server, "effective_listen", own)[0][1]

@@ -45,8 +45,8 @@ def short(value: float) -> str:
     """Return a size or volume in few digits: 0.002, 31.42, 4,518, 52.3 k, 1.25 M."""
     size = abs(value)
     for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if size >= limit and size >= 1e4:
-            return f"{value / limit:,.4g} {unit}".replace("-", MINUS)
+        if size >= limit * 0.99995 and size >= 9999.5:
+            return f"{fixed(value / limit, 2 if size < limit * 99.995 else 1)} {unit}"
     if size >= 1000:
         return fixed(value, 0)
     return fixed(value, 8 if size < 0.01 else 4 if size < 1 else 2).rstrip("0").rstrip(".")
@@ -327,6 +327,11 @@ def mid_line(depth: Depth, decimals: int) -> str:
     return f"{text} · crossed" if spread <= 0 else text
 
 
+def count_label(name: str) -> str:
+    """Return the words of a count; one this page does not know is shown by its own name."""
+    return COUNT_LABELS.get(name, name.replace("_", " "))
+
+
 def foot(status: Status | None) -> list[Any]:
     """Return the recording's health: what was counted, everything not clean by kind."""
     if status is None:
@@ -338,7 +343,7 @@ def foot(status: Status | None) -> list[Any]:
         if not doubtful and status.reliable is not False
         else html.Span("▲ recording not clean", className="health warn")
     )
-    facts = [(f"{count:,} {COUNT_LABELS.get(name, name)}", "warn") for name, count in dirty.items()]
+    facts = [(f"{count:,} {count_label(name)}", "warn") for name, count in dirty.items()]
     facts = [*((fact, "") for fact in _run_facts(status)), *facts]
     return [mark, *(html.Span(text, className=tone) for text, tone in facts)]
 
