@@ -42,13 +42,14 @@ NAMED: dict[str, Any] = {"aria-label": "Full screen"}
 FIGURES = ("time", "depth")
 SEEN_PATTERN = re.compile(r"[0-9a-f.]{0,100}")
 HERE = Path(__file__).resolve().parent
+BUTTONS_OUT = ["select2d", "lasso2d"]
 GRAPH_OPTIONS = {
     "displaylogo": False,
     "showSendToCloud": False,  # Plotly 7 shows a button that uploads the chart
     "responsive": True,
     "scrollZoom": False,
     "doubleClick": "reset+autosize",
-    "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+    "modeBarButtonsToRemove": BUTTONS_OUT,
 }
 
 
@@ -219,6 +220,8 @@ def layout() -> Any:
 def _graph(name: str, figure: dict[str, Any]) -> Any:
     image = {"format": "png", "filename": f"order-flow-{name}", "scale": 2}
     config: Any = GRAPH_OPTIONS | {"toImageButtonOptions": image}
+    if name == "depth":  # a narrow panel: the legend needs the room of the zoom steps
+        config["modeBarButtonsToRemove"] = [*BUTTONS_OUT, "zoomIn2d", "zoomOut2d"]
     return dcc.Graph(id=name, figure=figure, config=config, responsive=True)
 
 
@@ -319,6 +322,8 @@ def run(
     """Show the order flow that a replay writes, as a page in the browser."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     if exit_with_parent:
+        # Ctrl+C reaches both: the parent still writes how far it came, then lets go of the page.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         page_server.end_with_parent()
     if not page_server.is_loopback(host):
         typer.echo(page_server.exposure_warning(host, allow_host or []), err=True)

@@ -320,7 +320,7 @@ def time_layout(template: dict[str, Any]) -> Layout:
 
 def depth_layout(template: dict[str, Any]) -> Layout:
     """Return the layout of the cumulative depth over price."""
-    return _base_layout(template) | {
+    layout = _base_layout(template) | {
         "margin": {"l": 10, "r": 54, "t": 30, "b": 30},
         "hovermode": "x",
         "xaxis": _axis(
@@ -328,6 +328,8 @@ def depth_layout(template: dict[str, Any]) -> Layout:
         ),
         "yaxis": _axis(side="right", rangemode="tozero", separatethousands=True, nticks=8),
     }
+    layout["legend"]["title"] = {"text": "Depth", "font": {"size": 11, "color": MUTED}}
+    return layout
 
 
 def time_traces(bars: Bars, metrics: Metrics, decimals: int = 2) -> list[Trace]:

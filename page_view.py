@@ -27,9 +27,11 @@ COUNT_LABELS = {
     "trades_skipped": "trades skipped",
     "crossed_books": "crossed books",
     "late_rows": "late rows",
+    "late_trades": "late trades",
     "repeated_rows": "repeated rows",
     "repeated_trades": "repeated trades",
     "unknown_sides": "unknown sides",
+    "unusable_samples": "unusable samples",
     "sequence_gaps": "sequence gaps",
 }
 # These say that the recording repeats itself, not that a figure of the page may be off.
