@@ -236,6 +236,7 @@ def _base_layout(template: dict[str, Any]) -> Layout:
         "legend": {
             "uirevision": "kept",  # a trace that was hidden stays so in the next run
             "orientation": "h",
+            "itemwidth": 30,
             "x": 0,
             "y": 1,
             "xanchor": "left",
@@ -310,7 +311,6 @@ def time_layout(template: dict[str, Any]) -> Layout:
         "yaxis3": _value_axis((0.21, 0.39), zeroline=True, range=[-1.05, 1.05]),
         "yaxis4": _value_axis((0.0, 0.18), zeroline=True, rangemode="tozero"),
         "annotations": [
-            _heading("Price and volume", 0.997, "top"),
             _heading("OBI", 0.39, "bottom"),
             _heading("CVD", 0.18, "bottom"),
             _heading("UTC", 0, "top") | {"x": 1.012, "yshift": -7},

@@ -337,15 +337,19 @@ class Snapshot:
     status: Reading[Status]
     stale: bool = False
 
-    def problems(self) -> list[tuple[str, str]]:
-        """Return (file name, what is wrong) of each file that cannot be used as it is now."""
+    def problems(self) -> list[tuple[str, str, bool]]:
+        """Return (name, what is wrong, whether a good content stays) of each file in trouble."""
         readings = (
             (OHLC_NAME, self.bars),
             (METRICS_NAME, self.metrics),
             (DEPTH_NAME, self.depth),
             (STATUS_NAME, self.status),
         )
-        return [(name, reading.problem) for name, reading in readings if reading.problem]
+        return [
+            (name, reading.problem, reading.content is not None)
+            for name, reading in readings
+            if reading.problem
+        ]
 
 
 class PageFiles:

@@ -161,11 +161,14 @@ def _ended_state(status: Status, *, has_bars: bool) -> RunState:
 def notes(snapshot: Snapshot, state: RunState) -> list[tuple[str, str]]:
     """Return (tone, sentence) of everything a reader of the page has to be told."""
     told = [(state.tone, state.note)] if state.note else []
-    for name, problem in snapshot.problems():
+    for name, problem, kept in snapshot.problems():
+        what = "The last good content stays; if this lasts, start" if kept else "Start"
         told.append(
-            ("warn", f"{name} cannot be used: {problem}. The last good picture stays; if this "
-             "lasts, start the replay again so that it writes the file anew.")
-        )  # fmt: skip
+            (
+                "warn",
+                f"{name} cannot be used: {problem}. {what} the replay again: it writes it anew.",
+            )
+        )
     status = snapshot.status.content
     if status is not None and status.reliable is False:
         told.append(

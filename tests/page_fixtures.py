@@ -60,13 +60,11 @@ def book(mid: float, levels: int = 50, seed: int = 1) -> dict[str, list[list[flo
     """Return `levels` bids and asks around `mid`, best first, a spread of 0.1."""
     source = random.Random(seed)  # noqa: S311
     sides: dict[str, list[list[float]]] = {"bids": [], "asks": []}
-    for name, sign in (("bids", -1), ("asks", 1)):
-        away = 0.05
+    for name, best, step in (("bids", round(mid * 10), -1), ("asks", round(mid * 10) + 1, 1)):
+        ticks = best
         for _ in range(levels):
-            sides[name].append(
-                [round(mid + sign * away, 1), round(source.paretovariate(1.2) / 8, 3)]
-            )
-            away += 0.1 * source.randint(1, 4)
+            sides[name].append([ticks / 10, round(source.paretovariate(1.2) / 8, 3)])
+            ticks += step * source.randint(1, 4)
     return sides
 
 
