@@ -15,6 +15,7 @@ import hashlib
 import logging
 import re
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,8 +23,8 @@ from typing import Annotated, Any
 import orjson
 import plotly.io
 import typer
-from dash import Dash, Input, Output, Patch, State, dcc, html, set_props
-from dash.exceptions import DependencyException, PreventUpdate
+from dash import Dash, Input, Output, Patch, State, dcc, html, no_update, set_props
+from dash.exceptions import DependencyException
 from flask import Flask, Response, request
 from plotly.io.json import to_json_plotly
 from werkzeug.exceptions import HTTPException
@@ -126,7 +127,7 @@ def _words_version(look: Snapshot) -> str:
 
 
 def _name(value: object) -> str:
-    return hashlib.blake2s(repr(value).encode(), digest_size=4).hexdigest()
+    return hashlib.blake2s(repr(value).encode(), digest_size=3).hexdigest()
 
 
 class Parts:
@@ -140,23 +141,34 @@ class Parts:
     def __init__(self, files: PageFiles) -> None:
         self._files = files
         self._lock = threading.Lock()
-        self._parts: dict[str, Part] = {}
+        self._parts: list[Part] = []
 
     def newest(self) -> list[Part]:
-        """Look at the files and return all parts as they are now, always in the same order."""
-        with self._lock:
-            look = self._files.look()
-            wanted = (
-                ("run", _run_version(look), _run_part),
-                ("bars", look.bars.version, _bars_part),
-                ("metrics", look.metrics.version, _metrics_part),
-                ("depth", look.depth.version, _depth_part),
-                ("words", _words_version(look), _words_part),
-            )
-            for name, version, build in wanted:
-                if name not in self._parts or self._parts[name].version != version:
-                    self._parts[name] = build(look)
-            return [self._parts[name] for name, _, _ in wanted]
+        """Look at the files and return all parts, always in the same order.
+
+        While another thread is looking, return the parts as they were before: nobody waits for
+        what the next poll brings. Only the first look is waited for.
+        """
+        if self._lock.acquire(blocking=not self._parts):
+            try:
+                self._parts = self._built(self._files.look())
+            finally:
+                self._lock.release()
+        return self._parts
+
+    def _built(self, look: Snapshot) -> list[Part]:
+        wanted: tuple[tuple[str, Callable[[Snapshot], Part]], ...] = (
+            (_run_version(look), _run_part),
+            (look.bars.version, _bars_part),
+            (look.metrics.version, _metrics_part),
+            (look.depth.version, _depth_part),
+            (_words_version(look), _words_part),
+        )
+        old: Sequence[Part | None] = self._parts or [None] * len(wanted)
+        return [
+            part if part is not None and part.version == version else build(look)
+            for part, (version, build) in zip(old, wanted, strict=True)
+        ]
 
 
 def changes(parts: list[Part], seen: str) -> dict[str, dict[str, Any]]:
@@ -246,11 +258,13 @@ def make_app(directory: Path) -> Dash:
         State("seen", "data"),
         running=[(Output("poll", "disabled"), True, False)],
     )
-    def poll(_: int | None, seen: str) -> str:
+    def poll(_: int | None, seen: str) -> Any:
         newest = parts.newest()
         found = changes(newest, seen)
         if not found:
-            raise PreventUpdate
+            # Not PreventUpdate: its empty 204 makes waitress close the connection, and every
+            # poll opens another.
+            return no_update
         for element, properties in found.items():
             set_props(element, properties)
         return ".".join(part.version for part in newest)

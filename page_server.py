@@ -119,9 +119,8 @@ def guard(
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             kind = next((value for name, value in headers if name.lower() == "content-type"), "")
-            if status.startswith("204"):  # a poll without news: two a second, kept small
-                return start_response(status, headers, *rest)
-            headers = [*headers, ("X-Content-Type-Options", "nosniff")]
+            if kind != "application/json":  # a poll's answer: two a second, kept small
+                headers = [*headers, ("X-Content-Type-Options", "nosniff")]
             if kind.startswith("text/html"):
                 if not policies:
                     policies.append(policy())

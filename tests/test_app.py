@@ -9,7 +9,7 @@ from page_fixtures import put, put_run, status
 
 import app
 import page_charts as charts
-from page_files import PageFiles
+from page_files import PageFiles, Snapshot
 
 EVERYTHING = {"head", "notes", "hint", "foot", "ladder", "time", "depth"}
 
@@ -105,6 +105,29 @@ def test_a_part_is_built_once_for_every_browser(parts: app.Parts) -> None:
     assert all(a is b for newest in built for a, b in zip(newest, built[0], strict=True))
 
 
+def test_nobody_waits_for_a_look_that_another_takes(
+    tmp_path: Path, parts: app.Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = parts.newest()
+    put_run(tmp_path, 41)
+    inside, go_on = threading.Event(), threading.Event()
+    look = PageFiles.look
+
+    def slow_look(files: PageFiles) -> Snapshot:
+        inside.set()
+        assert go_on.wait(10)
+        return look(files)
+
+    monkeypatch.setattr(PageFiles, "look", slow_look)
+    other = threading.Thread(target=parts.newest)
+    other.start()
+    assert inside.wait(10)
+    assert parts.newest() is before
+    go_on.set()
+    other.join()
+    assert parts.newest() is not before
+
+
 def test_the_template_is_sent_whole_and_dark() -> None:
     layout = charts.time_layout(plotly.io.templates["plotly_dark"].to_plotly_json())
     assert layout["template"]["layout"]["paper_bgcolor"] == "rgb(17,17,17)"
@@ -135,4 +158,4 @@ def test_the_client_of_a_poll_gets_a_patch(tmp_path: Path) -> None:
     poll["state"] = [
         {"id": "seen", "property": "data", "value": answer.json["response"]["seen"]["data"]}
     ]
-    assert client.post("/_dash-update-component", json=poll).status_code == 204
+    assert client.post("/_dash-update-component", json=poll).json["response"] == {}
