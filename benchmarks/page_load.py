@@ -4,8 +4,8 @@
 
 Each client polls twice a second over a connection it keeps, and tells the versions it has, as a
 browser does. Meanwhile all four files change (--writes a second, 1000 bars), so that every answer
-carries the whole picture. The clients run in this process, the page in its own: on two cores the
-figures contain what the clients take.
+carries the whole picture. Page, clients and writer are a process each: on two cores the figures
+contain what the clients take.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -83,11 +84,11 @@ class Client:
         return int(head.split()[1]), await reader.readexactly(lengths[0] if lengths else 0)
 
 
-async def write_files(directory: Path, per_second: float, until: float) -> None:
+def write_files(directory: Path, per_second: float) -> None:
     """Change the last bar and the depth, as a running replay does."""
     bars, metrics = market(1000)
     count = 0
-    while time.monotonic() < until:
+    while True:
         count += 1
         bars[-1][4] += 0.1
         metrics[-1][4] = (count % 100) / 100
@@ -97,7 +98,7 @@ async def write_files(directory: Path, per_second: float, until: float) -> None:
         asks = [[105_000.1 + i / 10, 1.0] for i in range(50)]
         put(directory, "depth_data.json", {"bids": levels, "asks": asks})
         put(directory, "status_data.json", status(rows=count))
-        await asyncio.sleep(1 / per_second)
+        time.sleep(1 / per_second)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -105,11 +106,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def load(options: argparse.Namespace, port: int, directory: Path) -> list[Client]:
+async def load(options: argparse.Namespace, port: int) -> list[Client]:
     until = time.monotonic() + options.seconds
     clients = [Client(port) for _ in range(options.clients)]
     runs = [client.run(i * 0.5 / options.clients, until) for i, client in enumerate(clients)]
-    await asyncio.gather(write_files(directory, options.writes, until), *runs)
+    await asyncio.gather(*runs)
     return clients
 
 
@@ -120,8 +121,12 @@ def main() -> None:
     parser.add_argument("--writes", type=float, default=2, help="changes of the files a second")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, page(Path(name)) as (url, pid):
-        clients = asyncio.run(load(options, int(url.rpartition(":")[2]), Path(name)))
+        writer = multiprocessing.Process(target=write_files, args=(Path(name), options.writes))
+        writer.start()
+        clients = asyncio.run(load(options, int(url.rpartition(":")[2])))
         used = cpu_seconds(pid)
+        writer.kill()
+        writer.join()
     seconds = sorted(second for client in clients for second in client.seconds)
     sizes = [size for client in clients for size in client.sizes]
     errors = [error for client in clients for error in client.errors]
