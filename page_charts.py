@@ -81,22 +81,19 @@ def _four_values(form: str) -> str:
 
 def volume_trace(bars: Bars) -> Trace:
     """Return the volume bars, in the recording's unit, coloured by the candle above them."""
-    rises = [int(close >= opened) for opened, close in zip(bars.opens, bars.closes, strict=True)]
+    colours = [
+        UP if close >= opened else DOWN
+        for opened, close in zip(bars.opens, bars.closes, strict=True)
+    ]
     return {
         "type": "bar",
         "uid": "volume",
         "name": "Volume",
         "x": bars.times,
         "y": bars.volumes,
-        # 0 or 1 and a scale of two colours: a colour per bar in text would be 9 kB more a poll.
-        "marker": {
-            "color": rises,
-            "cmin": 0,
-            "cmax": 1,
-            "colorscale": [[0, DOWN], [0.5, DOWN], [0.5, UP], [1, UP]],
-            "opacity": 0.45,
-            "line": {"width": 0},
-        },
+        # A colour each, as text: 0 or 1 and a scale of two colours would be 8 kB less to send, and
+        # makes Plotly take twice as long to draw the whole figure (211 against 102 ms).
+        "marker": {"color": colours, "opacity": 0.45, "line": {"width": 0}},
         "hovertemplate": "%{y:,.8~f}",
         "yaxis": "y2",
     }

@@ -28,8 +28,8 @@ def test_volume_has_the_colour_of_its_candle() -> None:
     bars = Bars([1, 2, 3], [1, 2, 2], [2, 2, 2], [1, 1, 2], [2, 1, 2], [5, 6, 7])
     trace = charts.volume_trace(bars)
     assert trace["y"] == [5, 6, 7]
-    assert trace["marker"]["color"] == [1, 0, 1]  # up, down, unchanged counts as up
-    assert trace["marker"]["colorscale"][0][1] == charts.DOWN
+    # Up, down, and what did not move counts as up.
+    assert trace["marker"]["color"] == [charts.UP, charts.DOWN, charts.UP]
 
 
 def test_the_last_price_line_spans_the_time_shown() -> None:
