@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import statistics
 import sys
@@ -130,9 +131,10 @@ def logged(driver: Any) -> list[dict[str, Any]]:
     return [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
 
 
-def task_seconds(driver: Any) -> float:
+def main_thread_seconds(driver: Any) -> float:
+    """Return the processor time of the page's main thread, which other load does not change."""
     metrics = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
-    return float(next(m["value"] for m in metrics if m["name"] == "TaskDuration"))
+    return float(next(m["value"] for m in metrics if m["name"] == "ThreadTime"))
 
 
 def sizes(events: list[dict[str, Any]]) -> tuple[list[int], list[int], list[int], list[int]]:
@@ -174,12 +176,12 @@ def measure(driver: Any, way: str, polls: int) -> Cost:
             time.sleep(2)
             driver.execute_cdp_cmd("Performance.enable", {})
             logged(driver)
-            before, start = task_seconds(driver), time.monotonic()
+            before, start = main_thread_seconds(driver), time.monotonic()
             while time.monotonic() - start < polls * 0.5:
                 if way != "idle":
                     live.tick()
                 time.sleep(0.5)
-            used = task_seconds(driver) - before
+            used = main_thread_seconds(driver) - before
             down, up, down_body, up_body = sizes(logged(driver))
             driver.get("about:blank")
     mean = statistics.mean
@@ -191,6 +193,7 @@ def main() -> None:
     parser.add_argument("--polls", type=int, default=30, help="polls for each way and round")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     with browser.chromium() as driver:
         results: dict[str, list[Cost]] = {way: [] for way in WAYS}
         for _ in range(options.rounds):
