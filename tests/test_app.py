@@ -1,3 +1,5 @@
+import ast
+import inspect
 import threading
 from pathlib import Path
 from typing import Any
@@ -5,11 +7,11 @@ from typing import Any
 import orjson
 import plotly.io
 import pytest
-from page_fixtures import put, put_run, status
+from page_fixtures import ROOT, put, put_run, status
 
 import app
 import page_charts as charts
-from page_files import PageFiles, Snapshot
+from page_files import STATES, PageFiles, Snapshot
 
 EVERYTHING = {"head", "notes", "hint", "foot", "ladder", "time", "depth"}
 
@@ -159,3 +161,46 @@ def test_the_client_of_a_poll_gets_a_patch(tmp_path: Path) -> None:
         {"id": "seen", "property": "data", "value": answer.json["response"]["seen"]["data"]}
     ]
     assert client.post("/_dash-update-component", json=poll).json["response"] == {}
+
+
+PAGE = {"app", "page_files", "page_charts", "page_view", "page_server"}
+
+
+def imports_of(module: str) -> set[str]:
+    tree = ast.parse((ROOT / f"{module}.py").read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("module", sorted(PAGE))
+def test_the_page_knows_nothing_of_the_replay_but_its_files(module: str) -> None:
+    own = {path.stem for path in ROOT.glob("*.py")}
+    assert imports_of(module) & own <= PAGE | {"errors"}
+
+
+def test_what_knows_no_dash() -> None:
+    assert not imports_of("page_files") & {"dash", "plotly", "flask"}
+    assert not imports_of("page_charts") & {"dash", "plotly", "flask"}
+    assert not imports_of("page_server") & {"dash", "plotly", "flask"}
+
+
+def test_every_option_is_documented() -> None:
+    told = (ROOT / "docs" / "page.md").read_text()
+    shown = [
+        name
+        for option in inspect.signature(app.run).parameters.values()
+        if not option.annotation.__metadata__[0].hidden
+        for name in [f"--{option.name.replace('_', '-')}"]
+    ]
+    assert shown == ["--host", "--port", "--output-dir", "--allow-host"]
+    assert all(name in told for name in shown)
+
+
+def test_every_state_is_documented() -> None:
+    told = (ROOT / "docs" / "page.md").read_text()
+    assert all(f"| {state} |" in told for state in STATES)
