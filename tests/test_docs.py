@@ -58,16 +58,13 @@ def test_every_metric_is_in_the_reference() -> None:
 def test_every_public_name_has_a_docstring(path: Path) -> None:
     tree = ast.parse(path.read_text())
     missing = [] if ast.get_docstring(tree) else ["module"]
-    for node in ast.walk(tree):
+    for node in tree.body:
+        public: list[ast.ClassDef | ast.FunctionDef] = []
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            bodies = [node, *(n for n in node.body if isinstance(n, ast.FunctionDef))]
-        elif isinstance(node, ast.FunctionDef) and node in tree.body:
-            bodies = [node]
-        else:
-            continue
-        missing += [
-            b.name for b in bodies if not b.name.startswith("_") and not ast.get_docstring(b)
-        ]
+            public = [node, *(n for n in node.body if isinstance(n, ast.FunctionDef))]
+        elif isinstance(node, ast.FunctionDef):
+            public = [node]
+        missing += [p.name for p in public if p.name[0] != "_" and not ast.get_docstring(p)]
     assert missing == []
 
 
