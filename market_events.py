@@ -1,9 +1,7 @@
 """The events of a replay, and how recorded rows become them: book windows with their trades."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from math import inf
-from operator import itemgetter
 from typing import NamedTuple
 
 from level_parser import RawSide, to_number
@@ -62,35 +60,38 @@ class TradeCleaner:
     def clean(self, batches: Iterable[list[Row]]) -> Iterator[list[Trade]]:
         """Yield the usable trades, in the order of the rows, in lists that are not empty."""
         for batch in batches:
-            trades = [trade for row in batch if (trade := self._trade(row)) is not None]
+            trades = self._trades(batch)
             if trades:
                 yield trades
             if batch[-1][0] >= self._end:
                 return
 
-    def _trade(self, row: Row) -> Trade | None:
-        ms, order, raw_id, price, size, raw_side = row
-        if not self._start <= ms < self._end:
-            return None
-        price, size = _number(price), _number(size)
-        if not (0.0 < price < inf and 0.0 <= size <= MAX_TRADE_SIZE):
-            self.skipped += 1
-            return None
-        trade_id = _text(raw_id)
-        side = _SIDES.get(raw_side) or _lowered(raw_side)
-        if trade_id is not None and self._is_repeat(ms, (trade_id, price, size, side)):
-            self.repeated += 1
-            return None
-        return id_of(order), trade_id, price, size, side, ms
-
-    def _is_repeat(self, ms: int, what: Row) -> bool:
-        if ms != self._seen_ms:
-            self._seen, self._seen_ms = {what}, ms
-            return False
-        if what in self._seen:
-            return True
-        self._seen.add(what)
-        return False
+    def _trades(self, batch: list[Row]) -> list[Trade]:
+        trades: list[Trade] = []
+        seen, seen_ms = self._seen, self._seen_ms
+        start, end = self._start, self._end
+        for ms, order, raw_id, price, size, raw_side in batch:
+            if not start <= ms < end:
+                continue
+            if type(price) is not float or type(size) is not float:
+                price, size = _number(price), _number(size)  # noqa: PLW2901
+            if not (0.0 < price < inf and 0.0 <= size <= MAX_TRADE_SIZE):
+                self.skipped += 1
+                continue
+            side = _SIDES.get(raw_side) or _lowered(raw_side)
+            trade_id = None if raw_id is None else _text(raw_id)
+            if trade_id is not None:
+                what = (trade_id, price, size, side)
+                if ms != seen_ms:
+                    seen, seen_ms = {what}, ms
+                elif what in seen:
+                    self.repeated += 1
+                    continue
+                else:
+                    seen.add(what)
+            trades.append((id_of(order), trade_id, price, size, side, ms))
+        self._seen, self._seen_ms = seen, seen_ms
+        return trades
 
 
 class TradeCursor:
@@ -110,7 +111,9 @@ class TradeCursor:
             batch, place = self._batch, self._place
             stop = len(batch)
             if batch[-1][5] >= ms:
-                stop = bisect_left(batch, ms, place, key=itemgetter(5))
+                stop = place + 1
+                while batch[stop][5] < ms:  # a window has few trades: faster than a search
+                    stop += 1
             taken += batch[place:stop]
             self._place = stop
             self._look_ahead()

@@ -11,8 +11,8 @@ see docs/reference.md.
 """
 
 from collections import deque
-from collections.abc import Iterable
-from math import fsum, inf
+from collections.abc import Sequence
+from math import inf
 
 from errors import OrderflowError
 from market_events import Trade
@@ -21,42 +21,36 @@ MetricBar = list[float]
 MAX_BARS = 1000
 
 
-class ExactSum:
-    """Sum doubles without rounding errors, one at a time.
+class PreciseSum:
+    """Sum doubles in twice their precision, so that rounding never shows in `value`.
 
-    The sum is kept as non-overlapping partials (Shewchuk 1997), so that `value` is the correctly
-    rounded exact sum: whatever the order, after a million terms, and 0 when all cancel.
+    The error of each addition is computed (Knuth's TwoSum) and kept apart: a million additions are
+    off by less than 1e-25 of the sum of magnitudes, so that what cancels comes back to nothing.
     """
 
-    __slots__ = ("_partials",)
+    __slots__ = ("_high", "_low")
 
     def __init__(self) -> None:
-        self._partials: list[float] = []
+        self._high = self._low = 0.0
 
-    def add(self, term: float) -> None:
-        """Add a finite `term`."""
-        partials = self._partials
-        kept = 0
-        for partial in partials:
-            if abs(term) < abs(partial):
-                term, partial = partial, term  # noqa: PLW2901 (the recipe reads best so)
-            high = term + partial
-            low = partial - (high - term)
-            if low:
-                partials[kept] = low
-                kept += 1
-            term = high
-        partials[kept:] = [term]
+    def add(self, term: float) -> float:
+        """Add a finite `term` and return the sum so far."""
+        high = self._high
+        total = high + term
+        rounded = total - high
+        low = self._low + ((high - (total - rounded)) + (term - rounded))
+        self._high, self._low = total, low
+        return total + low
 
-    def merge(self, other: "ExactSum") -> None:
-        """Add all of another sum, as exactly."""
-        for partial in other._partials:
-            self.add(partial)
+    def merge(self, other: "PreciseSum") -> None:
+        """Add all of another sum."""
+        self.add(other._high)
+        self._low += other._low
 
     @property
     def value(self) -> float:
-        """Return the sum, correctly rounded."""
-        return fsum(self._partials)
+        """Return the sum as the nearest double."""
+        return self._high + self._low
 
 
 class WindowClock:
@@ -105,7 +99,7 @@ class MetricsCalculator:
     def __init__(self, window_seconds: int = 60, max_bars: int = MAX_BARS) -> None:
         self._clock = WindowClock(window_seconds)
         self._closed: deque[MetricBar] = deque(maxlen=max_bars)
-        self._cvd = ExactSum()
+        self._cvd = PreciseSum()
         self._cvd_bar = [0.0] * 4
         self._obi_bar: list[float] | None = None  # None until the first sample of all
         self._tot_bar: list[float] = []
@@ -143,25 +137,26 @@ class MetricsCalculator:
         elif total < tot[2]:
             tot[2] = total
 
-    def add_trades(self, trades: Iterable[Trade]) -> None:
+    def add_trades(self, trades: Sequence[Trade]) -> None:
         """Add trades, in time order, to the cumulative volume delta."""
+        add, bar, end = self._cvd.add, self._cvd_bar, self._clock.end
         for _, _, _, size, side, timestamp in trades:
-            if timestamp >= self._clock.end:
+            if timestamp >= end:
                 self._roll(timestamp)
-            self._active = True
+                bar, end = self._cvd_bar, self._clock.end
             if side == "buy":
-                self._cvd.add(size)
+                value = add(size)
             elif side == "sell":
-                self._cvd.add(-size)
+                value = add(-size)
             else:
                 self.unknown_sides += 1
                 continue
-            bar = self._cvd_bar
-            bar[3] = value = self._cvd.value
+            bar[3] = value
             if value > bar[1]:
                 bar[1] = value
             elif value < bar[2]:
                 bar[2] = value
+        self._active = True
 
     def bars(self) -> list[MetricBar]:
         """Return the last bars, oldest first, the window in progress included."""

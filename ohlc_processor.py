@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from errors import OrderflowError
 from market_events import OrderbookUpdate, Trade
-from metrics_calculator import MAX_BARS, ExactSum, MetricBar, MetricsCalculator, WindowClock
+from metrics_calculator import MAX_BARS, MetricBar, MetricsCalculator, PreciseSum, WindowClock
 from orderbook_manager import SNAPSHOT_ACTIONS, OrderbookManager, SequenceCheck
 
 OhlcBar = list[float]
@@ -52,8 +52,8 @@ class OHLCProcessor:
         self._clock = WindowClock(window_seconds)
         self._closed: deque[OhlcBar] = deque(maxlen=max_bars)
         self._prices: list[float] | None = None
-        self._bar_volume = ExactSum()
-        self._volume = ExactSum()
+        self._bar_volume = PreciseSum()
+        self._volume = PreciseSum()
 
     @property
     def cvd_cumulative(self) -> float:
@@ -63,7 +63,7 @@ class OHLCProcessor:
     @property
     def volume(self) -> float:
         """Return the sum of all trade sizes, as recorded (contracts for derivatives)."""
-        total = ExactSum()
+        total = PreciseSum()
         total.merge(self._volume)
         total.merge(self._bar_volume)
         return total.value
@@ -76,23 +76,23 @@ class OHLCProcessor:
         """
         if not trades:
             return
-        clock = self._clock
+        if trades[0][5] < self._clock.start:
+            self._clock.move_to(trades[0][5])
+        prices, end, add = self._prices, self._clock.end, self._bar_volume.add
         for _, _, price, size, _, timestamp in trades:
-            if not clock.start <= timestamp < clock.end:
-                self._close_bar()
-                clock.move_to(timestamp)
-            prices = self._prices
-            if prices is None:
-                self._prices = [price] * 4
-            else:
-                prices[3] = price
-                if price > prices[1]:
-                    prices[1] = price
-                elif price < prices[2]:
-                    prices[2] = price
-            self._bar_volume.add(size)
+            if timestamp >= end or prices is None:
+                prices = self._open_bar(timestamp, price)
+                end, add = self._clock.end, self._bar_volume.add
+            prices[3] = price
+            if price > prices[1]:
+                prices[1] = price
+            elif price < prices[2]:
+                prices[2] = price
+            add(size)
         self.trades += len(trades)
-        self._note_event(trades[0][5], trades[-1][5])
+        if self.first_event is None:
+            self.first_event = trades[0][5]
+        self.last_event = trades[-1][5]
         self.metrics.add_trades(trades)
 
     def update_orderbook(self, ob_update: OrderbookUpdate) -> None:
@@ -117,7 +117,13 @@ class OHLCProcessor:
         if timestamp < self._start:
             self.warm_up_rows += 1
             return
-        self._note_row(timestamp)
+        last_row = self._last_row
+        if last_row is None:
+            self.first_event = timestamp if self.first_event is None else self.first_event
+        elif timestamp - last_row > self.longest_silence_ms:
+            self.longest_silence_ms = timestamp - last_row
+        self._last_row = self.last_event = timestamp
+        self.rows += 1
         if sums is not None:
             self.metrics.add_sample(timestamp, sums[0], sums[1])
 
@@ -140,17 +146,11 @@ class OHLCProcessor:
         self._close_bar()
         self.metrics.finalize()
 
-    def _note_row(self, timestamp: int) -> None:
-        self.rows += 1
-        if self._last_row is not None:
-            self.longest_silence_ms = max(self.longest_silence_ms, timestamp - self._last_row)
-        self._last_row = timestamp
-        self._note_event(timestamp, timestamp)
-
-    def _note_event(self, first: int, last: int) -> None:
-        if self.first_event is None:
-            self.first_event = first
-        self.last_event = last
+    def _open_bar(self, timestamp: int, price: float) -> list[float]:
+        self._close_bar()
+        self._clock.move_to(timestamp)
+        self._prices = [price] * 4
+        return self._prices
 
     def _current_bar(self) -> OhlcBar | None:
         if self._prices is None:
@@ -165,4 +165,4 @@ class OHLCProcessor:
         self.bars_made += 1
         self._volume.merge(self._bar_volume)
         self._prices = None
-        self._bar_volume = ExactSum()
+        self._bar_volume = PreciseSum()

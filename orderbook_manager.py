@@ -1,22 +1,22 @@
 """Keep the order book that a recording's rows describe.
 
-All levels of the exchange's window are kept, in one dict a side. What is asked after every row,
-the sums of the best N levels, is answered from a small sorted window of the best prices, so that
-a row costs neither a sort nor a walk through the whole book.
+All levels of the exchange's window are kept. What is asked after every row, the sums of the best
+N levels, is answered from a small window of the best ones that is kept in order, so that a row
+costs neither a sort nor a walk through the whole book; the others lie in a dict, unsorted.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
-from heapq import nsmallest
 from math import fsum, inf
 
 from errors import LevelFormatError
 from level_parser import RawSide, parse_side
 from market_events import OrderbookUpdate
 
-BOOK_MODES = ("auto", "incremental", "snapshot")
 SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
 """The recorded actions that replace the book."""
+WINDOW_MARGIN = 16
+"""How many levels more than are summed a window is filled with."""
 RECOGNITION_ROWS = 32
 """How many rows with levels `recognise_book_mode` wants to see."""
 
@@ -24,84 +24,97 @@ RECOGNITION_ROWS = 32
 class _BookSide:
     """One side of the book, keyed so that the best level has the smallest key.
 
-    Asks are keyed by price and bids by its negative, so that one piece of code serves both.
-    `_window` holds, sorted, the key of every level up to `_floor`; levels beyond are in `_sizes`
-    alone. The floor is infinite while the window covers the whole side.
+    Asks are keyed by price and bids by its negative, so that one piece of code serves both. The
+    best levels, all up to `_floor`, are in two parallel lists in order, `_near` (keys) and
+    `_near_sizes`; the rest are in the dict `_far`. The floor is infinite while nothing is far.
     """
 
-    __slots__ = ("_depth", "_floor", "_sizes", "_sum", "_window", "_window_limit")
+    __slots__ = ("_depth", "_far", "_floor", "_most_near", "_near", "_near_sizes", "best_sum")
 
     def __init__(self, depth: int) -> None:
         self._depth = depth
-        # Room for a net loss of levels before the window must be refilled from the whole side.
-        self._window_limit = depth + max(depth, 64)
+        # Between a refill and a cut there is room for many rows; a smaller window has fewer
+        # levels to keep in order.
+        self._most_near = depth + 4 * WINDOW_MARGIN
         self.clear()
 
     def clear(self) -> None:
-        self._sizes: dict[float, float] = {}
-        self._window: list[float] = []
+        # `_near` ends in infinity, so that a search never runs off its end.
+        self._near: list[float] = [inf]
+        self._near_sizes: list[float] = []
+        self._far: dict[float, float] = {}
         self._floor = inf
-        self._sum: float | None = 0.0
+        self.best_sum = 0.0
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return len(self._near_sizes) + len(self._far)
 
-    def apply(self, keys: list[float], row_sizes: list[float]) -> None:
-        """Set the levels of a row; a size of 0 deletes."""
-        sizes, window, floor = self._sizes, self._window, self._floor
-        for key, size in zip(keys, row_sizes, strict=True):
-            if key > floor:
-                if size:
-                    sizes[key] = size
-                else:
-                    sizes.pop(key, None)
+    def __contains__(self, key: float) -> bool:
+        return self._near[bisect_left(self._near, key)] == key or key in self._far
+
+    def apply(self, keys: Sequence[float], sizes: Sequence[float]) -> None:
+        """Set the levels of a row, as many keys as sizes; a size of 0 deletes.
+
+        `best_sum` is then the sum of the best `depth` sizes, correctly rounded, or infinite where
+        it is too large for a double.
+        """
+        near, near_sizes, far, floor = self._near, self._near_sizes, self._far, self._floor
+        for key, size in zip(keys, sizes):  # noqa: B905 (checking the lengths costs 2 %)
+            if key <= floor:
+                place = bisect_left(near, key)
+                if near[place] == key:
+                    if size:
+                        near_sizes[place] = size
+                    else:
+                        del near[place]
+                        del near_sizes[place]
+                elif size:
+                    near.insert(place, key)
+                    near_sizes.insert(place, size)
             elif size:
-                if key not in sizes:
-                    insort(window, key)
-                sizes[key] = size
-                self._sum = None
-            elif sizes.pop(key, None) is not None:
-                del window[bisect_left(window, key)]
-                self._sum = None
-        if len(window) < self._depth and floor != inf:
+                far[key] = size
+            elif key in far:
+                del far[key]
+        count = len(near_sizes)
+        if count > self._most_near:
+            self._cut()
+        elif count < self._depth and far:
             self._refill()
-        elif len(window) > 2 * self._window_limit:
-            self._cut(self._window_limit)
+        try:
+            self.best_sum = fsum(near_sizes[: self._depth])
+        except OverflowError:
+            self.best_sum = inf
+
+    def _cut(self) -> None:
+        """Move all but the best levels from the lists to the dict."""
+        keep = self._depth + WINDOW_MARGIN
+        self._far.update(zip(self._near[keep:-1], self._near_sizes[keep:], strict=True))
+        del self._near[keep:-1], self._near_sizes[keep:]
+        self._floor = self._near[-2]
 
     def _refill(self) -> None:
-        self._window = nsmallest(self._window_limit + 1, self._sizes)
-        self._floor = inf
-        self._cut(self._window_limit)
-
-    def _cut(self, limit: int) -> None:
-        if len(self._window) > limit:
-            del self._window[limit:]
-            self._floor = self._window[-1]
+        """Move the best levels of the dict to the lists."""
+        wanted = self._depth + 2 * WINDOW_MARGIN - len(self._near_sizes)
+        keys = sorted(self._far)[:wanted]
+        self._near[-1:] = [*keys, inf]
+        self._near_sizes += map(self._far.pop, keys)
+        self._floor = self._near[-2] if self._far else inf
 
     def best_key(self) -> float:
-        return self._window[0] if self._window else inf
-
-    def best_sum(self) -> float:
-        """Sum the sizes of the best `depth` levels, correctly rounded; infinite on overflow."""
-        if self._sum is None:
-            try:
-                self._sum = fsum(map(self._sizes.__getitem__, self._window[: self._depth]))
-            except OverflowError:
-                self._sum = inf
-        return self._sum
+        return self._near[0]
 
     def top(self, count: int) -> list[tuple[float, float]]:
-        keys = self._window[:count]
-        if len(keys) < count and len(keys) < len(self._sizes):
-            keys = nsmallest(count, self._sizes)
-        return [(key, self._sizes[key]) for key in keys]
+        best = list(zip(self._near[:-1], self._near_sizes, strict=True))[:count]
+        if len(best) < count:
+            best += sorted(self._far.items())[: count - len(best)]
+        return best
 
     def best_of(self, keys: list[float]) -> float:
         """Return the best of `keys` that is in the book now, or infinity."""
-        return min((key for key in keys if key in self._sizes), default=inf)
+        return min((key for key in keys if key in self), default=inf)
 
     def keys_up_to(self, key: float) -> list[float]:
-        return [other for other in self._sizes if other <= key]
+        return [other for other in (*self._near[:-1], *self._far) if other <= key]
 
     def delete(self, keys: Collection[float]) -> None:
         self.apply(list(keys), [0.0] * len(keys))
@@ -151,15 +164,19 @@ class PythonOrderbookManager:
         if snapshot:
             self.clear()
         bid_keys = [-price for price in bid_prices]
-        bid_side.apply(bid_keys, bid_sizes)
-        ask_side.apply(ask_prices, ask_sizes)
-        if bid_side.best_key() + ask_side.best_key() <= 0.0:
+        if bid_keys:
+            bid_side.apply(bid_keys, bid_sizes)
+        if ask_prices:
+            ask_side.apply(ask_prices, ask_sizes)
+        best_bid_key, best_ask_key = bid_side.best_key(), ask_side.best_key()
+        if best_bid_key + best_ask_key <= 0.0:
             self.crossed_books += 1
             if self._uncross:
                 self._drop_older(bid_keys, ask_prices)
-        if not bid_side or not ask_side:
+                best_bid_key, best_ask_key = bid_side.best_key(), ask_side.best_key()
+        if inf in (best_bid_key, best_ask_key):
             return None
-        return bid_side.best_sum(), ask_side.best_sum()
+        return bid_side.best_sum, ask_side.best_sum
 
     def _drop_older(self, bid_keys: list[float], ask_keys: list[float]) -> None:
         """Drop the levels that cross one of this row's, unless they are of this row too."""
@@ -189,8 +206,8 @@ class PythonOrderbookManager:
 
         Best first; a side that holds fewer gives what it has.
         """
-        bids = [[-key, size] for key, size in self._bids.top(count)]
-        asks = [[key, size] for key, size in self._asks.top(count)]
+        bids = [[float(-key), float(size)] for key, size in self._bids.top(count)]
+        asks = [[float(key), float(size)] for key, size in self._asks.top(count)]
         return bids, asks
 
 

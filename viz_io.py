@@ -274,8 +274,8 @@ class RunFiles:
                 logger.warning("%s: written again", self.directory)
             self.failure = None
         ended = self._clock()
-        # No more than a few percent of a fast replay's time goes into files.
-        self._next_write = ended + max(MIN_SECONDS_BETWEEN_WRITES, 25 * (ended - began))
+        # No more than 2 % of a fast replay's time goes into files.
+        self._next_write = ended + max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
 
     def _write(self, name: str, data: bytes, *, durable: bool) -> None:
         if durable or self._written.get(name) != data:

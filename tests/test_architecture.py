@@ -1,0 +1,89 @@
+"""The import rules that keep data running one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+CORE = (
+    "level_parser",
+    "orderbook_manager",
+    "metrics_calculator",
+    "ohlc_processor",
+    "market_events",
+)
+# What each module of the project may import of the project.
+ALLOWED = {
+    "errors": set(),
+    "level_parser": {"errors"},
+    "row_order": {"errors"},
+    "market_events": {"errors", "level_parser", "row_order"},
+    "orderbook_manager": {"errors", "level_parser", "market_events"},
+    "metrics_calculator": {"errors", "market_events"},
+    "ohlc_processor": {"errors", "market_events", "metrics_calculator", "orderbook_manager"},
+    "db_interpreter": {"errors", "market_events", "row_order"},
+    "recordings": {"db_interpreter", "errors", "orderbook_manager"},
+    "viz_io": {"errors"},
+    "replay": {
+        "db_interpreter",
+        "errors",
+        "market_events",
+        "ohlc_processor",
+        "recordings",
+        "viz_io",
+    },
+}
+
+
+def imports_of(module: str) -> set[str]:
+    tree = ast.parse((PROJECT / f"{module}.py").read_text())
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+MODULES = sorted(path.stem for path in PROJECT.glob("*.py"))
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_a_module_imports_only_what_lies_before_it(module: str) -> None:
+    assert imports_of(module) & set(MODULES) <= ALLOWED[module]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nobody_imports_main(module: str) -> None:
+    assert "main" not in imports_of(module)
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_knows_neither_databases_nor_pages_nor_the_clock(module: str) -> None:
+    outside = {
+        "sqlite3",
+        "dash",
+        "plotly",
+        "time",
+        "datetime",
+        "os",
+        "pathlib",
+        "threading",
+        "rich",
+    }
+    allowed = {"os"} if module == "orderbook_manager" else set()  # the switch for the compiled book
+    assert imports_of(module) & outside <= allowed
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_recordings_are_read_in_one_place(module: str) -> None:
+    if "sqlite3" in imports_of(module):
+        assert module in {"db_interpreter", "synthetic_market"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m == "app" or m.startswith("page_")])
+def test_the_page_knows_only_the_files(module: str) -> None:
+    own = {m for m in MODULES if m.startswith("page_")} | {"errors"}
+    assert imports_of(module) & set(MODULES) <= own

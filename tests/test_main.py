@@ -1,0 +1,393 @@
+"""The command as a user runs it: files, exit codes and what it says."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_recordings import DATA, needs_recordings
+
+import main
+from errors import UsageError
+from synthetic_market import NORMAL, write_recording
+
+PROJECT = Path(__file__).resolve().parent.parent
+START = 1_749_427_200_000  # 2025-06-09
+HOUR = 3_600_000
+DAY = ("BTC-USDT", "2025-06-09", "2025-06-10")
+FILES = ("ohlc_data.json", "metrics_data.json", "depth_data.json", "status_data.json")
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One hour of a quiet market, 4,000 book rows."""
+    path = tmp_path_factory.mktemp("data") / "BTC-USDT_2025-06-09.db"
+    write_recording(path, "BTC-USDT", START, START + HOUR, seed=3, density=NORMAL, max_rows=4000)
+    return path
+
+
+def start(*args: str | Path, **env: str) -> subprocess.Popen[str]:
+    command = [sys.executable, PROJECT / "main.py", *args]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100"} | env,
+    )
+
+
+def run(*args: str | Path, **env: str) -> tuple[int, str, str]:
+    with start(*args, **env) as process:
+        out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+Replayed = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def replayed(tmp_path: Path) -> Replayed:
+    """Replay a directory of recordings and return what was written, by file name."""
+
+    def replay(data_dir: Path, *more: str, day: tuple[str, ...] = DAY) -> dict[str, Any]:
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        code, _, err = run(*day, "--data-dir", data_dir, "--output-dir", out, "--no-ui", *more)
+        assert code == 0, err
+        return {name: json.loads((out / name).read_bytes()) for name in FILES}
+
+    return replay
+
+
+def without_times(files: dict[str, Any]) -> dict[str, Any]:
+    changing = ("seconds", "rows_per_second", "written", "pid")
+    status = {k: v for k, v in files["status_data.json"].items() if k not in changing}
+    return files | {"status_data.json": status}
+
+
+def copy_rows(source: Path, target: Path, book: str, trades: str, *, order: str = "id") -> None:
+    """Copy part of a recording, in an order of its own."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(target)) as connection, connection:
+        connection.execute("ATTACH ? AS s", (str(source),))
+        for table, condition in (("book", book), ("trades", trades)):
+            (sql,) = connection.execute(
+                "SELECT sql FROM s.sqlite_master WHERE name = ?", (table,)
+            ).fetchone()
+            connection.execute(sql.replace("id INTEGER PRIMARY KEY", "id INTEGER"))
+            connection.execute(
+                f"INSERT INTO {table} SELECT * FROM s.{table} WHERE {condition} ORDER BY {order}"
+            )
+
+
+class TestSameFiles:
+    """Done when 5: the output does not depend on how the rows lie."""
+
+    @pytest.fixture
+    def expected(self, recording: Path, replayed: Replayed) -> dict[str, Any]:
+        return without_times(replayed(recording.parent))
+
+    def test_however_the_rows_lie_within_the_reorder_buffer(
+        self, recording: Path, tmp_path: Path, replayed: Replayed, expected: dict[str, Any]
+    ) -> None:
+        data = tmp_path / "shuffled"
+        # Pseudo-random displacement by up to 1000 rows.
+        order = "id + (id * 7919) % 1000"
+        copy_rows(recording, data / "BTC-USDT-25-06-09.db", "1", "1", order=order)
+        assert without_times(replayed(data)) == expected
+
+    def test_with_an_index_on_the_timestamp(
+        self, recording: Path, tmp_path: Path, replayed: Replayed, expected: dict[str, Any]
+    ) -> None:
+        data = tmp_path / "indexed"
+        path = data / "BTC-USDT.db"
+        copy_rows(recording, path, "1", "1", order="(id * 7919) % 100003")
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("CREATE INDEX b ON book(timestamp)")
+            connection.execute("CREATE INDEX t ON trades(instrument, timestamp)")
+        assert without_times(replayed(data)) == expected
+
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_split_into_files(
+        self,
+        recording: Path,
+        tmp_path: Path,
+        replayed: Replayed,
+        expected: dict[str, Any],
+        seed: int,
+    ) -> None:
+        rng, data = random.Random(seed), tmp_path / "split"
+        cuts = [0, *sorted(rng.sample(range(1, 4000), 3)), 10**9]
+        trade_cuts = [0, *sorted(rng.sample(range(1, 2000), 3)), 10**9]
+        for part in range(4):
+            copy_rows(
+                recording,
+                data / f"{part}" / "BTC-USDT_2025-06-09.sqlite3",
+                f"id > {cuts[part]} AND id <= {cuts[part + 1]}",
+                f"id > {trade_cuts[part]} AND id <= {trade_cuts[part + 1]}",
+            )
+        assert without_times(replayed(data)) == expected
+
+    def test_what_a_later_file_repeats_is_skipped_and_counted(
+        self, recording: Path, tmp_path: Path, replayed: Replayed, expected: dict[str, Any]
+    ) -> None:
+        data = tmp_path / "overlapping"
+        copy_rows(recording, data / "BTC-USDT-25-06-09.db", "id <= 2500", "id <= 900")
+        copy_rows(recording, data / "BTC-USDT-25-06-10.db", "id > 2000", "id > 800")
+        found = without_times(replayed(data))
+        counts = found["status_data.json"].pop("counts")
+        clean = expected["status_data.json"].pop("counts")
+        assert counts == clean | {"repeated_rows": 500, "repeated_trades": 100}
+        assert found == expected
+
+
+class TestRange:
+    def test_start_inside_a_file_warms_the_book_and_leaves_out_what_came_before(
+        self, recording: Path, replayed: Replayed
+    ) -> None:
+        whole = replayed(recording.parent)
+        late = replayed(
+            recording.parent, day=("BTC-USDT", "2025-06-09T00:30", "2025-06-09T00:50:00Z")
+        )
+        start, end = START + HOUR // 2, START + 50 * 60_000
+        assert late["ohlc_data.json"] == [
+            bar for bar in whole["ohlc_data.json"] if start <= bar[0] < end
+        ]
+        assert [bar[:9] for bar in late["metrics_data.json"]] == [
+            bar[:9] for bar in whole["metrics_data.json"] if start <= bar[0] < end
+        ]
+        assert late["metrics_data.json"][0][9] == 0
+
+    def test_the_swap_is_another_instrument(
+        self, recording: Path, tmp_path: Path, replayed: Replayed
+    ) -> None:
+        data = tmp_path / "both"
+        data.mkdir()
+        shutil.copy(recording, data / "BTC-USDT-25-06-09.db")
+        alone = without_times(replayed(data))
+        copy_rows(recording, data / "BTC-USDT-SWAP-25-06-09.db", "1", "1")
+        assert without_times(replayed(data)) == alone
+
+
+class TestMessages:
+    def test_summary_is_for_people_on_stderr_and_json_on_stdout(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", tmp_path, "--no-ui")
+        code, out, err = run(*common)
+        assert (code, out) == (0, "")
+        assert "BTC-USDT  finished" in err
+        assert "not clean nothing" in err
+        code, out, err = run(*common, "--json")
+        summary = json.loads(out)
+        assert (code, summary["rows"], summary["state"], err) == (0, 4000, "finished", "")
+        assert run(*common, "-q") == (0, "", "")
+
+    def test_what_is_not_clean_is_said(self, recording: Path, tmp_path: Path) -> None:
+        path = tmp_path / "data" / "BTC-USDT.db"
+        copy_rows(recording, path, "1", "1")
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE book SET bids = 'nonsense' WHERE id = 100")
+            connection.execute("""UPDATE book SET asks = '[["x","1"]]' WHERE id = 200""")
+            connection.execute("UPDATE book SET timestamp = NULL WHERE id = 300")
+            connection.execute("UPDATE trades SET side = 'maker' WHERE id = 10")
+            connection.execute("UPDATE trades SET size = -1 WHERE id = 20")
+            connection.execute("INSERT INTO trades SELECT * FROM trades WHERE id = 30")
+        _, out, _ = run(
+            *DAY, "--data-dir", path.parent, "--output-dir", tmp_path, "--no-ui", "--json"
+        )
+        counts = json.loads(out)["counts"]
+        assert counts.pop("crossed_books") > 0  # the skipped rows' deletions are missed
+        assert {kind: count for kind, count in counts.items() if count} == {
+            "rows_skipped": 2,
+            "levels_rejected": 1,
+            "unknown_sides": 1,
+            "trades_skipped": 1,
+            "repeated_trades": 1,
+        }
+        _, _, err = run(*DAY, "--data-dir", path.parent, "--output-dir", tmp_path, "--no-ui")
+        assert "2 book rows skipped, 1 levels rejected" in err
+        assert "book not reliable at the end" in err
+
+    def test_nothing_found_says_what_is_there(self, recording: Path, tmp_path: Path) -> None:
+        code, out, err = run(
+            "BTC-USDC", "2025-06-09", "2025-06-10", "--data-dir", recording.parent, "--no-ui"
+        )
+        assert (code, out) == (1, "")
+        assert err.startswith(f"Error: no recording of BTC-USDC under {recording.parent}")
+        assert "found there: BTC-USDT (2025-06-09)" in err
+        code, _, err = run(*DAY, "--data-dir", tmp_path / "nowhere", "--no-ui")
+        assert code == 1
+        assert "no data directory" in err
+        assert "--demo" in err
+
+    def test_a_range_without_rows_says_what_there_is(self, recording: Path) -> None:
+        code, _, err = run(
+            "BTC-USDT", "2025-06-11", "2025-06-12", "--data-dir", recording.parent, "--no-ui"
+        )
+        assert code == 1
+        assert "no row of BTC-USDT in the range" in err
+        assert "2025-06-09T00:00 to 2025-06-09T00:59 UTC" in err
+
+    @pytest.mark.parametrize(
+        ("args", "said"),
+        [
+            (("BTC-USDT", "2025-06-09", "2025-06-09"), "one day is asked for as 2025-06-09"),
+            (("BTC-USDT", "2025-06-10", "2025-06-09"), "START must be before END"),
+            (("BTC-USDT", "yesterday", "2025-06-09"), "START must be a date like 2025-06-09"),
+            (("BTC-USDT", "2025-06-09", "2025-13-09"), "END must be a date like 2025-06-09"),
+            (("../../etc", "2025-06-09", "2025-06-10"), "an instrument has only letters"),
+            (("*", "2025-06-09", "2025-06-10"), "an instrument has only letters"),
+            ((*DAY, "--speed", "fast"), "--speed must be max or a number above 0"),
+            ((*DAY, "--speed", "0"), "--speed must be max or a number above 0"),
+            ((*DAY, "--window-seconds", "0"), "--window-seconds"),
+            ((*DAY, "--book-mode", "full"), "--book-mode"),
+            (("BTC-USDT",), "Missing argument"),
+        ],
+    )
+    def test_usage_errors_exit_with_2(self, args: tuple[str, ...], said: str) -> None:
+        code, out, err = run(*args, "--no-ui")
+        assert (code, out) == (2, "")
+        assert said in " ".join(err.split())
+        assert "Traceback" not in err
+
+    def test_version_is_the_packages(self) -> None:
+        project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+        assert run("--version") == (0, f"orderflow-replay {main.VERSION}\n", "")
+        assert project["project"]["version"] == main.VERSION
+
+    def test_a_truncated_file_ends_with_its_name_and_what_was_read_is_written(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        data, out = tmp_path / "data", tmp_path / "out"
+        data.mkdir()
+        path = data / recording.name
+        path.write_bytes(recording.read_bytes()[: recording.stat().st_size // 2])
+        code, _, err = run(*DAY, "--data-dir", data, "--output-dir", out, "--no-ui")
+        assert code == 1
+        assert f"Error: {path}: cannot be read further" in err
+        assert "Traceback" not in err
+        assert len(json.loads((out / "metrics_data.json").read_bytes())) > 5
+        status = json.loads((out / "status_data.json").read_bytes())
+        assert (status["state"], str(path) in status["reason"]) == ("failed", True)
+
+
+def wait_for_status(out: Path, rows: int) -> dict[str, Any]:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if (out / "status_data.json").exists():
+            status: dict[str, Any] = json.loads((out / "status_data.json").read_bytes())
+            if status["rows"] >= rows:
+                return status
+        time.sleep(0.02)
+    pytest.fail("the run has not come that far in 30 s")
+
+
+class TestStopping:
+    @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_a_stopped_run_writes_what_it_has(
+        self, recording: Path, tmp_path: Path, kind: signal.Signals, code: int
+    ) -> None:
+        common = ("--data-dir", recording.parent, "--output-dir", tmp_path, "--no-ui")
+        with start(*DAY, *common, "--speed", "200", "--json") as process:
+            assert wait_for_status(tmp_path, 10)["state"] == "running"
+            process.send_signal(kind)
+            out, err = process.communicate(timeout=20)
+        assert process.returncode == code, err
+        status = json.loads((tmp_path / "status_data.json").read_bytes())
+        assert status["state"] == json.loads(out)["state"] == "stopped"
+        assert 0 < status["progress"] < 1
+        assert json.loads((tmp_path / "metrics_data.json").read_bytes())
+        assert "Traceback" not in err
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+
+    def test_a_second_run_into_the_directory_is_refused(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", tmp_path, "--no-ui")
+        with start(*common, "--speed", "100") as first:
+            wait_for_status(tmp_path, 1)
+            code, _, err = run(*common)
+            first.kill()
+            first.communicate()
+        assert code == 1
+        assert f"in use by another run, pid {first.pid}" in err
+        assert run(*common)[0] == 0
+
+    def test_a_lost_output_directory_does_not_stop_the_run_but_shows_in_the_code(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", out, "--no-ui")
+        with start(*common, "--speed", "600", "--json") as process:
+            wait_for_status(out, 1)
+            shutil.rmtree(out)
+            stdout, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert json.loads(stdout)["state"] == "finished"
+        assert err.count("will try again") == 1
+        assert "the files are not up to date" in err
+
+
+class TestRecordedPace:
+    def test_twice_the_speed_takes_half_the_time(self, recording: Path, tmp_path: Path) -> None:
+        common = ("--data-dir", recording.parent, "--output-dir", tmp_path, "--no-ui", "--json")
+        minute = ("BTC-USDT", "2025-06-09T00:10", "2025-06-09T00:12")
+        seconds = {}
+        for speed in ("60", "120"):
+            _, out, _ = run(*minute, *common, "--speed", speed)
+            seconds[speed] = json.loads(out)["seconds"]
+        assert 1.9 < seconds["60"] < 4
+        assert 0.9 < seconds["120"] < seconds["60"]
+
+    def test_the_files_are_those_of_a_run_at_full_speed(
+        self, recording: Path, replayed: Replayed
+    ) -> None:
+        day = ("BTC-USDT", "2025-06-09T00:10", "2025-06-09T00:20")
+        fast = without_times(replayed(recording.parent, day=day))
+        assert without_times(replayed(recording.parent, "--speed", "900", day=day)) == fast
+
+
+def test_a_demo_needs_no_data(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    args = (*DAY, "--demo", "--no-ui", "--output-dir", tmp_path, "--json")
+    code, out, err = run(*args, ORDERFLOW_CACHE_DIR=str(cache), ORDERFLOW_DATA_DIR="/nowhere")
+    assert code == 0, err
+    assert json.loads(out)["bars"] > 1000
+    assert len(json.loads((tmp_path / "ohlc_data.json").read_bytes())) == 1000
+    assert "made-up market" in err
+
+
+@pytest.mark.parametrize("text", ["max", "1", "0.5", "600"])
+def test_speeds(text: str) -> None:
+    assert main.parse_speed(text) == (None if text == "max" else float(text))
+
+
+def test_ranges_are_in_utc_unless_they_say_otherwise() -> None:
+    assert main.parse_range("2025-06-09", "2025-06-10") == (START, START + 24 * HOUR)
+    assert main.parse_range("2025-06-09T12:30", "2025-06-09T14:30+01:00") == (
+        START + 12 * HOUR + HOUR // 2,
+        START + 13 * HOUR + HOUR // 2,
+    )
+    with pytest.raises(UsageError):
+        main.parse_range("2025-06-09T02:00+02:00", "2025-06-09")
+
+
+@needs_recordings
+def test_a_real_recording_of_many_instruments(replayed: Replayed) -> None:
+    files = replayed(DATA, day=("BTC-USDT", "2022-05-13", "2022-05-14"))
+    assert files["status_data.json"]["rows"] == 98
+    files = replayed(DATA, day=("ETH-USDT", "2024-08-08", "2024-08-09"))
+    assert files["status_data.json"]["rows"] == 3421
+    assert not any(files["status_data.json"]["counts"].values())
