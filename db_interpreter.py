@@ -158,11 +158,26 @@ def connect(path: Path, max_value: int = MAX_BOOK_VALUE_BYTES) -> tuple[sqlite3.
             connection.execute("PRAGMA query_only = 1")
             connection.execute("PRAGMA trusted_schema = 0")
             connection.execute("PRAGMA mmap_size = 0")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _read_schema(connection)
         except sqlite3.Error as error:
             raise RecordingError(_why_not_open(path, error), str(path)) from error
+        except UnicodeDecodeError as error:  # out of SQLite's own message on a damaged schema
+            msg = f"{path}: not a readable SQLite recording (its schema is damaged)"
+            raise RecordingError(msg, str(path)) from error
         on_failure.pop_all()
     return connection, immutable
+
+
+def _read_schema(connection: sqlite3.Connection) -> None:
+    sql = "SELECT count(*) FROM sqlite_master"
+    try:
+        connection.execute(sql).fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname != "SQLITE_CORRUPT":
+            raise
+        # Only so does SQLite open a file cut short; nothing can be written all the same.
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute(sql).fetchone()
 
 
 def _is_settled(path: Path) -> bool:
@@ -188,7 +203,7 @@ def _why_not_open(path: Path, error: sqlite3.Error) -> str:
         return f"{path}: {reason}"
     if path.is_dir():
         return f"{path}: a directory, not a SQLite recording"
-    if not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         return f"{path}: no permission to read it; ask its owner for it"
     if _sidecar_size(path, "-wal") is not None and error.sqlite_errorname.startswith(
         _WAL_UNREADABLE
@@ -241,7 +256,7 @@ class RecordedTable:
         self.late = 0
         self.skipped = 0
         self._held_back = spec.reorder
-        self._indexed = self._time_index_first = self._sorts_ties = self._keyed_by_time = False
+        self._indexed = self._time_index_first = self._keyed_by_time = False
         self._filtered = self._descending = self._exact = False
         self.first_ms, self.last_ms = UNKNOWN_SPAN
         with closing(connect(path)[0]) as connection:
@@ -272,7 +287,7 @@ class RecordedTable:
             raise self._refusal(f"{name} must be a table; found a {kind}, copy its rows into one")
         # xinfo, unlike info, lists generated columns too.
         columns = {
-            column.decode().lower(): (kind.upper(), primary_key)
+            column.decode(errors="replace").lower(): (kind.upper(), primary_key)
             for _, column, kind, _, _, primary_key, _ in connection.execute(
                 f"PRAGMA table_xinfo({name})"
             )
@@ -383,7 +398,6 @@ class RecordedTable:
                 for step in self._run(connection, "EXPLAIN QUERY PLAN " + sql, time=0, key=0)
             ]
             if not any(b"TEMP B-TREE FOR ORDER BY" in step for step in steps):
-                self._sorts_ties = any(b"TEMP B-TREE" in step for step in steps)
                 return
         self._indexed = self._time_index_first = False
 
@@ -531,26 +545,58 @@ class RecordedTable:
             last: Row | None = None
             total = 0
             while True:
-                rows: list[Row] = []
-                error = None
-                try:
-                    cursor = cursor or self._open_page(connection, last, immutable=immutable)
-                    self._fill(rows, cursor)
-                except sqlite3.Error as problem:
-                    error = problem
+                cursor, rows, error = self._fetch(connection, cursor, last, immutable=immutable)
                 if immutable and _identity(self.path) != identity:
                     raise self._refusal("changed while it was read; run again when it is done")
-                if cursor and (error or not immutable):
-                    # A statement left open would hold up the writer of a live recording.
-                    cursor.close()
-                    cursor = None
-                if error and not rows:
+                # Where reading goes on from a place, damage must not lead it in a circle.
+                disorder = cursor is None and self._cut_at_disorder(last, rows)
+                if error and not (rows or disorder):
                     rows, last = self._step_over(connection, last, error, total)
-                elif not rows:
+                elif not (rows or disorder):
                     return
                 if rows:
                     total, last = total + len(rows), rows[-1]
                     yield rows if self._ties_by_key else [row[:-1] for row in rows]
+                if disorder:
+                    raise self._cannot_read_on(last, None, total)
+
+    def _fetch(
+        self,
+        connection: sqlite3.Connection,
+        cursor: sqlite3.Cursor | None,
+        last: Row | None,
+        *,
+        immutable: bool,
+    ) -> tuple[sqlite3.Cursor | None, list[Row], sqlite3.Error | None]:
+        """Read on; return the cursor if it may stay open, the rows, and what ended them."""
+        rows: list[Row] = []
+        error = None
+        try:
+            cursor = cursor or self._open_page(connection, last, immutable=immutable)
+            self._fill(rows, cursor)
+        except sqlite3.Error as problem:
+            error = problem
+        if cursor and (error or not immutable):
+            # A statement left open would hold up the writer of a live recording.
+            cursor.close()
+            cursor = None
+        return cursor, rows, error
+
+    def _cut_at_disorder(self, last: Row | None, rows: list[Row]) -> bool:
+        """Cut `rows` before the first that does not lie beyond the one before it."""
+        places = [self._place_of(row) for row in ([last] if last else []) + rows]
+        for number, (place, beyond) in enumerate(pairwise(places)):
+            if (place > beyond) if self._descending else (place < beyond):
+                continue
+            del rows[number + (last is None) :]
+            return True
+        return False
+
+    def _place_of(self, row: Row) -> Row:
+        """Return what SQLite compares places by: numbers come before text."""
+        key = row[1 if self._ties_by_key else -1]
+        time = row[:1] if self._indexed else ()
+        return tuple(part for raw in (*time, key) for part in (isinstance(raw, bytes), raw))
 
     def _open_page(
         self, connection: sqlite3.Connection, last: Row | None, *, immutable: bool
@@ -597,22 +643,30 @@ class RecordedTable:
             self._held_back = 2 * BATCH_BYTES * len(rows) // (size + 1) + CHUNK_ROWS
 
     def _step_over(
-        self, connection: sqlite3.Connection, last: Row | None, error: sqlite3.Error, rows_read: int
+        self,
+        connection: sqlite3.Connection,
+        last: Row | None,
+        error: sqlite3.Error,
+        rows_read: int,
     ) -> tuple[list[Row], Row]:
-        """Skip the row after `last`, with a value over the limit, and return its place.
+        """Return the place of the row after `last`, and the row if it can be read by itself.
 
-        Return the row too if it is another's value that is too large. Raise `RecordingError` for
-        any other error.
+        Python's cursor drops the row before the one that fails, and an index that leaves ties to
+        be sorted fails at the first of them. A row with a value over the limit is skipped. Raise
+        `RecordingError` for any other error.
         """
+        place = row = None
         try:
-            place = self._place_after(connection, last) if _is_too_big(error) else None
-        except sqlite3.Error:
-            place = None  # the first error is the one to tell
-        if place is None:
+            if not _writers_doing(self.path, error):
+                place = self._place_after(connection, last)
+            if place:
+                row = self._row_at(connection, place)
+        except sqlite3.Error as problem:
+            if not (place and _is_too_big(problem)):
+                place = None
+        if place is None or not (row or _is_too_big(error)) or self._cut_at_disorder(last, [place]):
             raise self._cannot_read_on(last, error, rows_read) from error
-        row = self._sorted_with_its_ties(connection, place)
-        if row is None:
-            self.skipped += 1
+        self.skipped += row is None
         return ([row] if row else []), place
 
     def _place_after(self, connection: sqlite3.Connection, last: Row | None) -> Row | None:
@@ -622,30 +676,26 @@ class RecordedTable:
         found: Row | None = self._run(connection, sql, **self._after(last)).fetchone()
         return found
 
-    def _sorted_with_its_ties(self, connection: sqlite3.Connection, place: Row) -> Row | None:
-        """Read a row alone where SQLite reads all rows of one time to sort them."""
-        if not self._sorts_ties:
-            return None
-        sql = self._sql(self._select, f"{self._key} = :key", self._key, 1)
-        try:
-            row: Row | None = self._run(connection, sql, **self._after(place)).fetchone()
-        except sqlite3.Error as error:
-            if not _is_too_big(error):
-                raise
-            return None
+    def _row_at(self, connection: sqlite3.Connection, place: Row) -> Row | None:
+        condition = f"{self._key} = :key" + (
+            " AND timestamp = :time" if self._keyed_by_time else ""
+        )
+        sql = self._sql(self._select, condition, self._key, 1)
+        row: Row | None = self._run(connection, sql, **self._after(place)).fetchone()
         return row
 
     def _cannot_read_on(
-        self, last: Row | None, error: sqlite3.Error, rows_read: int
+        self, last: Row | None, error: sqlite3.Error | None, rows_read: int
     ) -> RecordingError:
         where = f"after {rows_read} rows of table {self._spec.name}"
         if last and (time_ns := to_nanoseconds(last[0])) is not None:
             moment = datetime.fromtimestamp(time_ns / 1e9, UTC)
             where += f", up to {moment:%Y-%m-%d %H:%M:%S} UTC"
-        reason = _writers_doing(self.path, error)
+        reason = error and _writers_doing(self.path, error)
         advice = "" if reason else ", copy the file again or recover it with sqlite3 .recover"
+        damage = reason or error or "its rows are not in the order of their keys"
         return self._refusal(
-            f"cannot be read further ({reason or error}), {where}; what came before is used{advice}"
+            f"cannot be read further ({damage}), {where}; what came before is used{advice}"
         )
 
     def _after(self, last: Row | None) -> dict[str, object]:
