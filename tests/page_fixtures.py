@@ -34,7 +34,7 @@ def put(directory: Path, name: str, content: Any) -> None:
 
 def market(count: int, seed: int = 1) -> tuple[list[Bar], list[Bar]]:
     """Return `count` OHLC bars and as many metric bars of 13 fields."""
-    source = random.Random(seed)  # noqa: S311 - a seed, not a secret
+    source = random.Random(seed)
     price, cvd, obi, mood = 105_000.0, 0.0, 0.1, 1.0
     bars: list[Bar] = []
     metrics: list[Bar] = []
@@ -58,7 +58,7 @@ def market(count: int, seed: int = 1) -> tuple[list[Bar], list[Bar]]:
 
 def book(mid: float, levels: int = 50, seed: int = 1) -> dict[str, list[list[float]]]:
     """Return `levels` bids and asks around `mid`, best first, a spread of 0.1."""
-    source = random.Random(seed)  # noqa: S311
+    source = random.Random(seed)
     sides: dict[str, list[list[float]]] = {"bids": [], "asks": []}
     for name, best, step in (("bids", round(mid * 10), -1), ("asks", round(mid * 10) + 1, 1)):
         ticks = best
