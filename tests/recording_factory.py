@@ -57,7 +57,7 @@ class Event(NamedTuple):
 
 
 def random_of(seed: int) -> Random:
-    return Random(seed)  # noqa: S311 (reproducible on purpose, no secret)
+    return Random(seed)
 
 
 # -- rows

@@ -1,0 +1,90 @@
+"""Time a whole replay of busy rows beside the bare fetch of the same rows.
+
+    uv run python benchmarks/replay.py [--rows 200000] [--repeat 3]
+
+The recording is made once, by `synthetic_market`, under the system's temporary directory. Each
+figure is of whole processes, taken in turn; the ratio is what compares across machines.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from synthetic_market import BUSY, write_recording  # noqa: E402
+
+START = 1_749_427_200_000
+FETCH = """
+import sqlite3, sys, time
+connection = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro&immutable=1", uri=True)
+began = time.perf_counter()
+cursor = connection.execute("SELECT id, bids, asks, timestamp FROM book ORDER BY id")
+rows = 0
+while batch := cursor.fetchmany(2048):
+    rows += len(batch)
+print(rows / (time.perf_counter() - began))
+"""
+
+
+def recording(rows: int) -> Path:
+    """Make, or find, a recording of `rows` busy rows."""
+    path = Path(tempfile.gettempdir()) / f"orderflow-busy-{rows}" / "BTC-USDT_2025-06-09.db"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        end = START + rows * 110
+        print(f"making {rows:,} rows …")
+        write_recording(path, "BTC-USDT", START, end, seed=1, density=BUSY, max_rows=rows)
+    return path
+
+
+def fetch_rate(path: Path) -> float:
+    """Return the rows a second of fetching alone."""
+    command = [sys.executable, "-c", FETCH, str(path)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def replay_rate(path: Path, *, pure: bool) -> tuple[float, int]:
+    """Return the rows a second of the whole command, start-up included, and its peak in kB."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, str(PROJECT / "main.py"), "BTC-USDT", "2025-06-09", "2035-01-01"]
+        command += ["--data-dir", str(path.parent), "--output-dir", out, "--no-ui", "--json"]
+        env = os.environ | ({"ORDERFLOW_PURE_PYTHON": "1"} if pure else {})
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=env)
+        assert process.stdout is not None  # noqa: S101 (asked for above)
+        summary = json.loads(process.stdout.read())
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - began
+    return summary["rows"] / seconds, usage.ru_maxrss
+
+
+def main() -> None:
+    """Print the figures of each way, median of the repeats, and its share of the bare fetch."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    path = recording(options.rows)
+    fetched, replayed, peaks = [], [], []
+    for _ in range(options.repeat):
+        fetched.append(fetch_rate(path))
+        rate, peak = replay_rate(path, pure=True)
+        replayed.append(rate)
+        peaks.append(peak)
+    fetch, replay = statistics.median(fetched), statistics.median(replayed)
+    print(f"bare fetch       {fetch:>10,.0f} rows/s")
+    print(f"replay, python   {replay:>10,.0f} rows/s  {replay / fetch:.3f} of the fetch")
+    print(f"peak memory      {max(peaks) / 1024:>10,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
