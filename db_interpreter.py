@@ -635,7 +635,7 @@ class RecordedTable:
                 rows.extend(islice(cursor, chunk))
                 if len(rows) == known:
                     break
-                if self._spec is BOOK:
+                if self._spec == BOOK:
                     size += sum(len(row[2]) + len(row[3]) for row in rows[known:])
                 known = len(rows)
                 # Not all at once: a row may have megabytes.
@@ -806,9 +806,15 @@ class DBInterpreter:
         )
 
     @property
-    def late_tables(self) -> list[RecordedTable]:
-        """List the tables some of whose rows were too far out of order."""
-        return [table for table in (*self._books, *self._trades) if table.late]
+    def late_advice(self) -> list[str]:
+        """Say how to put right each table some of whose rows were too far out of order."""
+        return [
+            f"{table.path}: {table.late} rows of {table.name} are further out of order than the "
+            f"reorder buffer reaches and were left out; CREATE INDEX {table.name}_timestamp ON "
+            f"{table.name}(timestamp) puts it right"
+            for table in (*self._books, *self._trades)
+            if table.late
+        ]
 
     def stream(self) -> Iterator[tuple[OrderbookUpdate, list[Trade]]]:
         """Yield `(update, trades)` in time order: each book row with the trades of its window.

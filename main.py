@@ -6,7 +6,7 @@ This module wires the others together, and nothing imports it.
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from rich.console import Console
 
 from errors import OrderflowError, UsageError
 from page_process import PageProcess
-from recordings import DEFAULT_DATA_DIR, check_instrument, find_recording
+from recordings import DEFAULT_DATA_DIR, Recording, check_instrument, find_recording
 from replay import FAILED, STOPPED, Replay, ReplayOptions
 from report import Progress, summary_lines
 from viz_io import OUTPUT_DIR, RunFiles
@@ -92,6 +92,9 @@ def replay(
     speed: Annotated[
         str, typer.Option(metavar="max|N", help="N times the recorded pace; 1 is as it happened.")
     ] = "max",
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Replay files that begin with a snapshot side by side.")
+    ] = 1,
     ui: Annotated[bool, typer.Option(help="Start the page too and keep it until Ctrl+C.")] = True,
     host: Annotated[
         str, typer.Option(help="Address of the page; 0.0.0.0 shows it to the whole network.")
@@ -127,7 +130,11 @@ def replay(
             depth_levels,
             uncross,
             parse_speed(speed),
+            jobs,
         )
+        if jobs > 1 and options.speed is not None:
+            msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
+            raise UsageError(msg)
         page_options = (host, port) if ui else None
         data_dir = _make_demo(options) if demo else data_dir or DEFAULT_DATA_DIR
         code = _run(
@@ -210,7 +217,7 @@ def _run(
     page = PageProcess(output_dir, *page_options) if page_options else None
     try:
         with Progress(console, shown=not quiet) as progress:
-            run = Replay(options, recording, files, lambda run: _tick(run, progress, page))
+            run = new_replay(options, recording, files, lambda run: _tick(run, progress, page))
             with _stop_on_signals(run) as signals:
                 state = run.run()
     finally:
@@ -225,6 +232,17 @@ def _run(
     if state == STOPPED:
         return 128 + signals.received
     return EXIT_FAILED if state == FAILED or files.failure else EXIT_DONE
+
+
+def new_replay(
+    options: ReplayOptions, recording: Recording, files: RunFiles, on_tick: Callable[[Replay], None]
+) -> Replay:
+    """Make the run that the options ask for: by one process, or by several."""
+    if options.jobs == 1:
+        return Replay(options, recording, files, on_tick)
+    from parallel_replay import ParallelReplay  # noqa: PLC0415 (seldom needed, slow to import)
+
+    return ParallelReplay(options, recording, files, on_tick)
 
 
 def _tick(run: Replay, progress: Progress, page: PageProcess | None) -> None:

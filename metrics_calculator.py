@@ -11,7 +11,7 @@ see docs/reference.md.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 
 from errors import OrderflowError
@@ -163,6 +163,11 @@ class MetricsCalculator:
         current = self._current_bar()
         bars = [*self._closed, current] if current else list(self._closed)
         return bars[-(self._closed.maxlen or 0) :]
+
+    def replace_bars(self, bars: Iterable[MetricBar]) -> None:
+        """Take over finished bars in place of the own, such as those joined from several runs."""
+        self._closed = deque(bars, maxlen=self._closed.maxlen)
+        self._active = self._sampled = False
 
     def finalize(self) -> None:
         """Close the window in progress, as at the end of the data."""

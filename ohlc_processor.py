@@ -114,6 +114,8 @@ class OHLCProcessor:
         sums = self.book.update(bids, asks, is_snapshot)
         if self.book.rows_skipped != skipped_before:
             self.sequence.reliable = False
+        elif is_snapshot:
+            self.sequence.reliable = True
         if timestamp < self._start:
             self.warm_up_rows += 1
             return

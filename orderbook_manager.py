@@ -231,6 +231,13 @@ def recognise_book_mode(rows: Iterable[OrderbookUpdate]) -> str:
     return "snapshot" if len(full) >= 3 and all(full) else "incremental"
 
 
+def is_marked_snapshot(row: OrderbookUpdate) -> bool:
+    """Tell whether a row's action, or a `prev_seq_id` of -1, says that it is a snapshot."""
+    if row.action is not None:
+        return row.action in SNAPSHOT_ACTIONS
+    return row.prev_seq_id == -1
+
+
 def begins_with_snapshot(rows: Sequence[OrderbookUpdate]) -> bool:
     """Tell from a file's first rows whether the first is a full snapshot of the book.
 
@@ -241,10 +248,8 @@ def begins_with_snapshot(rows: Sequence[OrderbookUpdate]) -> bool:
     if not rows:
         return False
     first = rows[0]
-    if first.action is not None:
-        return first.action in SNAPSHOT_ACTIONS
-    if first.prev_seq_id is not None:
-        return first.prev_seq_id == -1
+    if first.action is not None or first.prev_seq_id is not None:
+        return is_marked_snapshot(first)
     if recognise_book_mode(rows) == "snapshot":
         return True
     shape, later = _Shape(first), [_Shape(row) for row in rows[1:]]

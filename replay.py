@@ -30,7 +30,8 @@ RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 class ReplayOptions:
     """What to replay and how; times in ms since the epoch, UTC, the range half open.
 
-    `speed` is a multiple of the recorded pace, or None for as fast as possible.
+    `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
+    processes may replay side by side.
     """
 
     instrument: str
@@ -40,10 +41,11 @@ class ReplayOptions:
     depth_levels: int = 50
     uncross: bool = False
     speed: float | None = None
+    jobs: int = 1
 
 
-class _Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out of the loop)
-    pass
+class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out of the loop)
+    """Carry the wish to stop out of the loop over the events."""
 
 
 class Replay:
@@ -64,22 +66,27 @@ class Replay:
         self.recording = recording
         self.state = RUNNING
         self.reason: str | None = None
-        self.processor = OHLCProcessor(
-            options.window_seconds,
-            options.depth_levels,
-            start_timestamp=options.start_ms,
-            book_mode=recording.book_mode,
-            uncross=options.uncross,
-        )
-        self._reader = DBInterpreter.of_tables(
-            recording.books, recording.trades, options.start_ms, options.end_ms
-        )
         self._files = files
         self._on_tick = on_tick
         self._began = time.monotonic()
         self._seconds: float | None = None
         self._paced_from: tuple[int, float] | None = None
         self._stop_asked = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start from an empty book at the beginning of the recording."""
+        options = self.options
+        self.processor = OHLCProcessor(
+            options.window_seconds,
+            options.depth_levels,
+            start_timestamp=options.start_ms,
+            book_mode=self.recording.book_mode,
+            uncross=options.uncross,
+        )
+        self._reader = DBInterpreter.of_tables(
+            self.recording.books, self.recording.trades, options.start_ms, options.end_ms
+        )
 
     def stop(self) -> None:
         """Ask the run to end after the row in hand."""
@@ -93,10 +100,12 @@ class Replay:
         """
         self._files.clear(self.status())
         try:
-            step = self._step_fast if self.options.speed is None else self._step_paced
-            self._consume(step)
+            self._consume()
+            if self.processor.first_event is None:
+                msg = "no usable row or trade in the range; check START and END, they are in UTC"
+                raise NothingToReplayError(msg)
             self._end(FINISHED)
-        except _Stopped:
+        except Stopped:
             self._end(STOPPED)
         except OrderflowError as error:
             self._end(FAILED, str(error))
@@ -105,7 +114,9 @@ class Replay:
             raise
         return self.state
 
-    def _consume(self, step: Callable[[OrderbookUpdate, list[Trade]], None]) -> None:
+    def _consume(self) -> None:
+        """Take all events of the range."""
+        step = self._step_fast if self.options.speed is None else self._step_paced
         rows_to_tick = ROWS_PER_TICK
         for update, trades in self._reader.stream():
             step(update, trades)
@@ -113,9 +124,6 @@ class Replay:
             if not rows_to_tick:
                 rows_to_tick = ROWS_PER_TICK
                 self._tick()
-        if self.processor.first_event is None:
-            msg = "no usable row or trade in the range; check START and END, they are in UTC"
-            raise NothingToReplayError(msg)
 
     def _step_fast(self, update: OrderbookUpdate, trades: list[Trade]) -> None:
         self.processor.update_orderbook(update)
@@ -146,7 +154,7 @@ class Replay:
 
     def _tick(self) -> None:
         if self._stop_asked:
-            raise _Stopped
+            raise Stopped
         if self._files.is_due:
             self._publish()
             self._on_tick(self)
@@ -190,20 +198,7 @@ class Replay:
 
     def counts(self) -> dict[str, int]:
         """Count everything that was not clean, by kind (see docs/reference.md)."""
-        book, read = self.processor.book, self._reader.counts
-        return {
-            "rows_skipped": book.rows_skipped + read.rows_skipped,
-            "levels_rejected": book.levels_rejected,
-            "trades_skipped": read.trades_skipped,
-            "crossed_books": book.crossed_books,
-            "late_rows": read.late_rows,
-            "late_trades": read.late_trades,
-            "repeated_rows": read.repeated_rows,
-            "repeated_trades": read.repeated_trades,
-            "unknown_sides": self.processor.metrics.unknown_sides,
-            "unusable_samples": self.processor.metrics.unusable_samples,
-            "sequence_gaps": self.processor.sequence.gaps,
-        }
+        return count_unclean(self.processor, self._reader)
 
     def summary(self) -> dict[str, Any]:
         """Say what the run made and what was not clean; times in ms, UTC."""
@@ -241,9 +236,22 @@ class Replay:
     @property
     def late_advice(self) -> list[str]:
         """Say how to put right each table that was too far out of order."""
-        return [
-            f"{table.path}: {table.late} rows of {table.name} are further out of order than the "
-            f"reorder buffer reaches and were left out; CREATE INDEX {table.name}_timestamp ON "
-            f"{table.name}(timestamp) puts it right"
-            for table in self._reader.late_tables
-        ]
+        return self._reader.late_advice
+
+
+def count_unclean(processor: OHLCProcessor, reader: DBInterpreter) -> dict[str, int]:
+    """Count everything that was not clean in what was read and processed, by kind."""
+    book, read = processor.book, reader.counts
+    return {
+        "rows_skipped": book.rows_skipped + read.rows_skipped,
+        "levels_rejected": book.levels_rejected,
+        "trades_skipped": read.trades_skipped,
+        "crossed_books": book.crossed_books,
+        "late_rows": read.late_rows,
+        "late_trades": read.late_trades,
+        "repeated_rows": read.repeated_rows,
+        "repeated_trades": read.repeated_trades,
+        "unknown_sides": processor.metrics.unknown_sides,
+        "unusable_samples": processor.metrics.unusable_samples,
+        "sequence_gaps": processor.sequence.gaps,
+    }

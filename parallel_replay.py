@@ -1,0 +1,366 @@
+"""Replay the files of a recording in processes of their own, and join what they make.
+
+Book rows are most of the work and need the book before them only up to a snapshot. So the range is
+cut where a file begins with one: each part's rows are replayed by a process of its own, the trades,
+for which order is everything and work little, by this one. The joined files are those of one
+process, to the byte. Where a part turns out not to begin with the whole book, or a file reaches
+into the next, the recording is replayed by one process after all.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from multiprocessing import get_context
+from queue import Empty
+from typing import Any
+
+from db_interpreter import DBInterpreter, RecordedTable
+from errors import RecordingError
+from metrics_calculator import MAX_BARS, MetricBar
+from ohlc_processor import OHLCProcessor
+from orderbook_manager import RECOGNITION_ROWS, begins_with_snapshot, is_marked_snapshot
+from recordings import Recording
+from replay import RUNNING, Replay, ReplayOptions, Stopped, count_unclean
+
+logger = logging.getLogger(__name__)
+
+ROWS_PER_REPORT = 4096
+SECONDS_PER_LOOK = 0.02
+Levels = list[list[float]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of the range, ms half open, with the book files that it needs.
+
+    `is_marked` tells whether its first row says that it is a snapshot, so that whatever the book
+    was before is gone; else that is checked when the parts are joined.
+    """
+
+    options: ReplayOptions
+    books: list[RecordedTable]
+    book_mode: str
+    start_ms: int
+    end_ms: int
+    is_marked: bool
+    parent_pid: int
+
+
+@dataclass
+class PartResult:
+    """What a part's process found; `bars` are metric bars whose CVD is empty.
+
+    `first_levels` is the book after the first row, None if that could not be read. A part that is
+    not `complete` was stopped, or met a row of the next part.
+    """
+
+    rows: int = 0
+    warm_up_rows: int = 0
+    first_row: int | None = None
+    last_row: int | None = None
+    longest_silence_ms: int = 0
+    reliable: bool = True
+    bars: list[MetricBar] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    first_levels: tuple[Levels, Levels] | None = None
+    last_levels: tuple[Levels, Levels] = ([], [])
+    late_advice: list[str] = field(default_factory=list)
+    complete: bool = False
+    failure: str | None = None
+
+
+def cut_into_parts(recording: Recording, options: ReplayOptions) -> list[Part]:
+    """Cut the range where a book file begins with a snapshot and none before reaches into it."""
+    books = sorted(recording.books, key=lambda book: book.first_ms)
+    cuts = [0]
+    marked = [True]
+    for place in range(1, len(books)):
+        book = books[place]
+        apart = all(before.last_ms < book.first_ms for before in books[:place])
+        if apart and options.start_ms < book.first_ms < options.end_ms:
+            first = book.first_updates(RECOGNITION_ROWS)
+            if begins_with_snapshot(first):
+                cuts.append(place)
+                marked.append(recording.book_mode == "snapshot" or is_marked_snapshot(first[0]))
+    starts = [options.start_ms, *(books[cut].first_ms for cut in cuts[1:]), options.end_ms]
+    return [
+        Part(
+            options,
+            books[cut:end],
+            recording.book_mode,
+            starts[i],
+            starts[i + 1],
+            marked[i],
+            os.getpid(),
+        )
+        for i, (cut, end) in enumerate(zip(cuts, [*cuts[1:], len(books)], strict=True))
+    ]
+
+
+_stop: Any = None
+_progress: Any = None
+
+
+def _begin_worker(stop: Any, progress: Any) -> None:
+    """Take the channels to the parent, which a pool hands to a process only at its start."""
+    global _stop, _progress
+    _stop, _progress = stop, progress
+    progress.cancel_join_thread()  # reports nobody reads any more must not keep a process alive
+    # Ctrl+C reaches every process; the parent alone decides, and asks by the event.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def replay_part(number: int, part: Part) -> PartResult:
+    """Replay the book rows of one part, in a process begun by `_begin_worker`."""
+    options = part.options
+    processor = OHLCProcessor(
+        options.window_seconds,
+        options.depth_levels,
+        start_timestamp=part.start_ms,
+        book_mode=part.book_mode,
+        uncross=options.uncross,
+    )
+    # Read to the end of the range, to notice rows that belong to the next part.
+    reader = DBInterpreter.of_tables(part.books, [], part.start_ms, options.end_ms)
+    result = PartResult()
+    try:
+        _replay_rows(number, part, processor, reader, result)
+    except RecordingError as error:
+        result.complete, result.failure = True, str(error)
+    processor.finalize()
+    _note_state(result, processor, reader)
+    return result
+
+
+def _replay_rows(
+    number: int, part: Part, processor: OHLCProcessor, reader: DBInterpreter, result: PartResult
+) -> None:
+    book = processor.book
+    for rows, (update, _) in enumerate(reader.stream(), 1):
+        if update.timestamp >= part.end_ms:
+            return
+        processor.update_orderbook(update)
+        if rows == 1 and not book.rows_skipped:
+            result.first_levels = book.top_levels(sum(book.level_counts))
+        if not rows % ROWS_PER_REPORT:
+            _progress.put((number, rows, update.timestamp))
+            if _stop.is_set() or os.getppid() != part.parent_pid:
+                return
+    result.complete = True
+
+
+def _note_state(result: PartResult, processor: OHLCProcessor, reader: DBInterpreter) -> None:
+    book = processor.book
+    result.rows, result.warm_up_rows = processor.rows, processor.warm_up_rows
+    result.first_row, result.last_row = processor.first_event, processor.last_event
+    result.longest_silence_ms = processor.longest_silence_ms
+    result.reliable = processor.sequence.reliable
+    result.bars = processor.metric_bars()
+    result.last_levels = book.top_levels(sum(book.level_counts))
+    result.late_advice = reader.late_advice
+    result.counts = count_unclean(processor, reader)
+
+
+class ParallelReplay(Replay):
+    """A replay at full speed by `options.jobs` processes; its files are those of `Replay`.
+
+    The OHLC and metric bars of trades grow as they are read; those of the book, and the counts,
+    are there when all parts are.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._parts: list[Part] = []
+        self._results: list[PartResult] = []
+        self._reports: Any = None
+        self._reached: dict[int, tuple[int, int]] = {}
+
+    def _consume(self) -> None:
+        self._parts = cut_into_parts(self.recording, self.options)
+        if len(self._parts) == 1:
+            logger.warning("no second file begins with a snapshot: replaying with one process")
+            super()._consume()
+            return
+        failures = self._run_parts()
+        problem = find_seam(self._parts, self._results)
+        if problem and not self._stop_asked:
+            logger.warning("%s: replaying with one process", problem)
+            self._begin()
+            super()._consume()
+            return
+        self._join()
+        if self._stop_asked:
+            raise Stopped
+        for failure in failures:
+            raise RecordingError(failure, "")
+
+    def _run_parts(self) -> list[str]:
+        """Replay all parts; return the errors of files that could not be read to their end."""
+        context = get_context("spawn")
+        stop, self._reports = context.Event(), context.Queue()
+        with ProcessPoolExecutor(
+            self.options.jobs, context, initializer=_begin_worker, initargs=(stop, self._reports)
+        ) as pool:
+            futures = [pool.submit(replay_part, i, part) for i, part in enumerate(self._parts)]
+            try:
+                failure = self._read_trades()
+                self._wait(futures)
+            except Stopped:
+                stop.set()
+                failure = None
+            except BaseException:
+                stop.set()
+                raise
+            self._results = [future.result() for future in futures]
+        failures = [failure, *(result.failure for result in self._results)]
+        return [failure for failure in failures if failure]
+
+    def _read_trades(self) -> str | None:
+        """Make the bars of trades, which need all of them in order, while the parts run."""
+        options = self.options
+        self._reader = DBInterpreter.of_tables(
+            [], self.recording.trades, options.start_ms, options.end_ms
+        )
+        try:
+            for _, trades in self._reader.stream():
+                if not self.processor.trades:
+                    # A metric bar is made from the first sample on; here every trade has one.
+                    self.processor.metrics.add_sample(trades[0][5], 1.0, 1.0)
+                self.processor.process_trades(trades)
+                self._tick()
+        except RecordingError as error:
+            return str(error)
+        return None
+
+    def _wait(self, futures: list[Future[PartResult]]) -> None:
+        while not all(future.done() for future in futures):
+            time.sleep(SECONDS_PER_LOOK)
+            self._tick()
+
+    def _tick(self) -> None:
+        with contextlib.suppress(Empty):
+            while self._reports is not None:
+                number, rows, timestamp = self._reports.get_nowait()
+                self._reached[number] = rows, timestamp
+        super()._tick()
+
+    @property
+    def progress(self) -> float:
+        """Return the share of the range that the parts have done, 0 to 1."""
+        if not self._parts or self.state != RUNNING or self._results:
+            return super().progress
+        first, last = self.recording.first_ms, self.recording.last_ms
+        starts = [max(part.start_ms, first) for part in self._parts]
+        done = sum(max(self._reached[i][1] - starts[i], 0) for i in self._reached)
+        return min(done / max(last - first, 1), 1.0)
+
+    @property
+    def rows_per_second(self) -> float:
+        """Return the book rows read a second by all processes together."""
+        if self._results or not self._reached:
+            return super().rows_per_second
+        return sum(rows for rows, _ in self._reached.values()) / self.seconds
+
+    def counts(self) -> dict[str, int]:
+        """Count everything that was not clean, by kind, over all parts and the trades."""
+        total = super().counts()
+        for result in self._results:
+            for kind, count in result.counts.items():
+                total[kind] += count
+        return total
+
+    @property
+    def late_advice(self) -> list[str]:
+        """Say how to put right each table that was too far out of order."""
+        return [*super().late_advice, *(a for r in self._results for a in r.late_advice)]
+
+    def _join(self) -> None:
+        """Take what the parts have found over into this process's state."""
+        done = next((i for i, r in enumerate(self._results) if not r.complete), len(self._results))
+        self._results = results = self._results[: done + 1]
+        processor = self.processor
+        processor.finalize()
+        sampled = merge_sampled_bars([result.bars for result in results])
+        processor.metrics.replace_bars(join_metric_bars(sampled, processor.metric_bars()))
+        processor.book.update(*results[-1].last_levels, True)
+        processor.rows = sum(result.rows for result in results)
+        processor.warm_up_rows = sum(result.warm_up_rows for result in results)
+        for part, result in zip(self._parts, results, strict=False):
+            kept = processor.sequence.reliable or part.is_marked
+            processor.sequence.reliable = kept and result.reliable
+        ends = [t for r in results for t in (r.first_row, r.last_row) if t is not None]
+        gaps = [later - earlier for earlier, later in pairwise(ends)][1::2]
+        silences = [result.longest_silence_ms for result in results]
+        processor.longest_silence_ms = max([*silences, *gaps])
+        events = [*ends, *(t for t in (processor.first_event, processor.last_event) if t)]
+        if events:
+            processor.first_event, processor.last_event = min(events), max(events)
+
+
+def find_seam(parts: list[Part], results: list[PartResult]) -> str | None:
+    """Say why the parts cannot be joined as if one process had made them; None if they can.
+
+    At each cut the book must be the same whether the rows before were applied or not: the first
+    row must be readable, and hold every level that the book before had, unless it is marked as a
+    snapshot; and no row may lie on the wrong side of the cut.
+    """
+    for i in range(len(parts) - 1):
+        before, after = results[i], results[i + 1]
+        where = f"{parts[i + 1].books[0].path}"
+        if not before.complete or after.warm_up_rows:
+            return f"{where}: rows lie across its beginning"
+        if after.first_levels is None:
+            return f"{where}: its first row cannot be read"
+        for had, has in zip(before.last_levels, after.first_levels, strict=True):
+            left_out = {price for price, _ in had} - {price for price, _ in has}
+            if left_out and not parts[i + 1].is_marked:
+                return f"{where}: its first row is not the whole book"
+    return None
+
+
+def merge_sampled_bars(parts: list[list[MetricBar]]) -> list[MetricBar]:
+    """Chain the OBI and TOT bars of successive parts; a window cut in two becomes one bar."""
+    bars: list[MetricBar] = []
+    for bar in chain.from_iterable(parts):
+        if bars and bars[-1][0] == bar[0]:
+            bars[-1] = [
+                bar[0],
+                *_merged(bars[-1][1:5], bar[1:5]),
+                *_merged(bars[-1][5:9], bar[5:9]),
+            ]
+        else:
+            bars.append(bar[:9])
+    return bars
+
+
+def _merged(first: list[float], second: list[float]) -> list[float]:
+    return [first[0], max(first[1], second[1]), min(first[2], second[2]), second[3]]
+
+
+def join_metric_bars(sampled: list[MetricBar], traded: list[MetricBar]) -> list[MetricBar]:
+    """Join bars of samples with bars of trades, the CVD of the latter, into metric bars.
+
+    From the first sample on there is a bar for every window of either; what is missing in one
+    stays flat at its last close. Either list may be cut to its last `MAX_BARS`: so is the result.
+    """
+    if not sampled:
+        return []
+    samples = {bar[0]: bar[1:9] for bar in sampled}
+    cvds = {bar[0]: bar[9:13] for bar in traded}
+    first = sampled[0][0]
+    before = [bar for bar in traded if bar[0] < first]
+    cvd = before[-1][12] if before else 0.0
+    bars: list[MetricBar] = []
+    obi_and_tot: list[float] = []
+    for start in sorted(samples.keys() | {start for start in cvds if start >= first}):
+        flat = [obi_and_tot[3]] * 4 + [obi_and_tot[7]] * 4 if obi_and_tot else []
+        obi_and_tot = samples.get(start, flat)
+        cvd_bar = cvds.get(start, [cvd] * 4)
+        cvd = cvd_bar[3]
+        bars.append([start, *obi_and_tot, *cvd_bar])
+    return bars[-MAX_BARS:]
