@@ -124,7 +124,7 @@ moments = st.lists(st.integers(START, START + 25), max_size=40).map(sorted)
 cuts_of = st.lists(st.integers(0, 40), max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     book_times=moments,
     trade_times=moments,
