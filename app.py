@@ -187,7 +187,11 @@ def changes(parts: list[Part], seen: str) -> dict[str, dict[str, Any]]:
             continue
         if part.revision is not None:
             for figure in FIGURES:
-                patches.setdefault(figure, Patch())["layout"]["uirevision"] = part.revision
+                shown = patches.setdefault(figure, Patch())["layout"]
+                shown["uirevision"] = part.revision
+                for axis, options in charts.WHOLE[figure].items():
+                    for name, value in options.items():  # Dash up to 4.1 keeps the old zoom here
+                        shown[axis][name] = value
         for (figure, place), trace in part.traces.items():
             patches.setdefault(figure, Patch())["data"][place] = trace
         properties |= {element: {"children": tree} for element, tree in part.children.items()}

@@ -795,6 +795,11 @@ class DBInterpreter:
         self._trade_merge = FileMerge([table.source() for table in self._trades])
 
     @property
+    def books(self) -> list[RecordedTable]:
+        """The tables of book rows that are read, those without rows left out."""
+        return self._books
+
+    @property
     def counts(self) -> ReadCounts:
         """Count what was not clean so far."""
         return ReadCounts(

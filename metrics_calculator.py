@@ -140,9 +140,12 @@ class MetricsCalculator:
     def add_trades(self, trades: Sequence[Trade]) -> None:
         """Add trades, in time order, to the cumulative volume delta."""
         add, bar, end = self._cvd.add, self._cvd_bar, self._clock.end
+        if trades and trades[0][5] < end:
+            self._active = True
         for _, _, _, size, side, timestamp in trades:
             if timestamp >= end:
                 self._roll(timestamp)
+                self._active = True
                 bar, end = self._cvd_bar, self._clock.end
             if side == "buy":
                 value = add(size)
@@ -156,7 +159,6 @@ class MetricsCalculator:
                 bar[1] = value
             elif value < bar[2]:
                 bar[2] = value
-        self._active = True
 
     def bars(self) -> list[MetricBar]:
         """Return the last bars, oldest first, the window in progress included."""

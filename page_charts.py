@@ -268,6 +268,19 @@ def _value_axis(domain: tuple[float, float], **options: Any) -> dict[str, Any]:
     )
 
 
+# What each figure's axes are set to for a new run, to show it whole.
+OBI_RANGE = (-1.05, 1.05)
+WHOLE: dict[str, dict[str, dict[str, Any]]] = {
+    "time": {
+        "xaxis": {"autorange": True},
+        "yaxis": {"autorange": True},
+        "yaxis3": {"range": OBI_RANGE},
+        "yaxis4": {"autorange": True},
+    },
+    "depth": {"xaxis": {"autorange": True}, "yaxis": {"autorange": True}},
+}
+
+
 def _heading(text: str, y: float, anchor: str) -> dict[str, Any]:
     return {
         "text": text,
@@ -305,7 +318,7 @@ def time_layout(template: dict[str, Any]) -> Layout:
         "yaxis2": _value_axis(
             (0.425, 0.60), showgrid=False, showticklabels=False, rangemode="tozero", fixedrange=True
         ),
-        "yaxis3": _value_axis((0.21, 0.39), zeroline=True, range=[-1.05, 1.05]),
+        "yaxis3": _value_axis((0.21, 0.39), zeroline=True, range=OBI_RANGE),
         "yaxis4": _value_axis((0.0, 0.18), zeroline=True, rangemode="tozero"),
         "annotations": [
             _heading("OBI", 0.39, "bottom"),

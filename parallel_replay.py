@@ -190,6 +190,7 @@ class ParallelReplay(Replay):
         problem = find_seam(self._parts, self._results)
         if problem and not self._stop_asked:
             logger.warning("%s: replaying with one process", problem)
+            self._results = []
             self._begin()
             super()._consume()
             return
@@ -266,6 +267,12 @@ class ParallelReplay(Replay):
             return super().rows_per_second
         return sum(rows for rows, _ in self._reached.values()) / self.seconds
 
+    def _depth(self) -> tuple[Levels, Levels]:
+        if not self._results:
+            return super()._depth()
+        bids, asks = self._results[-1].last_levels
+        return bids[: self.options.depth_levels], asks[: self.options.depth_levels]
+
     def counts(self) -> dict[str, int]:
         """Count everything that was not clean, by kind, over all parts and the trades."""
         total = super().counts()
@@ -287,7 +294,6 @@ class ParallelReplay(Replay):
         processor.finalize()
         sampled = merge_sampled_bars([result.bars for result in results])
         processor.metrics.replace_bars(join_metric_bars(sampled, processor.metric_bars()))
-        processor.book.update(*results[-1].last_levels, True)
         processor.rows = sum(result.rows for result in results)
         processor.warm_up_rows = sum(result.warm_up_rows for result in results)
         for part, result in zip(self._parts, results, strict=False):

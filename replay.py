@@ -170,10 +170,13 @@ class Replay:
         self._files.publish(
             processor.bars(),
             processor.metric_bars(),
-            processor.depth(),
+            self._depth(),
             self.status(),
             durable=durable,
         )
+
+    def _depth(self) -> tuple[list[list[float]], list[list[float]]]:
+        return self.processor.depth()
 
     @property
     def progress(self) -> float:

@@ -83,7 +83,8 @@ def test_the_next_run_lets_go_of_the_zoom(tmp_path: Path, parts: app.Parts) -> N
     put(tmp_path, "status_data.json", status(instrument="ETH-USDT"))
     found = app.changes(parts.newest(), before)
     for figure in app.FIGURES:
-        assert places(found, figure) == [["layout", "uirevision"]]
+        axes = [["layout", axis, *options] for axis, options in charts.WHOLE[figure].items()]
+        assert places(found, figure) == [["layout", "uirevision"], *axes]
 
 
 def test_a_poll_is_json_that_any_renderer_reads(parts: app.Parts) -> None:

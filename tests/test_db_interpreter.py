@@ -228,7 +228,8 @@ def test_late_rows_are_counted_once_however_often_a_table_is_looked_at(tmp_path:
     for _ in range(2):
         assert len(list(interpreter.stream())) == ROWS + 1
         assert interpreter.counts.late_rows == 2
-        (table,) = interpreter.late_tables
+        (table,) = interpreter.books
+        assert table.late == 2
         assert len(table.first_updates(5)) == 5
 
 

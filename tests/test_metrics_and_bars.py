@@ -81,6 +81,14 @@ class TestCvd:
         assert bars[1][9:] == [-2, -1, -2, -1]
         assert processor.cvd_cumulative == -1
 
+    def test_a_list_of_trades_over_several_windows_makes_a_bar_of_each(self) -> None:
+        processor = OHLCProcessor(60)
+        processor.update_orderbook(row(T0, [["9", "1"]], [["10", "3"]]))
+        processor.process_trades([trade(T0 + i * MINUTE, 10, 1) for i in range(5)])
+        assert [bar[9:] for bar in processor.metric_bars()] == [
+            [i, i + 1, i, i + 1] for i in range(5)
+        ]
+
     def test_an_unknown_side_counts_into_volume_but_not_into_cvd(self) -> None:
         processor = OHLCProcessor(60)
         processor.process_trades([trade(T0, 10, 5), trade(T0, 10, 7, None), trade(T0, 10, 1, "b")])
@@ -219,16 +227,20 @@ events = st.lists(
 def check_events(gaps: list[tuple[Any, ...]], window_seconds: int, depth: int) -> None:
     processor, book = OHLCProcessor(window_seconds, depth), BruteBook(depth)
     now, samples, trades = T0 + 7, [], []
+    waiting: list[Trade] = []  # trades come in lists, which may reach over windows
     for kind, gap, one, two in gaps:
         now += gap
         if kind == "row":
             book.apply(parse_levels_including_zeros(one), parse_levels_including_zeros(two))
             if sums := book.sums():
                 samples.append((now, *sums))
+            processor.process_trades(waiting)
+            waiting = []
             processor.update_orderbook(OrderbookUpdate(one, two, now, None, 1))
         else:
             trades.append((now, 100.0 + two, two, one))
-            processor.process_trades([trade(now, 100.0 + two, two, one)])
+            waiting.append(trade(now, 100.0 + two, two, one))
+    processor.process_trades(waiting)
     window_ms = window_seconds * 1000
     signed = [(t, side, size) for t, _, size, side in trades]
     for _ in range(2):
