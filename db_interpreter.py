@@ -641,7 +641,8 @@ class RecordedTable:
                 # Not all at once: a row may have megabytes.
                 chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)
         finally:
-            self._held_back = 2 * BATCH_BYTES * len(rows) // (size + 1) + CHUNK_ROWS
+            if rows:
+                self._held_back = 2 * BATCH_BYTES * len(rows) // (size + 1) + 1
 
     def _step_over(
         self,

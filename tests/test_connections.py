@@ -27,6 +27,7 @@ from recording_factory import (
     random_of,
     random_times,
     settle,
+    shuffled_within,
     small_batches,
     times_of,
     trade_rows,
@@ -535,6 +536,17 @@ def test_a_row_with_a_value_over_8_mb_is_skipped_and_counted_and_the_rest_read(
     kept = [row._replace(id=n) for n, row in enumerate(rows, 1) if n not in large]
     assert found == expected_events(kept, [])
     assert counts.rows_skipped == len(large)
+
+
+def test_rows_out_of_order_around_a_large_value_are_put_right(tmp_path: Path) -> None:
+    rows = shuffled_within(book_rows(random_times(1, 400)), 100)
+    path = write_recording(tmp_path / "a.db", rows, None, id_column="id INTEGER, ")
+    large = [rows[place].id for place in (0, 150, 151, 399)]
+    change(path, *(f"UPDATE book SET bids = zeroblob(9000000) WHERE id = {row}" for row in large))
+    with small_batches(50, 100):
+        found, counts = events(path)
+    assert found == expected_events([row for row in rows if row.id not in large], [])
+    assert (counts.rows_skipped, counts.late_rows) == (4, 0)
 
 
 def test_a_value_of_exactly_8_mb_is_read_and_other_columns_do_not_matter(tmp_path: Path) -> None:
