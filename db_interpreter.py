@@ -630,13 +630,14 @@ class RecordedTable:
         """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""
         size = known = 0
         chunk = 1
+        weighed = self._spec.name == BOOK.name
         try:
             while len(rows) < self._spec.batch and size < BATCH_BYTES:
                 rows.extend(islice(cursor, chunk))
                 if len(rows) == known:
                     break
-                if self._spec == BOOK:
-                    size += sum(len(row[2]) + len(row[3]) for row in rows[known:])
+                if weighed:
+                    size += sum([len(row[2]) + len(row[3]) for row in rows[known:]])
                 known = len(rows)
                 # Not all at once: a row may have megabytes.
                 chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)

@@ -15,7 +15,7 @@ from market_events import OrderbookUpdate
 
 SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
 """The recorded actions that replace the book."""
-WINDOW_MARGIN = 16
+WINDOW_MARGIN = 32
 """How many levels more than are summed a window is filled with."""
 RECOGNITION_ROWS = 32
 """How many rows with levels `recognise_book_mode` wants to see."""
@@ -35,7 +35,7 @@ class _BookSide:
         self._depth = depth
         # Between a refill and a cut there is room for many rows; a smaller window has fewer
         # levels to keep in order.
-        self._most_near = depth + 4 * WINDOW_MARGIN
+        self._most_near = depth + 3 * WINDOW_MARGIN
         self.clear()
 
     def clear(self) -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from operator import itemgetter, lt
+from operator import itemgetter, le, lt
 from typing import Any
 
 from errors import RecordingError
@@ -162,9 +162,12 @@ class ReorderBuffer:
 
 
 def _is_sorted(rows: list[Row]) -> bool:
-    """Tell whether rows are in order by time alone, which most recordings are, at little cost."""
+    """Tell whether rows are in order already, as in most recordings, at less cost than sorting."""
     times = [row[0] for row in rows]
-    return all(map(lt, times, times[1:]))
+    if all(map(lt, times, times[1:])):
+        return True
+    orders = [row[1] for row in rows]
+    return all(map(le, times, times[1:])) and all(map(lt, orders, orders[1:]))
 
 
 class TimedSource:
