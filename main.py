@@ -100,6 +100,10 @@ def replay(
         str, typer.Option(help="Address of the page; 0.0.0.0 shows it to the whole network.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 8050,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A further name the page may be called by; repeatable."),
+    ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Make a recording up and replay it: no data needed.")
     ] = False,
@@ -135,7 +139,7 @@ def replay(
         if jobs > 1 and options.speed is not None:
             msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
             raise UsageError(msg)
-        page_options = (host, port) if ui else None
+        page_options = (host, port, allow_host or []) if ui else None
         data_dir = _make_demo(options) if demo else data_dir or DEFAULT_DATA_DIR
         code = _run(
             options,
@@ -205,7 +209,7 @@ def _run(
     data_dir: Path,
     output_dir: Path,
     book_mode: BookMode,
-    page_options: tuple[str, int] | None,
+    page_options: tuple[str, int, list[str]] | None,
     *,
     json_summary: bool,
     quiet: bool,

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -18,10 +19,14 @@ class PageProcess:
     reason to stop the replay.
     """
 
-    def __init__(self, output_dir: Path, host: str, port: int) -> None:
+    def __init__(
+        self, output_dir: Path, host: str, port: int, allowed_hosts: Sequence[str] = ()
+    ) -> None:
         self._ended = False
         command = [sys.executable, str(APP), "--output-dir", str(output_dir), "--host", host]
         command += ["--port", str(port), "--exit-with-parent"]
+        for name in allowed_hosts:
+            command += ["--allow-host", name]
         try:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(  # noqa: S603 (our own)
                 command, stdin=subprocess.PIPE

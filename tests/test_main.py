@@ -273,7 +273,7 @@ class TestMessages:
         data, out = tmp_path / "data", tmp_path / "out"
         data.mkdir()
         path = data / recording.name
-        path.write_bytes(recording.read_bytes()[: recording.stat().st_size // 2])
+        path.write_bytes(recording.read_bytes()[: recording.stat().st_size * 9 // 10])
         code, _, err = run(*DAY, "--data-dir", data, "--output-dir", out, "--no-ui")
         assert code == 1
         assert f"Error: {path}: cannot be read further" in err

@@ -204,7 +204,7 @@ def test_metrics_equal_the_brute_force_model(stem: str, instrument: str) -> None
         rows = connection.execute(
             "SELECT timestamp, bids, asks FROM book WHERE instrument = ? ORDER BY timestamp, id",
             (instrument,),
-        ).fetchall()[:1500]
+        ).fetchall()[:600]
         end = rows[-1][0] if rows else 10**13
         trades = connection.execute(
             "SELECT timestamp, side, size, price FROM trades WHERE instrument = ? "
