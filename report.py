@@ -28,6 +28,7 @@ class Progress:
     """Show share done, rows a second and time left on a terminal; nothing elsewhere."""
 
     def __init__(self, console: Console, *, shown: bool) -> None:
+        self._shown = shown and console.is_terminal
         self._bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -35,16 +36,18 @@ class Progress:
             TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=not (shown and console.is_terminal),
+            disable=not self._shown,
         )
         self._task = self._bar.add_task("replaying", total=1.0, rate=0.0)
 
     def __enter__(self) -> "Progress":
-        self._bar.start()
+        if self._shown:
+            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._shown:
+            self._bar.stop()
 
     def show(self, replay: Replay) -> None:
         """Show how far `replay` is."""
