@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Sequence
 
-from errors import OrderflowError
 from market_events import OrderbookUpdate, Trade
 from metrics_calculator import MAX_BARS, MetricBar, MetricsCalculator, PreciseSum, WindowClock
 from orderbook_manager import SNAPSHOT_ACTIONS, OrderbookManager, SequenceCheck
@@ -32,9 +31,6 @@ class OHLCProcessor:
         uncross: bool = False,
         max_bars: int = MAX_BARS,
     ) -> None:
-        if depth_levels_per_side < 1:
-            msg = f"depth is at least 1 level a side; found {depth_levels_per_side}"
-            raise OrderflowError(msg)
         self.book = OrderbookManager(depth_levels_per_side, uncross=uncross)
         self.metrics = MetricsCalculator(window_seconds, max_bars)
         self.sequence = SequenceCheck()

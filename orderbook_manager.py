@@ -3,13 +3,18 @@
 All levels of the exchange's window are kept. What is asked after every row, the sums of the best
 N levels, is answered from a small window of the best ones that is kept in order, so that a row
 costs neither a sort nor a walk through the whole book; the others lie in a dict, unsorted.
+
+`OrderbookManager` is the compiled class of the same semantics where `native/` was built, else the
+Python one; `engine` tells which.
 """
 
+import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from math import fsum, inf
+from typing import cast
 
-from errors import LevelFormatError
+from errors import LevelFormatError, OrderflowError
 from level_parser import RawSide, parse_side
 from market_events import OrderbookUpdate
 
@@ -130,11 +135,16 @@ class PythonOrderbookManager:
     Counts, over all rows: `levels_rejected`; `rows_skipped`, the rows of which a side was no
     array of levels (such a row changes nothing); `crossed_books`, the rows after which the best
     bid was at or above the best ask, counted before any uncrossing.
+
+    Raise `OrderflowError` for a depth of less than 1.
     """
 
     engine = "python"
 
     def __init__(self, depth_levels: int = 50, *, uncross: bool = False) -> None:
+        if depth_levels < 1:
+            msg = f"depth is at least 1 level a side; found {depth_levels}"
+            raise OrderflowError(msg)
         self._bids = _BookSide(depth_levels)
         self._asks = _BookSide(depth_levels)
         self._uncross = uncross
@@ -211,7 +221,18 @@ class PythonOrderbookManager:
         return bids, asks
 
 
-OrderbookManager = PythonOrderbookManager
+def _choose_manager() -> type[PythonOrderbookManager]:
+    """Return the compiled class where it was built and `ORDERFLOW_PURE_PYTHON` is not 1."""
+    if os.environ.get("ORDERFLOW_PURE_PYTHON") == "1":
+        return PythonOrderbookManager
+    try:
+        import orderflow_native  # noqa: PLC0415 (it may be missing, and this is the only place)
+    except ImportError:  # installed where there was no C compiler
+        return PythonOrderbookManager
+    return cast("type[PythonOrderbookManager]", orderflow_native.OrderbookManager)
+
+
+OrderbookManager = _choose_manager()
 
 
 def recognise_book_mode(rows: Iterable[OrderbookUpdate]) -> str:
