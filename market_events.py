@@ -5,7 +5,7 @@ from math import inf
 from typing import NamedTuple
 
 from level_parser import RawSide, to_number
-from row_order import Row, id_of
+from row_order import ORDINARY_IDS, Row, id_of
 
 WINDOW_TRADES = 65_536
 """About the most trades in one window; the rest follows in windows without levels."""
@@ -52,8 +52,9 @@ class TradeCleaner:
 
     def __init__(self, start_ms: float, end_ms: float) -> None:
         self._start, self._end = start_ms, end_ms
-        self._seen: set[Row] = set()
         self._seen_ms = -1
+        self._first: Row = ()
+        self._seen: set[Row] | None = None
         self.skipped = 0
         self.repeated = 0
 
@@ -68,7 +69,7 @@ class TradeCleaner:
 
     def _trades(self, batch: list[Row]) -> list[Trade]:
         trades: list[Trade] = []
-        seen, seen_ms = self._seen, self._seen_ms
+        seen_ms, first, seen = self._seen_ms, self._first, self._seen
         start, end = self._start, self._end
         for ms, order, raw_id, price, size, raw_side in batch:
             if not start <= ms < end:
@@ -79,18 +80,20 @@ class TradeCleaner:
                 self.skipped += 1
                 continue
             side = _SIDES.get(raw_side) or _lowered(raw_side)
-            trade_id = None if raw_id is None else _text(raw_id)
-            if trade_id is not None:
-                what = (trade_id, price, size, side)
-                if ms != seen_ms:
-                    seen, seen_ms = {what}, ms
-                elif what in seen:
+            trade_id = raw_id.decode(errors="replace") if type(raw_id) is bytes else _text(raw_id)
+            key = (trade_id, price, size, side)
+            if ms != seen_ms:
+                seen_ms, first, seen = ms, key, None
+            elif trade_id is not None:
+                # Most milliseconds have one trade; a set is made for the second.
+                seen = {first} if seen is None else seen
+                if key in seen:
                     self.repeated += 1
                     continue
-                else:
-                    seen.add(what)
-            trades.append((id_of(order), trade_id, price, size, side, ms))
-        self._seen, self._seen_ms = seen, seen_ms
+                seen.add(key)
+            own_id = order if order < ORDINARY_IDS else id_of(order)
+            trades.append((own_id, trade_id, price, size, side, ms))
+        self._seen_ms, self._first, self._seen = seen_ms, first, seen
         return trades
 
 
@@ -183,7 +186,8 @@ def to_update(row: Row, end: int | None) -> OrderbookUpdate:
     ms, order, bids, asks, action, seq_id, prev_seq_id = row
     if action is None and seq_id is None:
         # A NamedTuple's own constructor takes three times as long, once a row.
-        return tuple.__new__(OrderbookUpdate, (bids, asks, ms, end, id_of(order), None, None, None))
+        own_id = order if order < ORDINARY_IDS else id_of(order)
+        return tuple.__new__(OrderbookUpdate, (bids, asks, ms, end, own_id, None, None, None))
     return OrderbookUpdate(
         bids, asks, ms, end, id_of(order), _lowered(action), _integer(seq_id), _integer(prev_seq_id)
     )

@@ -20,6 +20,8 @@ from market_events import OrderbookUpdate
 
 SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
 """The recorded actions that replace the book."""
+BULK_LEVELS = 2000
+"""A row of more levels a side is sorted as a whole."""
 WINDOW_MARGIN = 32
 """How many levels more than are summed a window is filled with."""
 RECOGNITION_ROWS = 32
@@ -63,6 +65,8 @@ class _BookSide:
         `best_sum` is then the sum of the best `depth` sizes, correctly rounded, or infinite where
         it is too large for a double.
         """
+        if len(keys) > BULK_LEVELS:
+            self._move_all_far()
         near, near_sizes, far, floor = self._near, self._near_sizes, self._far, self._floor
         for key, size in zip(keys, sizes):  # noqa: B905 (checking the lengths costs 2 %)
             if key <= floor:
@@ -83,12 +87,19 @@ class _BookSide:
         count = len(near_sizes)
         if count > self._most_near:
             self._cut()
-        elif count < self._depth and far:
+        elif count < self._depth and floor != inf:
             self._refill()
         try:
             self.best_sum = fsum(near_sizes[: self._depth])
         except OverflowError:
             self.best_sum = inf
+
+    def _move_all_far(self) -> None:
+        """Make a row of very many levels cost a sort, not an insertion in order for each."""
+        self._far.update(zip(self._near[:-1], self._near_sizes, strict=True))
+        self._near[:-1] = []
+        self._near_sizes.clear()
+        self._floor = -inf
 
     def _cut(self) -> None:
         """Move all but the best levels from the lists to the dict."""

@@ -21,6 +21,8 @@ Row = tuple[Any, ...]
 
 NANOSECONDS_PER_MS = 1_000_000
 _ID_SPAN = 1 << 64
+ORDINARY_IDS = _ID_SPAN // 2
+"""Below this an order is the id itself: the time has no part finer than 1 ms."""
 _time_and_order = itemgetter(0, 1)
 _NUMBER = re.compile(r"\s*\d+(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII)
 
@@ -114,7 +116,7 @@ def normalise_times(rows: list[Row]) -> tuple[list[Row], int]:
 
 def id_of(order: int) -> int:
     """Return the id that a row's `order` was made of."""
-    if order < _ID_SPAN // 2:
+    if order < ORDINARY_IDS:
         return order
     return (order + _ID_SPAN // 2) % _ID_SPAN - _ID_SPAN // 2
 

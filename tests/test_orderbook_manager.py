@@ -279,3 +279,18 @@ def test_10_000_sequences_agree_with_dicts_and_sorting(
     extra = json.dumps(more).encode()
     for book_class in CLASSES.values():
         check_against_brute_force(book_class, depth, [*rows, (extra, extra, 1)])
+
+
+def test_a_row_of_very_many_levels_in_any_order_agrees_too() -> None:
+    rng = random.Random(4)
+    book, brute = PythonOrderbookManager(50), BruteBook(50)
+    for count in (3000, 10, 30_000, 40, 2500):
+        bids = [(rng.randint(1, 50_000), rng.choice([0, 1.5, 2])) for _ in range(count)]
+        asks = [(rng.randint(50_001, 99_000), rng.choice([0, 1.5, 2])) for _ in range(count)]
+        brute.apply(bids, asks)
+        assert book.update(side(*bids), side(*asks)) == brute.sums()
+        assert book.level_counts == (len(brute.bids), len(brute.asks))
+    gone = [[(price, 0.0) for price in levels] for levels in (brute.bids, brute.asks)]
+    assert book.update(side(*gone[0]), side(*gone[1])) is None
+    assert book.is_empty
+    assert book.update(side((5, 1)), side((6, 2))) == (1.0, 2.0)
