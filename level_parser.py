@@ -84,7 +84,7 @@ def _parse_quoted(raw: bytes) -> ParsedSide | None:
     except orjson.JSONDecodeError:
         return None  # "007" and ".5" are for `float`
     prices = numbers[::fields]
-    if min(prices) <= 0 or max(prices) >= EXACT_INTEGERS:
+    if 0 in prices or max(prices) >= EXACT_INTEGERS:
         return None
     return prices, numbers[1::fields], 0
 

@@ -12,6 +12,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from math import fsum, inf
+from operator import neg
 from typing import cast
 
 from errors import LevelFormatError, OrderflowError
@@ -184,7 +185,7 @@ class PythonOrderbookManager:
         bid_side, ask_side = self._bids, self._asks
         if snapshot:
             self.clear()
-        bid_keys = [-price for price in bid_prices]
+        bid_keys = list(map(neg, bid_prices))
         if bid_keys:
             bid_side.apply(bid_keys, bid_sizes)
         if ask_prices:

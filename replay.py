@@ -123,23 +123,28 @@ class Replay:
 
     def _consume(self) -> None:
         """Take all events of the range."""
-        step = self._step_fast if self.options.speed is None else self._step_paced
+        if self.options.speed is not None:
+            for update, trades in self._reader.stream():
+                self._step_paced(update, trades)
+            return
+        # Every call less in this loop is one less a row.
+        update_orderbook = self.processor.update_orderbook
+        process_trades = self.processor.process_trades
         rows_to_tick = ROWS_PER_TICK
         for update, trades in self._reader.stream():
-            step(update, trades)
+            update_orderbook(update)
+            if trades:
+                process_trades(trades)
             rows_to_tick -= 1
             if not rows_to_tick:
                 rows_to_tick = ROWS_PER_TICK
                 self._tick()
 
-    def _step_fast(self, update: OrderbookUpdate, trades: list[Trade]) -> None:
-        self.processor.update_orderbook(update)
-        if trades:
-            self.processor.process_trades(trades)
-
     def _step_paced(self, update: OrderbookUpdate, trades: list[Trade]) -> None:
         if update.timestamp >= self.options.start_ms:
             self._wait_for(update.timestamp)
+        else:
+            self._tick()  # the book is warmed up at full speed
         self.processor.update_orderbook(update)
         for trade in trades:
             self._wait_for(trade[5])
