@@ -466,17 +466,19 @@ def test_an_unusable_cache_directory_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@POSIX
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc/self/status")
 def test_two_million_rows_take_no_more_memory(tmp_path: Path) -> None:
+    # Not resource.getrusage: its peak begins with that of the process this one was forked from.
     measure = (
-        "import resource, sys; from pathlib import Path; from synthetic_market import *\n"
+        "from pathlib import Path; from synthetic_market import *\n"
         f"made = write_recording(Path({str(tmp_path / 'x.db')!r}), 'BTC-USDT', 0, 200_000_000)\n"
-        "print(made.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(made.rows, status.split('VmHWM:')[1].split()[0])"
     )
     done = subprocess.run(
         [sys.executable, "-c", measure],
         capture_output=True, text=True, check=True, cwd=PROGRAM.parent,
     )  # fmt: skip
-    rows, peak = map(int, done.stdout.split())
+    rows, peak_kb = map(int, done.stdout.split())
     assert rows == 2_000_000
-    assert peak < 100_000 * (1024 if sys.platform == "darwin" else 1)
+    assert peak_kb < 100_000
