@@ -4,8 +4,10 @@ This module wires the others together, and nothing imports it.
 """
 
 import logging
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,6 @@ from typing import Annotated, NoReturn
 
 import orjson
 import typer
-from rich.console import Console
 
 from errors import OrderflowError, UsageError
 from page_process import PageProcess
@@ -29,8 +30,8 @@ from viz_io import OUTPUT_DIR, RunFiles
 VERSION = "0.1.0"
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+# Plain help: laying it out in boxes takes longer to import than the rest of the program.
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 class BookMode(StrEnum):
@@ -56,21 +57,29 @@ def _print_version(wanted: bool) -> None:
 
 @app.command()
 def replay(
-    instrument: Annotated[str, typer.Argument(help="As recorded, such as BTC-USDT.")],
+    instrument: Annotated[
+        str, typer.Argument(metavar="INSTRUMENT", help="As recorded, such as BTC-USDT.")
+    ],
     start_date: Annotated[
         str, typer.Argument(metavar="START", help="YYYY-MM-DD, or with THH:MM, in UTC; included.")
     ],
     end_date: Annotated[
         str, typer.Argument(metavar="END", help="Likewise; not included: one day ends at the next.")
     ],
-    window_seconds: Annotated[int, typer.Option(min=1, help="Length of a bar.")] = 60,
+    window_seconds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Length of a bar, in seconds.")
+    ] = 60,
     depth_levels: Annotated[
-        int, typer.Option(min=1, help="Best levels a side for OBI, TOT and the depth shown.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Best levels a side for OBI, TOT and the depth shown."
+        ),
     ] = 50,
     data_dir: Annotated[
         Path | None,
         typer.Option(
             envvar="ORDERFLOW_DATA_DIR",
+            metavar="DIR",
             help="Where the recordings are, searched with all folders below; "
             "by default data/OKX beside the project's folder.",
         ),
@@ -79,6 +88,7 @@ def replay(
         Path | None,
         typer.Option(
             envvar="ORDERFLOW_OUTPUT_DIR",
+            metavar="DIR",
             help="Where the JSON files go; by default beside the code.",
         ),
     ] = None,
@@ -93,13 +103,21 @@ def replay(
         str, typer.Option(metavar="max|N", help="N times the recorded pace; 1 is as it happened.")
     ] = "max",
     jobs: Annotated[
-        int, typer.Option(min=1, help="Replay files that begin with a snapshot side by side.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Replay files that begin with a snapshot side by side."
+        ),
     ] = 1,
     ui: Annotated[bool, typer.Option(help="Start the page too and keep it until Ctrl+C.")] = True,
     host: Annotated[
-        str, typer.Option(help="Address of the page; 0.0.0.0 shows it to the whole network.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Address of the page; 0.0.0.0 shows it to the whole network."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 8050,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="PORT", help="Port of the page.")
+    ] = 8050,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A further name the page may be called by; repeatable."),
@@ -111,7 +129,10 @@ def replay(
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv adds tracebacks.")
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Say more; -vv adds tracebacks."
+        ),
     ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     version: Annotated[
@@ -120,10 +141,10 @@ def replay(
 ) -> None:
     """Replay recorded order books and trades into bars, and show them live on a page.
 
-    One day: main.py BTC-USDT 2025-06-09 2025-06-10
-
-    Without data: main.py BTC-USDT 2025-06-09 2025-06-10 --demo
-    """
+    \b
+    One day:       main.py BTC-USDT 2025-06-09 2025-06-10
+    Without data:  main.py BTC-USDT 2025-06-09 2025-06-10 --demo
+    """  # noqa: D301 (the escape keeps the lines apart)
     _set_up_logging(verbose, quiet=quiet)
     with _errors_as_lines(verbose):
         check_instrument(instrument)
@@ -200,7 +221,7 @@ def parse_speed(text: str) -> float | None:
 def _make_demo(options: ReplayOptions) -> Path:
     from synthetic_market import demo_recording  # noqa: PLC0415 (only a demo needs it)
 
-    console.print("demo: a made-up market, not a recording")
+    typer.echo("demo: a made-up market, not a recording", err=True)
     return demo_recording(options.instrument, options.start_ms, options.end_ms).parent
 
 
@@ -220,7 +241,7 @@ def _run(
     files = RunFiles(output_dir)
     page = PageProcess(output_dir, *page_options) if page_options else None
     try:
-        with Progress(console, shown=not quiet) as progress:
+        with Progress(shown=not quiet) as progress:
             run = new_replay(options, recording, files, lambda run: _tick(run, progress, page))
             with _stop_on_signals(run) as signals:
                 state = run.run()
@@ -282,9 +303,9 @@ def _report(run: Replay, files: RunFiles, *, json_summary: bool, quiet: bool) ->
         sys.stdout.write(orjson.dumps(summary).decode() + "\n")
         sys.stdout.flush()
     elif not quiet:
-        console.print("\n".join(summary_lines(summary)), markup=False)
+        typer.echo("\n".join(summary_lines(summary)), err=True)
     for advice in run.late_advice:
-        console.print(f"Note: {advice}", markup=False)
+        typer.echo(f"Note: {advice}", err=True)
     if run.state == FAILED:
         _say_error(str(run.reason))
     if files.failure:
@@ -316,7 +337,7 @@ def _errors_as_lines(verbose: int) -> Iterator[None]:
         _fail("stopped", 130)
     except Exception as error:  # noqa: BLE001 (the outermost line of defence: said, never swallowed)
         if verbose >= 2:
-            console.print_exception()
+            traceback.print_exc()
         hint = "" if verbose >= 2 else "; -vv shows where, please report it"
         _fail(f"a bug in the program: {error!r}{hint}", EXIT_FAILED)
 
@@ -327,7 +348,8 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _say_error(message: str) -> None:
-    console.print(f"Error: {message}", markup=False, style="red")
+    color = None if not os.environ.get("NO_COLOR") else False
+    typer.secho(f"Error: {message}", err=True, fg="red", color=color)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Tell a run on the terminal: progress while it runs, a summary at its end."""
 
+import sys
 from datetime import UTC, datetime
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+from typing import TYPE_CHECKING, Any
 
 from replay import Replay
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 COUNT_LABELS = {
     "rows_skipped": "book rows skipped",
@@ -27,31 +27,39 @@ COUNT_LABELS = {
 class Progress:
     """Show share done, rows a second and time left on a terminal; nothing elsewhere."""
 
-    def __init__(self, console: Console, *, shown: bool) -> None:
-        self._shown = shown and console.is_terminal
-        self._bar = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]:,.0f} rows/s"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not self._shown,
-        )
-        self._task = self._bar.add_task("replaying", total=1.0, rate=0.0)
+    def __init__(self, *, shown: bool) -> None:
+        self._bar = _make_bar() if shown and sys.stderr.isatty() else None
 
     def __enter__(self) -> "Progress":
-        if self._shown:
+        if self._bar:
             self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._shown:
+        if self._bar:
             self._bar.stop()
 
     def show(self, replay: Replay) -> None:
         """Show how far `replay` is."""
-        self._bar.update(self._task, completed=replay.progress, rate=replay.rows_per_second)
+        if self._bar:
+            task = self._bar.task_ids[0]
+            self._bar.update(task, completed=replay.progress, rate=replay.rows_per_second)
+
+
+def _make_bar() -> "RichProgress":
+    from rich import progress  # noqa: PLC0415 (slow to import, and only for a terminal)
+    from rich.console import Console  # noqa: PLC0415
+
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]:,.0f} rows/s"),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    bar.add_task("replaying", total=1.0, rate=0.0)
+    return bar
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
