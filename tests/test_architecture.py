@@ -22,7 +22,16 @@ ALLOWED = {
     "orderbook_manager": {"errors", "level_parser", "market_events"},
     "metrics_calculator": {"errors", "market_events"},
     "ohlc_processor": {"errors", "market_events", "metrics_calculator", "orderbook_manager"},
-    "db_interpreter": {"errors", "market_events", "row_order"},
+    "db_connection": {"errors"},
+    "table_shape": {"db_connection", "row_order"},
+    "recorded_table": {"db_connection", "errors", "market_events", "row_order", "table_shape"},
+    "db_interpreter": {
+        "db_connection",
+        "market_events",
+        "recorded_table",
+        "row_order",
+        "table_shape",
+    },
     "recordings": {"db_interpreter", "errors", "orderbook_manager"},
     "viz_io": {"errors"},
     "replay": {
@@ -34,6 +43,9 @@ ALLOWED = {
         "viz_io",
     },
 }
+
+# The modules that a recording is read by; the rest of the project knows the last alone.
+READING = {"db_connection", "table_shape", "recorded_table", "db_interpreter"}
 
 
 def imports_of(module: str) -> set[str]:
@@ -78,9 +90,19 @@ def test_the_core_knows_neither_databases_nor_pages_nor_the_clock(module: str) -
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_recordings_are_read_in_one_place(module: str) -> None:
+def test_sqlite_is_known_to_the_reading_modules_alone(module: str) -> None:
     if "sqlite3" in imports_of(module):
-        assert module in {"db_interpreter", "synthetic_market"}
+        assert module in {"db_connection", "table_shape", "recorded_table", "synthetic_market"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in READING])
+def test_recordings_are_read_through_the_interpreter_alone(module: str) -> None:
+    assert not imports_of(module) & (READING - {"db_interpreter"})
+
+
+def test_connections_to_recordings_are_made_in_one_place() -> None:
+    makers = {m for m in MODULES if "sqlite3.connect(" in (PROJECT / f"{m}.py").read_text()}
+    assert makers == {"db_connection", "synthetic_market"}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m == "app" or m.startswith("page_")])

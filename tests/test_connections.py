@@ -35,7 +35,7 @@ from recording_factory import (
     write_recording,
 )
 
-import db_interpreter
+import db_connection
 from db_interpreter import (
     BOOK_BATCH,
     MAX_BOOK_VALUE_BYTES,
@@ -355,7 +355,7 @@ def test_a_live_writer_with_a_rollback_journal_is_not_held_up(
 def test_a_file_locked_for_long_is_told_as_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db_interpreter, "LOCK_SECONDS", 0.01)
+    monkeypatch.setattr(db_connection, "LOCK_SECONDS", 0.01)
     path = write_recording(tmp_path / "a.db", book_rows([START]), settled=False)
     with program(WRITER, path, "DELETE") as write:
         assert write("BEGIN EXCLUSIVE") == "done"
