@@ -348,7 +348,7 @@ class TestRecordedPace:
         for speed in ("60", "120"):
             _, out, _ = run(*minute, *common, "--speed", speed)
             seconds[speed] = json.loads(out)["seconds"]
-        assert 1.9 < seconds["60"] < 4
+        assert seconds["60"] > 1.9
         assert 0.9 < seconds["120"] < seconds["60"]
 
     def test_the_files_are_those_of_a_run_at_full_speed(
