@@ -1,6 +1,7 @@
 """The benchmark compares equal work, and says so when it is not."""
 
 import json
+import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -11,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks import contenders
-from benchmarks.compare import WAYS, ComparisonError, Measured, compare, difference, replay, table
+from benchmarks.compare import (
+    WAYS,
+    ComparisonError,
+    Measured,
+    compare,
+    difference,
+    headline,
+    replay,
+    table,
+)
 from benchmarks.compared_recordings import ComparedRecording, cut_place, generated
 from parallel_replay import cut_into_parts
 from recordings import find_recording
@@ -80,9 +90,38 @@ def test_ways_of_the_project_agree_and_are_tabled(recording: ComparedRecording) 
     assert [measured[way.key].rows for way in ways] == [ROWS, ROWS, ROWS, ROWS + 1]
     if measured["jobs"].missing:
         assert "compiled book is not here" in measured["jobs"].missing
-    lines = table("Title", ways, measured | {key: Measured(missing="-") for key in PACKAGES})
+    lines = table("Title", ways, measured)
     assert lines[0] == "**Title**"
     assert len([line for line in lines if line.startswith("| ") and "1,50" in line]) >= 3
+
+
+def test_a_table_has_rates_ratios_stages_and_reasons() -> None:
+    ways = [BY_KEY[key] for key in ("fetch", "hft-convert", "pandas", "polars")]
+    measured = {
+        "fetch": Measured(1000, [0.001, 0.002, 0.009], [0.01] * 3, [{}], 20_000.0),
+        "hft-convert": Measured(100, [0.01], [0.02], [{"events": 0.005}], 20_000.0),
+        "pandas": Measured(missing="pandas is not installed"),
+        "polars": Measured(100, [0.01], [0.02], [{}], 0.5),
+    }
+    _, _, _, _, fetch, convert, pandas, polars, *rest = table("Title", ways, measured)
+    assert fetch.endswith("| 1,000 | 500,000 | 1.000 | 100,000 | 0.200 | 20,000 |")
+    assert convert.endswith("| 100 | 10,000 | 0.020 | 5,000 | 0.010 | 20,000 |")
+    assert "n/a: pandas is not installed" in pandas
+    assert "| < " in polars or os.name == "nt"  # below the peak of this process
+    assert rest == ["", "- hft-convert, rows/s by stage: events 20,000", ""]
+
+
+def test_the_headline_sets_the_whole_command_against_replay_and_conversion() -> None:
+    measured = {
+        "compiled": Measured(100, [0.5], [1.0]),
+        "hft-convert": Measured(100, [4.0], [9.0]),
+        "hft-vector": Measured(100, [1.0], [9.0]),
+        "hft-hashmap": Measured(100, [2.0], [9.0]),
+    }
+    (line,) = headline(measured)
+    assert "is 1.00 times as fast" in line
+    assert "5.0 times with the conversion" in line
+    assert headline(measured | {"hft-vector": Measured(missing="not installed")}) == []
 
 
 def test_other_bars_stop_the_comparison(recording: ComparedRecording) -> None:
