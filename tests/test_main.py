@@ -339,6 +339,32 @@ class TestStopping:
         assert err.count("will try again") == 1
         assert "the files are not up to date" in err
 
+    def test_a_full_disk_does_not_stop_the_run_but_shows_in_the_code(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        out.mkdir()
+        mount, umount = shutil.which("mount"), shutil.which("umount")
+        small = [str(mount), "-t", "tmpfs", "-o", "size=16k", "none", str(out)]
+        if (
+            not (mount and umount)
+            or subprocess.run(small, check=False, capture_output=True).returncode
+        ):
+            pytest.skip("a small disk can only be mounted as root")
+        try:
+            common = ("--data-dir", recording.parent, "--output-dir", out, "--no-ui", "--json")
+            code, stdout, err = run(*DAY, *common)
+            left = {path.name: json.loads(path.read_bytes()) for path in out.glob("*.json")}
+            temporary = list(out.glob(".*.tmp"))
+        finally:
+            subprocess.run([str(umount), str(out)], check=True)
+        assert code == 1
+        assert json.loads(stdout)["state"] == "finished"
+        assert err.count("will try again") == 1
+        assert "No space left on device" in err
+        assert left  # whole files, of before
+        assert temporary == []
+
 
 class TestRecordedPace:
     def test_twice_the_speed_takes_half_the_time(self, recording: Path, tmp_path: Path) -> None:
