@@ -82,7 +82,8 @@ def replay(output: Path, *options: str) -> subprocess.Popen[bytes]:
     else:
         recording = output / "recordings" / "BTC-USDT-25-06-09.db"
         recording.parent.mkdir(exist_ok=True)
-        write_recording(recording, "BTC-USDT", START, START + 480_000)
+        if not recording.exists():
+            write_recording(recording, "BTC-USDT", START, START + 480_000)
         what = ["BTC-USDT", "2025-06-09", "2025-06-10", "--data-dir", str(recording.parent)]
     command = [sys.executable, str(ROOT / "main.py"), *what, "--window-seconds", "2", "--no-ui"]
     return subprocess.Popen([*command, "-q", "--output-dir", str(output), *options])
