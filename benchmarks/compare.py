@@ -21,11 +21,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-try:
-    import resource
-except ImportError:  # on Windows
-    resource = None  # type: ignore[assignment]
-
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
@@ -34,6 +29,21 @@ from benchmarks.contenders import Bars  # noqa: E402
 
 TOLERANCE = 1e-9
 MAX_BARS = 1000
+# A process's peak begins with that of the one it was forked from: so a small one starts them. It
+# ends with a line of seconds and MB; Linux counts in kB, macOS in bytes, Windows does not.
+LAUNCHER = """
+import os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:])
+peak = 0
+if hasattr(os, "wait4"):
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+code = process.wait()
+print(f"\\n{time.perf_counter() - began} {peak}", file=sys.stderr)
+sys.exit(code)
+"""
 CONTENDERS = ("hftbacktest", "nautilus_trader", "polars", "pandas", "numpy")
 
 
@@ -102,42 +112,26 @@ class ComparisonError(Exception):
     """A way failed, or made other bars than this project."""
 
 
-def _peak_of(usage: Any) -> float:
-    """Return a peak in MB: Linux counts in kB, macOS in bytes."""
-    return float(usage.ru_maxrss) / (1024 if sys.platform == "linux" else 1024**2)
-
-
 def run(command: list[str], env: dict[str, str] | None = None) -> Run:
     """Run a Python command in the project's folder to its end, and measure it as a whole.
 
     It may keep its bytecode, as on most machines: without, each start compiles all it imports.
     """
     own = {name: os.environ[name] for name in os.environ if name != "PYTHONDONTWRITEBYTECODE"}
-    with tempfile.TemporaryFile("w+") as errors:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=PROJECT,
-            env=own | (env or {}),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-        assert process.stdout is not None  # noqa: S101 (asked for above)
-        with process.stdout:
-            output, peak = process.stdout.read(), 0.0
-        if resource:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            peak = _peak_of(usage)
-        code = process.wait()
-        seconds = time.perf_counter() - began
-        errors.seek(0)
-        said = errors.read()
-    if code:
-        msg = f"{' '.join(command)} ended with exit code {code}:\n{said[-2000:]}"
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", LAUNCHER, sys.executable, *command],
+        cwd=PROJECT,
+        env=own | (env or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors, _, figures = done.stderr.rstrip().rpartition("\n")
+    if done.returncode:
+        msg = f"{' '.join(command)} ended with exit code {done.returncode}:\n{errors[-2000:]}"
         raise ComparisonError(msg)
-    return Run(output, said, seconds, peak)
+    seconds, peak = map(float, figures.split())
+    return Run(done.stdout, errors, seconds, peak)
 
 
 def replay(
@@ -254,7 +248,7 @@ def table(title: str, ways: list[Way], measured: dict[str, Measured]) -> list[st
         work, process = of.rate(of.work), of.rate(of.process)
         lines.append(
             f"| {way.label} | {of.rows:,} | {work:,.0f} | {work / fetch.rate(fetch.work):.3f} "
-            f"| {process:,.0f} | {process / fetch.rate(fetch.work):.3f} | {_megabytes(of.peak)} |"
+            f"| {process:,.0f} | {process / fetch.rate(fetch.work):.3f} | {of.peak:,.0f} |"
         )
         if of.stages[0]:
             parts = (
@@ -263,12 +257,6 @@ def table(title: str, ways: list[Way], measured: dict[str, Measured]) -> list[st
             )
             stages.append(f"- {way.key}, rows/s by stage: {', '.join(parts)}")
     return [*lines, "", *stages, *headline(measured), ""]
-
-
-def _megabytes(peak: float) -> str:
-    """Write a peak; a process's begins with that of this one, which has started it."""
-    own = _peak_of(resource.getrusage(resource.RUSAGE_SELF)) if resource else 0.0
-    return "" if not peak else f"< {own:,.0f}" if peak <= own else f"{peak:,.0f}"
 
 
 def headline(measured: dict[str, Measured]) -> list[str]:
