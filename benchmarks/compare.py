@@ -313,15 +313,11 @@ def main() -> None:
             real(Path(work) / "real", options.slow_rows),
         ]
         try:
-            tables = [
-                line
-                for recording in made
-                if recording is not None
-                for line in table(recording.title, WAYS, compare(recording, WAYS, options.repeat))
-            ]
+            for recording in filter(None, made):
+                measured = compare(recording, WAYS, options.repeat)
+                print("\n".join(table(recording.title, WAYS, measured)), flush=True)
         except ComparisonError as error:
             sys.exit(f"error: {error}")
-    print("\n".join(tables))
     if made[1] is None:
         print("No real recording: there is no ../shared/data beside the project's folder.\n")
     arguments = " ".join(sys.argv[1:])
