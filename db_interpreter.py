@@ -6,18 +6,21 @@ A recording has a table `book` (`bids`, `asks`, `timestamp`) and a table `trades
 looks like in `table_shape`, how its rows are read in `recorded_table`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 from db_connection import MAX_BOOK_VALUE_BYTES, connect, refusal
 from market_events import (
+    BookRow,
     OrderbookLevel,
     OrderbookUpdate,
     Trade,
     TradeCleaner,
     TradeCursor,
+    book_batches,
     book_windows,
 )
 from recorded_table import RecordedTable
@@ -41,6 +44,8 @@ __all__ = [
     "instruments_in",
     "open_tables",
 ]
+
+Joined = TypeVar("Joined")
 
 
 @dataclass
@@ -152,9 +157,22 @@ class DBInterpreter:
         comes out exactly once, also when there is no book. A file that cannot be read to its end
         raises its `RecordingError` after everything that was read.
         """
+        yield from self._join(book_windows)
+
+    def batches(self) -> Iterator[tuple[list[BookRow], list[Trade]]]:
+        """Yield `(rows, trades)`, all that `stream` yields but in long lists without windows.
+
+        Each list is in time order and goes on where the one before it ended; one of the two may be
+        empty. For who takes rows and trades apart; it costs far less a row. Errors as in `stream`.
+        """
+        yield from self._join(book_batches)
+
+    def _join(
+        self, join: Callable[[Iterator[list[Row]], TradeCursor], Iterator[Joined]]
+    ) -> Iterator[Joined]:
         self._begin()
         trades = TradeCursor(self._cleaner.clean(self._trade_merge.batches()))
-        yield from book_windows(self._rows_before_end(), trades)
+        yield from join(self._rows_before_end(), trades)
         for merge in (self._book_merge, self._trade_merge):
             if merge.failure:
                 raise merge.failure
@@ -164,7 +182,9 @@ class DBInterpreter:
             if batch[-1][0] < self._end:
                 yield batch
                 continue
-            yield [row for row in batch if row[0] < self._end]
+            rows = [row for row in batch if row[0] < self._end]
+            if rows:
+                yield rows
             return
 
 

@@ -1,7 +1,9 @@
 """The events of a replay, and how recorded rows become them: book windows with their trades."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from math import inf
+from operator import itemgetter
 from typing import NamedTuple
 
 from level_parser import RawSide, to_number
@@ -14,6 +16,14 @@ MAX_TRADE_SIZE = 1e290
 
 Trade = tuple[int, str | None, float, float, str | None, int]
 """`(id, trade_id, price, size, side, timestamp_ms)`; `side` is the taker's, buy or sell."""
+
+
+BookRow = Row
+"""`(timestamp_ms, order, bids, asks, action, seq_id, prev_seq_id)`, sides as recorded; `action` in
+lower case and the ids integers, or None where they were not recorded."""
+
+BookSample = tuple[int, float, float]
+"""`(timestamp_ms, bid_sum, ask_sum)`: the sums of the best sizes after a book row."""
 
 
 class OrderbookLevel(NamedTuple):
@@ -114,9 +124,7 @@ class TradeCursor:
             batch, place = self._batch, self._place
             stop = len(batch)
             if batch[-1][5] >= ms:
-                stop = place + 1
-                while batch[stop][5] < ms:  # a window has few trades: faster than a search
-                    stop += 1
+                stop = bisect_left(batch, ms, place, key=_time_of_trade)
             taken += batch[place:stop]
             self._place = stop
             self._look_ahead()
@@ -161,7 +169,26 @@ def _bare_windows(
         yield OrderbookUpdate(None, None, window[0][5], end), window
 
 
+def book_batches(
+    books: Iterable[list[Row]], trades: TradeCursor
+) -> Iterator[tuple[list[BookRow], list[Trade]]]:
+    """Join lists of book rows with the trades before the last of them, and so on in time order.
+
+    Either list may be empty. What comes out is what `book_windows` gives, less the windows.
+    """
+    for batch in books:
+        rows = to_book_rows(batch)
+        now = rows[-1][0]
+        yield rows, trades.take_before(now)
+        while trades.next_ms < now:
+            yield [], trades.take_before(now)
+    while left := trades.take_before(inf):
+        yield [], left
+
+
+_action_and_ids = itemgetter(4, 5, 6)
 _SIDES = {b"buy": "buy", b"sell": "sell"}
+_time_of_trade = itemgetter(5)
 
 
 def _lowered(raw: object) -> str | None:
@@ -179,6 +206,16 @@ def _number(raw: object) -> float:
     if isinstance(raw, float):
         return raw
     return to_number(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)
+
+
+def to_book_rows(rows: list[Row]) -> list[BookRow]:
+    """Give recorded actions and ids the form that the core takes."""
+    if set(map(_action_and_ids, rows)) <= {(None, None, None)}:
+        return rows
+    return [
+        (ms, order, bids, asks, _lowered(action), _integer(seq_id), _integer(prev_seq_id))
+        for ms, order, bids, asks, action, seq_id, prev_seq_id in rows
+    ]
 
 
 def to_update(row: Row, end: int | None) -> OrderbookUpdate:

@@ -8,80 +8,21 @@ Formulas, B and A being the sums of the sizes of the best N bids and asks after 
 
 Source: the definitions of static order book imbalance and of delta in the order-flow literature;
 see docs/reference.md.
+
+Samples and trades make bars of their own, which are joined when they are asked for: so neither
+has to wait for the other, be it in another thread or in another process.
 """
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import inf
+from operator import itemgetter
 
-from errors import OrderflowError
-from market_events import Trade
+from market_events import BookSample, Trade
+from rolling_bars import MAX_BARS, Bar, PreciseSum, RollingBars, extended
 
-MetricBar = list[float]
-MAX_BARS = 1000
-
-
-class PreciseSum:
-    """Sum doubles in twice their precision, so that rounding never shows in `value`.
-
-    The error of each addition is computed (Knuth's TwoSum) and kept apart: a million additions are
-    off by less than 1e-25 of the sum of magnitudes, so that what cancels comes back to nothing.
-    """
-
-    __slots__ = ("_high", "_low")
-
-    def __init__(self) -> None:
-        self._high = self._low = 0.0
-
-    def add(self, term: float) -> float:
-        """Add a finite `term` and return the sum so far."""
-        high = self._high
-        total = high + term
-        rounded = total - high
-        low = self._low + ((high - (total - rounded)) + (term - rounded))
-        self._high, self._low = total, low
-        return total + low
-
-    def merge(self, other: "PreciseSum") -> None:
-        """Add all of another sum."""
-        self.add(other._high)
-        self._low += other._low
-
-    @property
-    def value(self) -> float:
-        """Return the sum as the nearest double."""
-        return self._high + self._low
-
-
-class WindowClock:
-    """Align time to windows of `window_seconds` since the epoch, in UTC.
-
-    `start` and `end` bound the current window in ms, half open; both are -infinity before the
-    first event.
-    """
-
-    __slots__ = ("_window_ms", "end", "start")
-
-    def __init__(self, window_seconds: int) -> None:
-        if window_seconds < 1:
-            msg = f"a window lasts at least 1 second; found {window_seconds}"
-            raise OrderflowError(msg)
-        self._window_ms = window_seconds * 1000
-        self.start = self.end = -inf
-
-    def move_to(self, timestamp: int) -> None:
-        """Make the window that holds `timestamp` (ms) the current one.
-
-        Raise `OrderflowError` for a time before the current window: bars are never reopened.
-        """
-        if timestamp < self.start:
-            msg = (
-                f"events must come in time order; found one at {timestamp} ms after the window "
-                f"from {self.start:.0f} ms had begun"
-            )
-            raise OrderflowError(msg)
-        self.start = timestamp - timestamp % self._window_ms
-        self.end = self.start + self._window_ms
+MetricBar = Bar
+_time_of_sample = itemgetter(0)
+_time_of_trade = itemgetter(5)
 
 
 class MetricsCalculator:
@@ -92,100 +33,102 @@ class MetricsCalculator:
     window stays flat at its last close. A CVD bar opens at the value before its first trade. The
     last `max_bars` are kept.
 
-    `unknown_sides` counts the trades whose side is neither buy nor sell, which leave CVD as it is;
-    `unusable_samples` the samples whose sums overflow a double.
+    Samples come in time order, and so do trades; of the two either may be ahead.
     """
 
     def __init__(self, window_seconds: int = 60, max_bars: int = MAX_BARS) -> None:
-        self._clock = WindowClock(window_seconds)
-        self._closed: deque[MetricBar] = deque(maxlen=max_bars)
-        self._cvd = PreciseSum()
-        self._cvd_bar = [0.0] * 4
-        self._obi_bar: list[float] | None = None  # None until the first sample of all
-        self._tot_bar: list[float] = []
-        self._sampled = False  # in the current window
-        self._active = False  # a sample or a trade in the current window
-        self.unknown_sides = 0
-        self.unusable_samples = 0
+        self.samples = SampleBars(window_seconds, max_bars)
+        self.cvd = CvdBars(window_seconds, max_bars)
+        self._max_bars = max_bars
 
     @property
     def cvd_cumulative(self) -> float:
         """Return the cumulative volume delta since the start, in the unit of the sizes."""
-        return self._cvd_bar[3]
-
-    def add_sample(self, timestamp: int, bid_sum: float, ask_sum: float) -> None:
-        """Sample OBI and TOT at `timestamp` (ms) from the sums of the best sizes."""
-        total = bid_sum + ask_sum
-        if total == inf:
-            self.unusable_samples += 1
-            return
-        if timestamp >= self._clock.end:
-            self._roll(timestamp)
-        imbalance = (bid_sum - ask_sum) / total
-        obi, tot = self._obi_bar, self._tot_bar
-        if obi is None or not self._sampled:
-            self._obi_bar, self._tot_bar = [imbalance] * 4, [total] * 4
-            self._sampled = self._active = True
-            return
-        obi[3], tot[3] = imbalance, total
-        if imbalance > obi[1]:
-            obi[1] = imbalance
-        elif imbalance < obi[2]:
-            obi[2] = imbalance
-        if total > tot[1]:
-            tot[1] = total
-        elif total < tot[2]:
-            tot[2] = total
-
-    def add_trades(self, trades: Sequence[Trade]) -> None:
-        """Add trades, in time order, to the cumulative volume delta."""
-        add, bar, end = self._cvd.add, self._cvd_bar, self._clock.end
-        if trades and trades[0][5] < end:
-            self._active = True
-        for _, _, _, size, side, timestamp in trades:
-            if timestamp >= end:
-                self._roll(timestamp)
-                self._active = True
-                bar, end = self._cvd_bar, self._clock.end
-            if side == "buy":
-                value = add(size)
-            elif side == "sell":
-                value = add(-size)
-            else:
-                self.unknown_sides += 1
-                continue
-            bar[3] = value
-            if value > bar[1]:
-                bar[1] = value
-            elif value < bar[2]:
-                bar[2] = value
+        return self.cvd.cumulative
 
     def bars(self) -> list[MetricBar]:
         """Return the last bars, oldest first, the window in progress included."""
-        current = self._current_bar()
-        bars = [*self._closed, current] if current else list(self._closed)
-        return bars[-(self._closed.maxlen or 0) :]
-
-    def replace_bars(self, bars: Iterable[MetricBar]) -> None:
-        """Take over finished bars in place of the own, such as those joined from several runs."""
-        self._closed = deque(bars, maxlen=self._closed.maxlen)
-        self._active = self._sampled = False
+        return join_metric_bars(self.samples.bars(), self.cvd.bars())[-self._max_bars :]
 
     def finalize(self) -> None:
-        """Close the window in progress, as at the end of the data."""
-        current = self._current_bar()
-        if current:
-            self._closed.append(current)
-        self._active = self._sampled = False
+        """Close the window in progress, as at the end of the data; harmless when repeated."""
+        self.samples.finalize()
+        self.cvd.finalize()
 
-    def _current_bar(self) -> MetricBar | None:
-        if self._obi_bar is None or not self._active:
-            return None
-        return [int(self._clock.start), *self._obi_bar, *self._tot_bar, *self._cvd_bar]
 
-    def _roll(self, timestamp: int) -> None:
-        self.finalize()
-        self._clock.move_to(timestamp)
-        self._cvd_bar = [self._cvd_bar[3]] * 4
-        if self._obi_bar is not None:
-            self._obi_bar, self._tot_bar = [self._obi_bar[3]] * 4, [self._tot_bar[3]] * 4
+class SampleBars(RollingBars):
+    """Bars `[ts, obi_open, obi_high, obi_low, obi_close, tot_…]`, 9 fields, of book samples.
+
+    `unusable` counts the samples whose sums overflow a double; they are in no bar.
+    """
+
+    def __init__(self, window_seconds: int, max_bars: int = MAX_BARS) -> None:
+        super().__init__(window_seconds, max_bars)
+        self.unusable = 0
+
+    def add(self, samples: Sequence[BookSample]) -> None:
+        """Add samples `(timestamp_ms, bid_sum, ask_sum)`, in time order; both sums above 0."""
+        for run in self._runs(samples, _time_of_sample):
+            totals = [bids + asks for _, bids, asks in run]
+            if inf in totals:
+                self.unusable += totals.count(inf)
+                self.add([sample for sample in run if sample[1] + sample[2] < inf])
+                continue
+            imbalances = [(bids - asks) / (bids + asks) for _, bids, asks in run]
+            obi, tot = self._values[:4], self._values[4:]
+            self._values = [*extended(obi, imbalances), *extended(tot, totals)]
+
+    def replace(self, bars: Sequence[Bar]) -> None:
+        """Take over closed bars in place of the own, such as those joined from several runs."""
+        self._closed.clear()
+        self._closed.extend(bars)
+        self._values = []
+
+
+class CvdBars(RollingBars):
+    """Bars `[ts, cvd_open, cvd_high, cvd_low, cvd_close]`, 5 fields, of trades.
+
+    `cumulative` is the CVD after the last trade. `unknown_sides` counts the trades whose side is
+    neither buy nor sell, which leave it as it is.
+    """
+
+    def __init__(self, window_seconds: int, max_bars: int = MAX_BARS) -> None:
+        super().__init__(window_seconds, max_bars)
+        self.cumulative = 0.0
+        self.unknown_sides = 0
+        self._sum = PreciseSum()
+
+    def add(self, trades: Sequence[Trade]) -> None:
+        """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
+        for run in self._runs(trades, _time_of_trade):
+            signed = [
+                size if side == "buy" else -size
+                for _, _, _, size, side, _ in run
+                if side in ("buy", "sell")
+            ]
+            self.unknown_sides += len(run) - len(signed)
+            before = self._values or [self.cumulative] * 4
+            self._values = extended(before, self._sum.add(signed) or before[3:])
+            self.cumulative = self._values[3]
+
+
+def join_metric_bars(sampled: Sequence[Bar], traded: Sequence[Bar]) -> list[MetricBar]:
+    """Join bars of samples, 9 fields, with bars of trades, 5 fields, into metric bars.
+
+    From the first sample on there is a bar for every window of either; what is missing in one
+    stays flat at its last close, and CVD begins at 0. Where lists were cut to their last bars, so
+    many of the result are right, counted from the end.
+    """
+    if not sampled:
+        return []
+    first = sampled[0][0]
+    before = [bar for bar in traded if bar[0] < first]
+    samples = {bar[0]: bar[1:] for bar in sampled}
+    cvds = {bar[0]: bar[1:] for bar in traded[len(before) :]}
+    obi_tot, cvd = samples[first], before[-1][1:] if before else [0.0] * 4
+    bars: list[MetricBar] = []
+    for start in sorted(samples.keys() | cvds.keys()):
+        obi_tot = samples.get(start) or [obi_tot[3]] * 4 + [obi_tot[7]] * 4
+        cvd = cvds.get(start) or [cvd[3]] * 4
+        bars.append([start, *obi_tot, *cvd])
+    return bars

@@ -1,22 +1,28 @@
 """Aggregate trades and book rows into bars: the core of a replay, without I/O or a clock."""
 
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Sequence
+from operator import itemgetter, sub
 
-from market_events import OrderbookUpdate, Trade
-from metrics_calculator import MAX_BARS, MetricBar, MetricsCalculator, PreciseSum, WindowClock
+from market_events import BookRow, OrderbookUpdate, Trade
+from metrics_calculator import MetricBar, MetricsCalculator
 from orderbook_manager import SNAPSHOT_ACTIONS, OrderbookManager, SequenceCheck
+from rolling_bars import MAX_BARS, Bar, PreciseSum, RollingBars, extended
 
-OhlcBar = list[float]
+OhlcBar = Bar
+_action_and_ids = itemgetter(4, 5, 6)
+_time_of_trade = itemgetter(5)
 
 
 class OHLCProcessor:
-    """Turn the events of one instrument, in time order, into OHLC and metric bars.
+    """Turn the events of one instrument into OHLC and metric bars.
 
-    Windows are `window_seconds` long and aligned to the epoch in UTC. OBI and TOT are taken over
-    the best `depth_levels_per_side` levels. Rows before `start_timestamp` (ms) warm up the book
-    and are in no bar. `book_mode` says what rows without an action are: `incremental` updates or
-    full `snapshot`s. `uncross` drops the older of the levels that cross.
+    Book rows come in time order, and so do trades; of the two either may be ahead, and each may be
+    given by a thread of its own. Windows are `window_seconds` long and aligned to the epoch in UTC.
+    OBI and TOT are taken over the best `depth_levels_per_side` levels. Rows before
+    `start_timestamp` (ms) warm up the book and are in no bar. `book_mode` says what rows without an
+    action are: `incremental` updates or full `snapshot`s. `uncross` drops the older of the levels
+    that cross.
 
     Counted: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`.
     """
@@ -38,18 +44,12 @@ class OHLCProcessor:
         self.rows = 0
         self.warm_up_rows = 0
         self.trades = 0
-        self.bars_made = 0
         self.longest_silence_ms = 0
-        self.first_event: int | None = None
-        self.last_event: int | None = None
-        self._last_row: int | None = None
+        self.row_span: tuple[int, int] | None = None
+        self.trade_span: tuple[int, int] | None = None
         self._start = start_timestamp if start_timestamp is not None else -1
         self._replace_all = book_mode == "snapshot"
-        self._clock = WindowClock(window_seconds)
-        self._closed: deque[OhlcBar] = deque(maxlen=max_bars)
-        self._prices: list[float] | None = None
-        self._bar_volume = PreciseSum()
-        self._volume = PreciseSum()
+        self._ohlc = OhlcBars(window_seconds, max_bars)
 
     @property
     def cvd_cumulative(self) -> float:
@@ -59,10 +59,25 @@ class OHLCProcessor:
     @property
     def volume(self) -> float:
         """Return the sum of all trade sizes, as recorded (contracts for derivatives)."""
-        total = PreciseSum()
-        total.merge(self._volume)
-        total.merge(self._bar_volume)
-        return total.value
+        return self._ohlc.volume
+
+    @property
+    def bars_made(self) -> int:
+        """Count the OHLC bars closed so far."""
+        return self._ohlc.made
+
+    @property
+    def first_event(self) -> int | None:
+        """Return the time of the first row or trade since the start, in ms; None before it."""
+        return min((first for first, _ in self._spans()), default=None)
+
+    @property
+    def last_event(self) -> int | None:
+        """Return the time of the last row or trade since the start, in ms; None before it."""
+        return max((last for _, last in self._spans()), default=None)
+
+    def _spans(self) -> list[tuple[int, int]]:
+        return [span for span in (self.row_span, self.trade_span) if span]
 
     def process_trades(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order.
@@ -72,64 +87,78 @@ class OHLCProcessor:
         """
         if not trades:
             return
-        if trades[0][5] < self._clock.start:
-            self._clock.move_to(trades[0][5])
-        prices, end, add = self._prices, self._clock.end, self._bar_volume.add
-        for _, _, price, size, _, timestamp in trades:
-            if timestamp >= end or prices is None:
-                prices = self._open_bar(timestamp, price)
-                end, add = self._clock.end, self._bar_volume.add
-            prices[3] = price
-            if price > prices[1]:
-                prices[1] = price
-            elif price < prices[2]:
-                prices[2] = price
-            add(size)
+        self._ohlc.add(trades)
+        self.metrics.cvd.add(trades)
         self.trades += len(trades)
-        if self.first_event is None:
-            self.first_event = trades[0][5]
-        self.last_event = trades[-1][5]
-        self.metrics.add_trades(trades)
+        first = self.trade_span[0] if self.trade_span else trades[0][5]
+        self.trade_span = first, trades[-1][5]
 
     def update_orderbook(self, ob_update: OrderbookUpdate) -> None:
-        """Apply a book row and sample OBI and TOT after it.
+        """Apply one book row: see `process_rows`.
 
-        No sample while a side is empty, nor before the start. An update whose sides are both None
-        stands for a window without a book row and does nothing.
+        An update whose sides are both None stands for a window without a row and does nothing.
         """
         bids, asks, timestamp, _, _, action, seq_id, prev_seq_id = ob_update
-        if bids is None and asks is None:
+        if bids is not None or asks is not None:
+            self.process_rows([(timestamp, 0, bids, asks, action, seq_id, prev_seq_id)])
+
+    def process_rows(self, rows: Sequence[BookRow]) -> None:
+        """Apply book rows, in time order, and sample OBI and TOT after each.
+
+        No sample while a side is empty, nor before the start. Raise `OrderflowError` for a sample
+        before the current window.
+        """
+        snapshots = self._find_snapshots(rows)
+        samples, skipped = self.book.update_rows(rows, snapshots)
+        self._check_sequence(rows, snapshots, skipped)
+        times = [row[0] for row in rows]
+        begun = bisect_left(times, self._start)
+        if begun:
+            self.warm_up_rows += begun
+            del times[:begun]
+            samples = samples[bisect_left(samples, (self._start,)) :]
+        if times:
+            self._note_times(times)
+        self.metrics.samples.add(samples)
+
+    def _find_snapshots(self, rows: Sequence[BookRow]) -> list[bool]:
+        """Tell which rows replace the book."""
+        if _says_nothing(rows):
+            return [self._replace_all] * len(rows)
+        return [
+            (self._replace_all if action is None else action in SNAPSHOT_ACTIONS)
+            or (prev_seq_id == -1 and seq_id is not None)
+            for _, _, _, _, action, seq_id, prev_seq_id in rows
+        ]
+
+    def _check_sequence(
+        self, rows: Sequence[BookRow], snapshots: Sequence[bool], skipped: Sequence[int]
+    ) -> None:
+        """Follow the rows' ids; a row that was skipped makes the book unreliable too."""
+        if not skipped and _says_nothing(rows):
+            self.sequence.reliable |= True in snapshots
             return
-        is_snapshot = self._replace_all
-        if action is not None:
-            is_snapshot = action in SNAPSHOT_ACTIONS
-        if prev_seq_id is not None and seq_id is not None:
-            is_snapshot = is_snapshot or prev_seq_id == -1
-            self.sequence.follow(seq_id, prev_seq_id, is_snapshot=is_snapshot)
-        skipped_before = self.book.rows_skipped
-        sums = self.book.update(bids, asks, is_snapshot)
-        if self.book.rows_skipped != skipped_before:
-            self.sequence.reliable = False
-        elif is_snapshot:
-            self.sequence.reliable = True
-        if timestamp < self._start:
-            self.warm_up_rows += 1
-            return
-        last_row = self._last_row
-        if last_row is None:
-            self.first_event = timestamp if self.first_event is None else self.first_event
-        elif timestamp - last_row > self.longest_silence_ms:
-            self.longest_silence_ms = timestamp - last_row
-        self._last_row = self.last_event = timestamp
-        self.rows += 1
-        if sums is not None:
-            self.metrics.add_sample(timestamp, sums[0], sums[1])
+        unread = set(skipped)
+        for place, row in enumerate(rows):
+            is_snapshot = snapshots[place]
+            if row[5] is not None and row[6] is not None:
+                self.sequence.follow(row[5], row[6], is_snapshot=is_snapshot)
+            if place in unread:
+                self.sequence.reliable = False
+            elif is_snapshot:
+                self.sequence.reliable = True
+
+    def _note_times(self, times: list[int]) -> None:
+        first = self.row_span[0] if self.row_span else times[0]
+        before = self.row_span[1] if self.row_span else times[0]
+        silences = map(sub, times, [before, *times[:-1]])
+        self.longest_silence_ms = max(self.longest_silence_ms, *silences)
+        self.row_span = first, times[-1]
+        self.rows += len(times)
 
     def bars(self) -> list[OhlcBar]:
         """Return the last bars `[ts, open, high, low, close, volume]`, the current one included."""
-        current = self._current_bar()
-        bars = [*self._closed, current] if current else list(self._closed)
-        return bars[-(self._closed.maxlen or 0) :]
+        return self._ohlc.bars()
 
     def metric_bars(self) -> list[MetricBar]:
         """Return the last metric bars, the current one included (see `MetricsCalculator`)."""
@@ -141,26 +170,42 @@ class OHLCProcessor:
 
     def finalize(self) -> None:
         """Close the bars in progress, as at the end of the data; harmless when repeated."""
-        self._close_bar()
+        self._ohlc.finalize()
         self.metrics.finalize()
 
-    def _open_bar(self, timestamp: int, price: float) -> list[float]:
-        self._close_bar()
-        self._clock.move_to(timestamp)
-        self._prices = [price] * 4
-        return self._prices
 
-    def _current_bar(self) -> OhlcBar | None:
-        if self._prices is None:
-            return None
-        return [int(self._clock.start), *self._prices, self._bar_volume.value]
+def _says_nothing(rows: Sequence[BookRow]) -> bool:
+    """Tell whether no row has an action or a `prev_seq_id`, at less cost than a look at each."""
+    return set(map(_action_and_ids, rows)) <= {(None, None, None)}
 
-    def _close_bar(self) -> None:
-        bar = self._current_bar()
-        if bar is None:
-            return
-        self._closed.append(bar)
-        self.bars_made += 1
-        self._volume.merge(self._bar_volume)
-        self._prices = None
+
+class OhlcBars(RollingBars):
+    """Bars `[ts, open, high, low, close, volume]` of trades."""
+
+    def __init__(self, window_seconds: int, max_bars: int = MAX_BARS) -> None:
+        super().__init__(window_seconds, max_bars)
         self._bar_volume = PreciseSum()
+        self._closed_volume = PreciseSum()
+
+    @property
+    def volume(self) -> float:
+        """Return the sum of the sizes of all trades."""
+        total = PreciseSum()
+        total.merge(self._closed_volume)
+        total.merge(self._bar_volume)
+        return total.value
+
+    def add(self, trades: Sequence[Trade]) -> None:
+        """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
+        for run in self._runs(trades, _time_of_trade):
+            self._values = extended(self._values, [trade[2] for trade in run])
+            self._bar_volume.add([trade[3] for trade in run])
+
+    def finalize(self) -> None:
+        """Close the bar in progress, as at the end of the data; harmless when repeated."""
+        super().finalize()
+        self._closed_volume.merge(self._bar_volume)
+        self._bar_volume = PreciseSum()
+
+    def _current_bar(self) -> Bar:
+        return [*super()._current_bar(), self._bar_volume.value]

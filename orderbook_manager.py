@@ -17,7 +17,7 @@ from typing import cast
 
 from errors import LevelFormatError, OrderflowError
 from level_parser import RawSide, parse_side
-from market_events import OrderbookUpdate
+from market_events import BookRow, BookSample, OrderbookUpdate
 
 SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
 """The recorded actions that replace the book."""
@@ -199,6 +199,25 @@ class PythonOrderbookManager:
         if inf in (best_bid_key, best_ask_key):
             return None
         return bid_side.best_sum, ask_side.best_sum
+
+    def update_rows(
+        self, rows: Sequence[BookRow], snapshots: Sequence[bool]
+    ) -> tuple[list[BookSample], list[int]]:
+        """Apply rows and return the samples after each, and the places of the rows skipped.
+
+        `snapshots` tells which rows replace the book. A row after which a side is empty, and one
+        that could not be parsed, gives no sample.
+        """
+        samples: list[BookSample] = []
+        skipped: list[int] = []
+        for place, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
+            skipped_before = self.rows_skipped
+            sums = self.update(row[2], row[3], snapshot)
+            if sums is not None:
+                samples.append((row[0], *sums))
+            elif self.rows_skipped != skipped_before:
+                skipped.append(place)
+        return samples, skipped
 
     def _drop_older(self, bid_keys: list[float], ask_keys: list[float]) -> None:
         """Drop the levels that cross one of this row's, unless they are of this row too."""

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import time
+from bisect import bisect_left
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -21,15 +22,14 @@ from typing import Any
 
 from db_interpreter import DBInterpreter, RecordedTable
 from errors import RecordingError
-from metrics_calculator import MAX_BARS, MetricBar
 from ohlc_processor import OHLCProcessor
 from orderbook_manager import RECOGNITION_ROWS, begins_with_snapshot, is_marked_snapshot
 from recordings import Recording
 from replay import RUNNING, Replay, ReplayOptions, Stopped, count_unclean
+from rolling_bars import Bar
 
 logger = logging.getLogger(__name__)
 
-ROWS_PER_REPORT = 4096
 SECONDS_PER_LOOK = 0.02
 Levels = list[list[float]]
 
@@ -53,7 +53,7 @@ class Part:
 
 @dataclass
 class PartResult:
-    """What a part's process found; `bars` are metric bars whose CVD is empty.
+    """What a part's process found; `bars` are those of samples alone.
 
     `first_levels` is the book after the first row, None if that could not be read. A part that is
     not `complete` was stopped, or met a row of the next part.
@@ -61,11 +61,10 @@ class PartResult:
 
     rows: int = 0
     warm_up_rows: int = 0
-    first_row: int | None = None
-    last_row: int | None = None
+    span: tuple[int, int] | None = None
     longest_silence_ms: int = 0
     reliable: bool = True
-    bars: list[MetricBar] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     first_levels: tuple[Levels, Levels] | None = None
     last_levels: tuple[Levels, Levels] = ([], [])
@@ -140,27 +139,30 @@ def replay_part(number: int, part: Part) -> PartResult:
 def _replay_rows(
     number: int, part: Part, processor: OHLCProcessor, reader: DBInterpreter, result: PartResult
 ) -> None:
-    book = processor.book
-    for rows, (update, _) in enumerate(reader.stream(), 1):
-        if update.timestamp >= part.end_ms:
+    book, done = processor.book, 0
+    for rows, _ in reader.batches():
+        own = rows[: bisect_left(rows, (part.end_ms,))]
+        if own and not done:
+            processor.process_rows(own[:1])
+            if not book.rows_skipped:
+                result.first_levels = book.top_levels(sum(book.level_counts))
+        processor.process_rows(own if done else own[1:])
+        done += len(own)
+        if len(own) < len(rows):
             return
-        processor.update_orderbook(update)
-        if rows == 1 and not book.rows_skipped:
-            result.first_levels = book.top_levels(sum(book.level_counts))
-        if not rows % ROWS_PER_REPORT:
-            _progress.put((number, rows, update.timestamp))
-            if _stop.is_set() or os.getppid() != part.parent_pid:
-                return
+        _progress.put((number, done, rows[-1][0]))
+        if _stop.is_set() or os.getppid() != part.parent_pid:
+            return
     result.complete = True
 
 
 def _note_state(result: PartResult, processor: OHLCProcessor, reader: DBInterpreter) -> None:
     book = processor.book
     result.rows, result.warm_up_rows = processor.rows, processor.warm_up_rows
-    result.first_row, result.last_row = processor.first_event, processor.last_event
+    result.span = processor.row_span
     result.longest_silence_ms = processor.longest_silence_ms
     result.reliable = processor.sequence.reliable
-    result.bars = processor.metric_bars()
+    result.bars = processor.metrics.samples.bars()
     result.last_levels = book.top_levels(sum(book.level_counts))
     result.late_advice = reader.late_advice
     result.counts = count_unclean(processor, reader)
@@ -228,10 +230,7 @@ class ParallelReplay(Replay):
             [], self.recording.trades, options.start_ms, options.end_ms
         )
         try:
-            for _, trades in self._reader.stream():
-                if not self.processor.trades:
-                    # A metric bar is made from the first sample on; here every trade has one.
-                    self.processor.metrics.add_sample(trades[0][5], 1.0, 1.0)
+            for _, trades in self._reader.batches():
                 self.processor.process_trades(trades)
                 self._tick()
         except RecordingError as error:
@@ -291,21 +290,18 @@ class ParallelReplay(Replay):
         done = next((i for i, r in enumerate(self._results) if not r.complete), len(self._results))
         self._results = results = self._results[: done + 1]
         processor = self.processor
-        processor.finalize()
-        sampled = merge_sampled_bars([result.bars for result in results])
-        processor.metrics.replace_bars(join_metric_bars(sampled, processor.metric_bars()))
+        processor.metrics.samples.replace(merge_sampled_bars([result.bars for result in results]))
         processor.rows = sum(result.rows for result in results)
         processor.warm_up_rows = sum(result.warm_up_rows for result in results)
         for part, result in zip(self._parts, results, strict=False):
             kept = processor.sequence.reliable or part.is_marked
             processor.sequence.reliable = kept and result.reliable
-        ends = [t for r in results for t in (r.first_row, r.last_row) if t is not None]
-        gaps = [later - earlier for earlier, later in pairwise(ends)][1::2]
+        spans = [result.span for result in results if result.span]
+        gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
         silences = [result.longest_silence_ms for result in results]
         processor.longest_silence_ms = max([*silences, *gaps])
-        events = [*ends, *(t for t in (processor.first_event, processor.last_event) if t)]
-        if events:
-            processor.first_event, processor.last_event = min(events), max(events)
+        if spans:
+            processor.row_span = spans[0][0], spans[-1][1]
 
 
 def find_seam(parts: list[Part], results: list[PartResult]) -> str | None:
@@ -329,9 +325,9 @@ def find_seam(parts: list[Part], results: list[PartResult]) -> str | None:
     return None
 
 
-def merge_sampled_bars(parts: list[list[MetricBar]]) -> list[MetricBar]:
+def merge_sampled_bars(parts: list[list[Bar]]) -> list[Bar]:
     """Chain the OBI and TOT bars of successive parts; a window cut in two becomes one bar."""
-    bars: list[MetricBar] = []
+    bars: list[Bar] = []
     for bar in chain.from_iterable(parts):
         if bars and bars[-1][0] == bar[0]:
             bars[-1] = [
@@ -340,33 +336,9 @@ def merge_sampled_bars(parts: list[list[MetricBar]]) -> list[MetricBar]:
                 *_merged(bars[-1][5:9], bar[5:9]),
             ]
         else:
-            bars.append(bar[:9])
+            bars.append(bar)
     return bars
 
 
 def _merged(first: list[float], second: list[float]) -> list[float]:
     return [first[0], max(first[1], second[1]), min(first[2], second[2]), second[3]]
-
-
-def join_metric_bars(sampled: list[MetricBar], traded: list[MetricBar]) -> list[MetricBar]:
-    """Join bars of samples with bars of trades, the CVD of the latter, into metric bars.
-
-    From the first sample on there is a bar for every window of either; what is missing in one
-    stays flat at its last close. Either list may be cut to its last `MAX_BARS`: so is the result.
-    """
-    if not sampled:
-        return []
-    samples = {bar[0]: bar[1:9] for bar in sampled}
-    cvds = {bar[0]: bar[9:13] for bar in traded}
-    first = sampled[0][0]
-    before = [bar for bar in traded if bar[0] < first]
-    cvd = before[-1][12] if before else 0.0
-    bars: list[MetricBar] = []
-    obi_and_tot: list[float] = []
-    for start in sorted(samples.keys() | {start for start in cvds if start >= first}):
-        flat = [obi_and_tot[3]] * 4 + [obi_and_tot[7]] * 4 if obi_and_tot else []
-        obi_and_tot = samples.get(start, flat)
-        cvd_bar = cvds.get(start, [cvd] * 4)
-        cvd = cvd_bar[3]
-        bars.append([start, *obi_and_tot, *cvd_bar])
-    return bars[-MAX_BARS:]

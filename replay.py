@@ -19,8 +19,6 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 """Version of the summary and of `status_data.json`; fields are only ever added."""
-ROWS_PER_TICK = 128
-"""At full speed the clock is read once in so many rows."""
 HEARTBEAT_SECONDS = 0.5
 """While waiting for the recorded pace, the status is renewed this often."""
 
@@ -127,18 +125,11 @@ class Replay:
             for update, trades in self._reader.stream():
                 self._step_paced(update, trades)
             return
-        # Every call less in this loop is one less a row.
-        update_orderbook = self.processor.update_orderbook
-        process_trades = self.processor.process_trades
-        rows_to_tick = ROWS_PER_TICK
-        for update, trades in self._reader.stream():
-            update_orderbook(update)
-            if trades:
-                process_trades(trades)
-            rows_to_tick -= 1
-            if not rows_to_tick:
-                rows_to_tick = ROWS_PER_TICK
-                self._tick()
+        process_rows, process_trades = self.processor.process_rows, self.processor.process_trades
+        for rows, trades in self._reader.batches():
+            process_rows(rows)
+            process_trades(trades)
+            self._tick()
 
     def _step_paced(self, update: OrderbookUpdate, trades: list[Trade]) -> None:
         if update.timestamp >= self.options.start_ms:
@@ -266,7 +257,7 @@ def count_unclean(processor: OHLCProcessor, reader: DBInterpreter) -> dict[str, 
         "late_trades": read.late_trades,
         "repeated_rows": read.repeated_rows,
         "repeated_trades": read.repeated_trades,
-        "unknown_sides": processor.metrics.unknown_sides,
-        "unusable_samples": processor.metrics.unusable_samples,
+        "unknown_sides": processor.metrics.cvd.unknown_sides,
+        "unusable_samples": processor.metrics.samples.unusable,
         "sequence_gaps": processor.sequence.gaps,
     }

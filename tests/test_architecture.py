@@ -12,6 +12,7 @@ CORE = (
     "metrics_calculator",
     "ohlc_processor",
     "market_events",
+    "rolling_bars",
 )
 # What each module of the project may import of the project.
 ALLOWED = {
@@ -20,8 +21,14 @@ ALLOWED = {
     "row_order": {"errors"},
     "market_events": {"errors", "level_parser", "row_order"},
     "orderbook_manager": {"errors", "level_parser", "market_events"},
-    "metrics_calculator": {"errors", "market_events"},
-    "ohlc_processor": {"errors", "market_events", "metrics_calculator", "orderbook_manager"},
+    "rolling_bars": {"errors"},
+    "metrics_calculator": {"market_events", "rolling_bars"},
+    "ohlc_processor": {
+        "market_events",
+        "metrics_calculator",
+        "orderbook_manager",
+        "rolling_bars",
+    },
     "db_connection": {"errors"},
     "table_shape": {"db_connection", "row_order"},
     "recorded_table": {"db_connection", "errors", "market_events", "row_order", "table_shape"},

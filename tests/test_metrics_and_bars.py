@@ -11,8 +11,9 @@ from strategies import side_texts
 from errors import OrderflowError
 from level_parser import parse_levels_including_zeros
 from market_events import OrderbookUpdate, Trade
-from metrics_calculator import MetricsCalculator, PreciseSum
+from metrics_calculator import MetricsCalculator
 from ohlc_processor import OHLCProcessor
+from rolling_bars import PreciseSum
 
 MINUTE = 60_000
 T0 = 29_000_000 * MINUTE
@@ -93,24 +94,21 @@ class TestCvd:
         processor = OHLCProcessor(60)
         processor.process_trades([trade(T0, 10, 5), trade(T0, 10, 7, None), trade(T0, 10, 1, "b")])
         assert (processor.cvd_cumulative, processor.volume) == (5, 13)
-        assert processor.metrics.unknown_sides == 2
+        assert processor.metrics.cvd.unknown_sides == 2
 
     def test_what_cancels_comes_back_to_nothing(self) -> None:
         rng = random.Random(1)
         sizes = [rng.random() * 10 ** rng.randint(-8, 6) for _ in range(20_000)]
         total = PreciseSum()
-        for size in sizes:
-            total.add(size)
-        assert total.value == exact_sum(sizes)
-        for size in reversed(sizes):
-            total.add(-size)
+        assert total.add(sizes)[-1] == total.value == exact_sum(sizes)
+        total.add([-size for size in reversed(sizes)])
         assert abs(total.value) < 1e-25 * 2 * sum(sizes)
 
     def test_sums_merge_as_if_they_were_one(self) -> None:
         one, two, both = PreciseSum(), PreciseSum(), PreciseSum()
         for i in range(1000):
-            (one if i % 3 else two).add(0.1 * i)
-            both.add(0.1 * i)
+            (one if i % 3 else two).add([0.1 * i])
+            both.add([0.1 * i])
         one.merge(two)
         assert one.value == both.value == exact_sum(0.1 * i for i in range(1000))
 
@@ -157,9 +155,11 @@ class TestBookMetrics:
 
     def test_samples_too_large_for_a_double_are_counted_and_left_out(self) -> None:
         metrics = MetricsCalculator(60)
-        metrics.add_sample(T0, 1e308, 1e308)
+        metrics.samples.add([(T0, 1e308, 1e308)])
         assert metrics.bars() == []
-        assert metrics.unusable_samples == 1
+        metrics.samples.add([(T0, 1, 1), (T0 + 1, 1e308, 1e308), (T0 + 2, 3, 1)])
+        assert metrics.bars() == [[T0, 0, 0.5, 0, 0.5, 2, 4, 2, 4, 0, 0, 0, 0]]
+        assert metrics.samples.unusable == 2
 
     def test_several_rows_of_one_timestamp_are_each_a_sample(self) -> None:
         processor = OHLCProcessor(60)

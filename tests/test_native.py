@@ -2,6 +2,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from math import fsum, inf
 from pathlib import Path
 from random import Random
@@ -36,9 +38,24 @@ def apply_to_both(books: Books, bids: Any, asks: Any, snapshot: bool = False) ->
     python, compiled = books
     expected = python.update(bids, asks, snapshot)
     assert compiled.update(bids, asks, snapshot) == expected, (bids, asks)
-    for name in ("levels_rejected", "rows_skipped", "crossed_books", "level_counts", "is_empty"):
-        assert getattr(compiled, name) == getattr(python, name), (name, bids, asks)
+    assert_same_counts(books, bids, asks)
     return expected
+
+
+def apply_rows_to_both(books: Books, rows: list[tuple[Any, Any, bool]]) -> Any:
+    python, compiled = books
+    given = [(n, 0, bids, asks, None, None, None) for n, (bids, asks, _) in enumerate(rows)]
+    marks = [snapshot for _, _, snapshot in rows]
+    expected = python.update_rows(given, marks)
+    assert compiled.update_rows(given, marks) == expected, rows
+    assert_same_counts(books, rows)
+    return expected
+
+
+def assert_same_counts(books: Books, *given: Any) -> None:
+    python, compiled = books
+    for name in ("levels_rejected", "rows_skipped", "crossed_books", "level_counts", "is_empty"):
+        assert getattr(compiled, name) == getattr(python, name), (name, given)
 
 
 def assert_same_levels(books: Books, *counts: int) -> None:
@@ -55,7 +72,10 @@ def compare_sequence(random: Random) -> None:
     depth = random.choice((1, 2, 5, 20, 50, 50, 300))
     books = both(depth, uncross=random.random() < 0.4)
     for _ in range(random.randrange(1, 25)):
-        apply_to_both(books, *hostile_row(random))
+        if random.random() < 0.5:
+            apply_to_both(books, *hostile_row(random))
+        else:
+            apply_rows_to_both(books, [hostile_row(random) for _ in range(random.randrange(6))])
         assert_same_levels(books, depth)
         if random.random() < 0.02:
             for book in books:
@@ -251,6 +271,51 @@ def test_what_is_no_side_at_all_raises_alike_and_changes_nothing() -> None:
         with pytest.raises(TypeError):
             book.update(b"[[1,1]]", no_side)
         assert book.is_empty
+
+
+def test_rows_before_one_that_is_no_side_at_all_are_applied() -> None:
+    no_side: Any = 5
+    for book in both():
+        rows = [(1, 0, b"[[1,1]]", b"[[2,1]]"), (2, 0, no_side, b""), (3, 0, b"[[1,9]]", b"")]
+        with pytest.raises(TypeError):
+            book.update_rows(rows, [False] * 3)
+        assert book.top_levels(1) == ([[1.0, 1.0]], [[2.0, 1.0]])
+        with pytest.raises(ValueError, match=r"snapshot|shorter|longer"):
+            book.update_rows([], [True])
+
+
+def test_a_book_at_work_is_left_alone() -> None:
+    book = native.OrderbookManager()
+    uses: tuple[Callable[[], Any], ...] = (
+        lambda: book.update(b"", b""),
+        lambda: book.update_rows([], []),
+        lambda: book.top_levels(1),
+        lambda: book.level_counts,
+        lambda: book.is_empty,
+        book.clear,
+    )
+
+    class Levels(list[Any]):
+        """Is read while the book is at work, as another thread could run meanwhile."""
+
+        def __iter__(self) -> Iterator[Any]:
+            for use in uses:
+                with pytest.raises(OrderflowError, match="at work in another thread"):
+                    use()
+            return super().__iter__()
+
+    rows = [(1, 0, Levels([[1, 2]]), b"[[2,6]]")]
+    assert book.update_rows(rows, [False]) == ([(1, 2.0, 6.0)], [])
+    assert book.update(b"", b"") == (2.0, 6.0)
+
+
+def test_threads_may_each_have_a_book() -> None:
+    rows = [(n, 0, side([(1 + n % 50, n)]), side([(99 - n % 30, n)]), None) for n in range(5000)]
+    books = [native.OrderbookManager(3) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(book.update_rows, rows, [False] * 5000) for book in books]
+    expected = PythonOrderbookManager(3).update_rows(rows, [False] * 5000)
+    assert [future.result() for future in done] == [expected] * 4
 
 
 def test_uncrossing_reaches_past_the_window() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from parallel_replay import ParallelReplay, cut_into_parts, join_metric_bars, merge_sampled_bars
+from metrics_calculator import join_metric_bars
+from parallel_replay import ParallelReplay, cut_into_parts, merge_sampled_bars
 from recordings import find_recording
 from replay import FAILED, FINISHED, STOPPED, Replay, ReplayOptions
 from synthetic_market import NORMAL, write_recording
@@ -223,9 +224,7 @@ def test_a_window_cut_in_two_becomes_one_bar() -> None:
 
 def test_windows_of_samples_and_of_trades_make_metric_bars() -> None:
     sampled = [bar(60, 1), bar(180, 2)]
-    traded: Bars = [
-        [start, *[9] * 8, o, o + 1, o, o + 1] for start, o in ((0, 0), (120, 1), (240, 2))
-    ]
+    traded: Bars = [[start, o, o + 1, o, o + 1] for start, o in ((0, 0), (120, 1), (240, 2))]
     assert join_metric_bars(sampled, traded) == [
         [60, *[1] * 8, 1, 1, 1, 1],
         [120, *[1] * 8, 1, 2, 1, 2],

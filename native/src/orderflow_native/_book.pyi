@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 _Side = bytes | str | Sequence[Sequence[object]] | None
 
@@ -12,6 +12,9 @@ class OrderbookManager:
     def update(
         self, bids: _Side, asks: _Side, snapshot: bool = False
     ) -> tuple[float, float] | None: ...
+    def update_rows(
+        self, rows: Sequence[tuple[Any, ...]], snapshots: Sequence[bool]
+    ) -> tuple[list[tuple[int, float, float]], list[int]]: ...
     def clear(self) -> None: ...
     @property
     def is_empty(self) -> bool: ...

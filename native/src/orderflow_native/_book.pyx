@@ -11,12 +11,19 @@ from math import fsum, inf
 from errors import LevelFormatError, OrderflowError
 from level_parser import parse_side
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 
 
-cdef extern from "level_table.h":
+cdef extern from "Python.h":
+    # as macros, which only read an object that somebody keeps: that needs no GIL
+    int PyBytes_CheckExact(PyObject *value) nogil
+    const char *PyBytes_AS_STRING(PyObject *value) nogil
+    Py_ssize_t PyBytes_GET_SIZE(PyObject *value) nogil
+
+
+cdef extern from "level_table.h" nogil:
     ctypedef uint64_t Key
     ctypedef struct Level:
         Key key
@@ -25,7 +32,7 @@ cdef extern from "level_table.h":
     double price_of(Key key, Key side)
 
 
-cdef extern from "book_side.h":
+cdef extern from "book_side.h" nogil:
     ctypedef struct BookSide:
         pass
     void book_side_init(BookSide *side, size_t depth, uint64_t seed)
@@ -39,12 +46,12 @@ cdef extern from "book_side.h":
     const double *book_side_summed(const BookSide *side, size_t *count)
 
 
-cdef extern from "uncross.h":
+cdef extern from "uncross.h" nogil:
     int uncross(BookSide *bids, BookSide *asks, Key *bid_keys, size_t bid_count,
                 Key *ask_keys, size_t ask_count)
 
 
-cdef extern from "level_text.h":
+cdef extern from "level_text.h" nogil:
     ctypedef struct LevelRow:
         Key *keys
         double *sizes
@@ -67,21 +74,51 @@ cdef Key ASKS = ~BIDS
 cdef uint64_t SEED = int.from_bytes(os.urandom(8), "little")
 
 
-cdef object read_side(object raw, Key side, LevelRow *row):
-    """Read a side into `row` and return how many of its levels were rejected."""
-    cdef int outcome
-    cdef size_t i, count
-    if raw is None:
+cdef PyObject *NONE = <PyObject *>None
+
+
+cdef enum Outcome:
+    SAMPLED
+    UNSAMPLED  # a side is empty
+    SKIPPED  # a side could not be read
+
+
+cdef struct Row:
+    # borrowed: whoever makes the row keeps them
+    PyObject *bids
+    PyObject *asks
+    bint snapshot
+    Outcome outcome
+    double bid_sum
+    double ask_sum
+
+
+cdef enum:
+    UNREADABLE = -1
+    FAILED = -2
+
+
+cdef Py_ssize_t read_side(PyObject *raw, Key side, LevelRow *row) except? FAILED nogil:
+    """Read a side into `row`; return how many of its levels were rejected, or UNREADABLE."""
+    if raw == NONE:
         row.count = 0
         return 0
-    if PyBytes_CheckExact(raw):
-        outcome = level_text_read(
-            PyBytes_AS_STRING(raw), <size_t>PyBytes_GET_SIZE(raw), side, row)
-        if outcome == LEVELS_READ:
-            return 0
-        if outcome == LEVELS_NO_MEMORY:
-            raise MemoryError
-    prices, sizes, rejected = parse_side(raw)
+    if PyBytes_CheckExact(raw) and level_text_read(
+            PyBytes_AS_STRING(raw), <size_t>PyBytes_GET_SIZE(raw), side, row) == LEVELS_READ:
+        return 0
+    with gil:
+        return read_odd_side(<object>raw, side, row)
+
+
+cdef Py_ssize_t read_odd_side(object raw, Key side, LevelRow *row) except? FAILED:
+    cdef size_t i, count
+    # Numbers of many digits are plain to who has the GIL.
+    if type(raw) is bytes and level_text_read(raw, <size_t>len(raw), side, row) == LEVELS_READ:
+        return 0
+    try:
+        prices, sizes, rejected = parse_side(raw)
+    except LevelFormatError:
+        return UNREADABLE
     count = len(prices)
     if level_row_reserve(row, count) < 0:
         raise MemoryError
@@ -92,18 +129,23 @@ cdef object read_side(object raw, Key side, LevelRow *row):
     return rejected
 
 
-cdef object sum_best(const BookSide *side):
-    cdef double total
+cdef int raise_no_memory() except -1 nogil:
+    with gil:
+        raise MemoryError
+
+
+cdef int sum_best(const BookSide *side, double *total) except -1 nogil:
     cdef const double *sizes
-    cdef size_t count, i
-    if book_side_sum(side, &total):
-        return total
+    cdef size_t count
+    if book_side_sum(side, total):
+        return 0
     sizes = book_side_summed(side, &count)
-    best = [sizes[count - 1 - i] for i in range(count)]
-    try:
-        return fsum(best)
-    except OverflowError:
-        return inf
+    with gil:
+        try:
+            total[0] = fsum([sizes[i] for i in range(<Py_ssize_t>count)])
+        except OverflowError:
+            total[0] = inf
+    return 0
 
 
 cdef list top_of(const BookSide *side, Key side_bits, size_t count):
@@ -134,9 +176,10 @@ cdef class OrderbookManager:
     cdef LevelRow _bid_row
     cdef LevelRow _ask_row
     cdef bint _uncross
-    cdef public object levels_rejected
-    cdef public object rows_skipped
-    cdef public object crossed_books
+    cdef bint _busy
+    cdef public Py_ssize_t levels_rejected
+    cdef public Py_ssize_t rows_skipped
+    cdef public Py_ssize_t crossed_books
 
     def __cinit__(self, depth_levels=50, *, uncross=False):
         if depth_levels < 1:
@@ -145,9 +188,6 @@ cdef class OrderbookManager:
         book_side_init(&self._bids, depth, SEED)
         book_side_init(&self._asks, depth, SEED)
         self._uncross = uncross
-        self.levels_rejected = 0
-        self.rows_skipped = 0
-        self.crossed_books = 0
 
     def __dealloc__(self):
         book_side_free(&self._bids)
@@ -161,53 +201,113 @@ cdef class OrderbookManager:
         Sizes are absolute, 0 deletes. A `snapshot` replaces the book. Return None when a side is
         empty or the row could not be parsed (see `rows_skipped`).
         """
-        cdef LevelRow *bid_row = &self._bid_row
-        cdef LevelRow *ask_row = &self._ask_row
-        try:
-            bids_rejected = read_side(bids, BIDS, bid_row)
-            asks_rejected = read_side(asks, ASKS, ask_row)
-        except LevelFormatError:
-            self.rows_skipped += 1
-            return None
-        if bids_rejected or asks_rejected:
-            self.levels_rejected += bids_rejected + asks_rejected
-        if snapshot:
-            self.clear()
-        if (book_side_apply(&self._bids, bid_row.keys, bid_row.sizes, bid_row.count) < 0
-                or book_side_apply(&self._asks, ask_row.keys, ask_row.sizes, ask_row.count) < 0):
+        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, 0.0, 0.0)
+        self._check_idle()
+        self._apply(&row, 1)
+        return (row.bid_sum, row.ask_sum) if row.outcome == SAMPLED else None
+
+    def update_rows(self, rows, snapshots):
+        """Apply rows; return the samples after each, and the places of the rows skipped.
+
+        Other threads run meanwhile; the book must be left alone until this returns, and says so.
+        """
+        cdef tuple kept = tuple(rows)  # nobody can take the texts away while they are read
+        cdef tuple row
+        cdef Py_ssize_t count = len(kept), i
+        if count != len(snapshots):
+            raise ValueError(f"{count} rows with {len(snapshots)} snapshot marks")
+        self._check_idle()
+        cdef Row *work = <Row *>malloc((count + 1) * sizeof(Row))
+        if work == NULL:
             raise MemoryError
+        try:
+            for i in range(count):
+                row = kept[i]
+                if len(row) < 4:
+                    raise ValueError(f"a row of {len(row)} fields; its sides are the third and fourth")
+                bids, asks = row[2], row[3]
+                work[i] = Row(<PyObject *>bids, <PyObject *>asks, snapshots[i], UNSAMPLED, 0.0, 0.0)
+            with nogil:
+                self._apply(work, count)
+            samples = [
+                ((<tuple>kept[i])[0], work[i].bid_sum, work[i].ask_sum)
+                for i in range(count) if work[i].outcome == SAMPLED
+            ]
+            return samples, [i for i in range(count) if work[i].outcome == SKIPPED]
+        finally:
+            free(work)
+
+    cdef int _check_idle(self) except -1:
+        if self._busy:
+            raise OrderflowError("the book is at work in another thread; wait until it is done")
+        return 0
+
+    cdef int _apply(self, Row *rows, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t i
+        self._busy = True
+        try:
+            for i in range(count):
+                self._apply_row(&rows[i])
+        finally:
+            self._busy = False
+        return 0
+
+    cdef int _apply_row(self, Row *row) except -1 nogil:
+        cdef LevelRow *bids = &self._bid_row
+        cdef LevelRow *asks = &self._ask_row
+        cdef Py_ssize_t bids_rejected = read_side(row.bids, BIDS, bids), asks_rejected = UNREADABLE
+        if bids_rejected != UNREADABLE:
+            asks_rejected = read_side(row.asks, ASKS, asks)
+        if asks_rejected == UNREADABLE:
+            self.rows_skipped += 1
+            row.outcome = SKIPPED
+            return 0
+        self.levels_rejected += bids_rejected + asks_rejected
+        if row.snapshot:
+            book_side_clear(&self._bids)
+            book_side_clear(&self._asks)
+        if (book_side_apply(&self._bids, bids.keys, bids.sizes, bids.count) < 0
+                or book_side_apply(&self._asks, asks.keys, asks.sizes, asks.count) < 0):
+            raise_no_memory()
         if book_side_best(&self._bids) >= ~book_side_best(&self._asks):
             self._note_crossed()
         if not book_side_count(&self._bids) or not book_side_count(&self._asks):
-            return None
-        return sum_best(&self._bids), sum_best(&self._asks)
-
-    cdef int _note_crossed(self) except -1:
-        self.crossed_books += 1
-        if not self._uncross:
+            row.outcome = UNSAMPLED
             return 0
-        if uncross(&self._bids, &self._asks, self._bid_row.keys, self._bid_row.count,
-                   self._ask_row.keys, self._ask_row.count) < 0:
-            raise MemoryError
+        row.outcome = SAMPLED
+        sum_best(&self._bids, &row.bid_sum)
+        sum_best(&self._asks, &row.ask_sum)
         return 0
 
-    cpdef void clear(self) noexcept:
+    cdef int _note_crossed(self) except -1 nogil:
+        self.crossed_books += 1
+        if self._uncross and uncross(
+                &self._bids, &self._asks, self._bid_row.keys, self._bid_row.count,
+                self._ask_row.keys, self._ask_row.count) < 0:
+            raise_no_memory()
+        return 0
+
+    def clear(self):
         """Empty the book, as before a snapshot."""
+        self._check_idle()
         book_side_clear(&self._bids)
         book_side_clear(&self._asks)
 
     @property
     def is_empty(self):
         """Tell whether neither side holds a level."""
+        self._check_idle()
         return not book_side_count(&self._bids) and not book_side_count(&self._asks)
 
     @property
     def level_counts(self):
         """Count the levels kept, `(bids, asks)`."""
+        self._check_idle()
         return book_side_count(&self._bids), book_side_count(&self._asks)
 
     def top_levels(self, count):
         """Return the best `count` levels a side, `([[price, size], ...], ...)`, best first."""
+        self._check_idle()
         cdef size_t wanted = max(0, min(count, DEEPEST))
         return top_of(&self._bids, BIDS, wanted), top_of(&self._asks, ASKS, wanted)
 
@@ -219,7 +319,7 @@ def parse_plain_side(bytes text):
     """
     cdef LevelRow row = LevelRow(NULL, NULL, 0, 0)
     cdef size_t i
-    cdef int outcome = level_text_read(PyBytes_AS_STRING(text), len(text), BIDS, &row)
+    cdef int outcome = level_text_read(text, len(text), BIDS, &row)
     try:
         if outcome == LEVELS_NO_MEMORY:
             raise MemoryError

@@ -102,7 +102,7 @@ static const char *read_any(const char *at, double *value)
 {
     const char *end = number_end(at);
     char *stopped;
-    if (!end || end - at > LONGEST_NUMBER)
+    if (!end || end - at > LONGEST_NUMBER || !PyGILState_Check())
         return NULL;
     *value = PyOS_string_to_double(at, &stopped, NULL);
     if (*value == -1.0 && PyErr_Occurred()) {

@@ -25,8 +25,9 @@ enum { LEVELS_READ = 0, LEVELS_NOT_PLAIN = 1, LEVELS_NO_MEMORY = -1 };
    rejects none: all prices are positive, all sizes not negative, all finite. Whatever is not
    surely so (other text, a sign, a nested field, a number out of range) is LEVELS_NOT_PLAIN.
 
-   `text` must end in a NUL after its `length` bytes, as the value of a bytes object does. Needs
-   the GIL. */
+   `text` must end in a NUL after its `length` bytes, as the value of a bytes object does. May be
+   called with or without the GIL; without it, numbers of too many digits to round here are not
+   plain. */
 int level_text_read(const char *text, size_t length, Key side, LevelRow *row);
 
 #endif
