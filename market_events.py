@@ -19,8 +19,8 @@ Trade = tuple[int, str | None, float, float, str | None, int]
 
 
 BookRow = Row
-"""`(timestamp_ms, order, bids, asks, action, seq_id, prev_seq_id)`, sides as recorded; `action` in
-lower case and the ids integers, or None where they were not recorded."""
+"""`(timestamp_ms, order, bids, asks)`, sides as recorded, and, where any of them was recorded, also
+`action, seq_id, prev_seq_id`: the action in lower case, the ids integers, None what is missing."""
 
 BookSample = tuple[int, float, float]
 """`(timestamp_ms, bid_sum, ask_sum)`: the sums of the best sizes after a book row."""
@@ -139,7 +139,7 @@ class TradeCursor:
 def book_windows(
     books: Iterable[list[Row]], trades: TradeCursor
 ) -> Iterator[tuple[OrderbookUpdate, list[Trade]]]:
-    """Join book rows `(ms, order, bids, asks, action, seq_id, prev_seq_id)` with their trades.
+    """Join recorded book rows with their trades, one by one.
 
     The window of a row reaches to the next row's time; of rows with one time the last has the
     trades. Trades before the first row come first, in a window without levels, and so does what
@@ -186,7 +186,6 @@ def book_batches(
         yield [], left
 
 
-_action_and_ids = itemgetter(4, 5, 6)
 _SIDES = {b"buy": "buy", b"sell": "sell"}
 _time_of_trade = itemgetter(5)
 
@@ -210,24 +209,22 @@ def _number(raw: object) -> float:
 
 def to_book_rows(rows: list[Row]) -> list[BookRow]:
     """Give recorded actions and ids the form that the core takes."""
-    if set(map(_action_and_ids, rows)) <= {(None, None, None)}:
+    if set(map(len, rows)) <= {4}:
         return rows
-    return [
-        (ms, order, bids, asks, _lowered(action), _integer(seq_id), _integer(prev_seq_id))
-        for ms, order, bids, asks, action, seq_id, prev_seq_id in rows
-    ]
+    return [(*row[:4], *_marks(row)) for row in rows]
 
 
 def to_update(row: Row, end: int | None) -> OrderbookUpdate:
-    """Make the update of a book row `(ms, order, bids, asks, action, seq_id, prev_seq_id)`."""
-    ms, order, bids, asks, action, seq_id, prev_seq_id = row
-    if action is None and seq_id is None:
-        # A NamedTuple's own constructor takes three times as long, once a row.
-        own_id = order if order < ORDINARY_IDS else id_of(order)
-        return tuple.__new__(OrderbookUpdate, (bids, asks, ms, end, own_id, None, None, None))
-    return OrderbookUpdate(
-        bids, asks, ms, end, id_of(order), _lowered(action), _integer(seq_id), _integer(prev_seq_id)
-    )
+    """Make the update of a recorded book row `(ms, order, bids, asks)`, perhaps with marks."""
+    return OrderbookUpdate(row[2], row[3], row[0], end, id_of(row[1]), *_marks(row))
+
+
+def _marks(row: Row) -> tuple[str | None, int | None, int | None]:
+    """Return the action, `seq_id` and `prev_seq_id` of a row, None where they are missing."""
+    if len(row) == 4:
+        return None, None, None
+    action, seq_id, prev_seq_id = row[4:]
+    return _lowered(action), _integer(seq_id), _integer(prev_seq_id)
 
 
 def _integer(raw: object) -> int | None:

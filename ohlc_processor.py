@@ -10,7 +10,6 @@ from orderbook_manager import SNAPSHOT_ACTIONS, OrderbookManager, SequenceCheck
 from rolling_bars import MAX_BARS, Bar, PreciseSum, RollingBars, extended
 
 OhlcBar = Bar
-_action_and_ids = itemgetter(4, 5, 6)
 _time_of_trade = itemgetter(5)
 
 
@@ -123,25 +122,26 @@ class OHLCProcessor:
 
     def _find_snapshots(self, rows: Sequence[BookRow]) -> list[bool]:
         """Tell which rows replace the book."""
-        if _says_nothing(rows):
+        if _are_unmarked(rows):
             return [self._replace_all] * len(rows)
-        return [
-            (self._replace_all if action is None else action in SNAPSHOT_ACTIONS)
-            or (prev_seq_id == -1 and seq_id is not None)
-            for _, _, _, _, action, seq_id, prev_seq_id in rows
-        ]
+        return [self._is_snapshot(*row[4:]) for row in rows]
+
+    def _is_snapshot(
+        self, action: str | None = None, seq_id: int | None = None, prev_seq_id: int | None = None
+    ) -> bool:
+        replaces = self._replace_all if action is None else action in SNAPSHOT_ACTIONS
+        return replaces or (prev_seq_id == -1 and seq_id is not None)
 
     def _check_sequence(
         self, rows: Sequence[BookRow], snapshots: Sequence[bool], skipped: Sequence[int]
     ) -> None:
         """Follow the rows' ids; a row that was skipped makes the book unreliable too."""
-        if not skipped and _says_nothing(rows):
+        if not skipped and _are_unmarked(rows):
             self.sequence.reliable |= True in snapshots
             return
         unread = set(skipped)
-        for place, row in enumerate(rows):
-            is_snapshot = snapshots[place]
-            if row[5] is not None and row[6] is not None:
+        for place, (row, is_snapshot) in enumerate(zip(rows, snapshots, strict=True)):
+            if len(row) > 4 and row[5] is not None and row[6] is not None:
                 self.sequence.follow(row[5], row[6], is_snapshot=is_snapshot)
             if place in unread:
                 self.sequence.reliable = False
@@ -174,9 +174,9 @@ class OHLCProcessor:
         self.metrics.finalize()
 
 
-def _says_nothing(rows: Sequence[BookRow]) -> bool:
-    """Tell whether no row has an action or a `prev_seq_id`, at less cost than a look at each."""
-    return set(map(_action_and_ids, rows)) <= {(None, None, None)}
+def _are_unmarked(rows: Sequence[BookRow]) -> bool:
+    """Tell whether no row has an action or ids, at less cost than a look at each."""
+    return set(map(len, rows)) <= {4}
 
 
 class OhlcBars(RollingBars):

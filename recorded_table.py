@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice, pairwise
+from operator import itemgetter
 from pathlib import Path
 
 from db_connection import connect, identity, not_opened, refusal, writers_doing
@@ -20,6 +21,8 @@ CHUNK_ROWS = 32
 """Rows fetched between two looks at how many bytes a batch has."""
 BATCH_BYTES = 8_000_000
 """About how many bytes of levels are read at once; twice as many are held back."""
+
+_bids, _asks = itemgetter(2), itemgetter(3)
 
 
 class RecordedTable:
@@ -198,7 +201,9 @@ class RecordedTable:
                 if len(rows) == known:
                     break
                 if weighed:
-                    size += sum([len(row[2]) + len(row[3]) for row in rows[known:]])
+                    chunk_rows = rows[known:]
+                    size += sum(map(len, map(_bids, chunk_rows)))
+                    size += sum(map(len, map(_asks, chunk_rows)))
                 known = len(rows)
                 # Not all at once: a row may have megabytes.
                 chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)

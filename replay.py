@@ -5,12 +5,13 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from db_interpreter import DBInterpreter
 from errors import NothingToReplayError, OrderflowError
-from market_events import OrderbookUpdate, Trade
+from market_events import BookRow, OrderbookUpdate, Trade
 from ohlc_processor import OHLCProcessor
 from recordings import Recording
 from viz_io import RunFiles
@@ -45,6 +46,42 @@ class ReplayOptions:
 
 class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out of the loop)
     """Carry the wish to stop out of the loop over the events."""
+
+
+class RowWorker:
+    """Process book rows beside the reading, where the compiled book leaves the GIL to others.
+
+    What `process` was given is done when `wait` returns, or the block is left; until then the
+    processor's book and samples are not to be looked at.
+    """
+
+    def __init__(self, processor: OHLCProcessor) -> None:
+        self._processor = processor
+        self._pool = ThreadPoolExecutor(1) if processor.book.engine == "compiled" else None
+        self._pending: Future[None] | None = None
+
+    def __enter__(self) -> "RowWorker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.wait()
+        finally:
+            if self._pool:
+                self._pool.shutdown()
+
+    def process(self, rows: list[BookRow]) -> None:
+        """Begin to process `rows`; whatever was begun before must have been waited for."""
+        if self._pool:
+            self._pending = self._pool.submit(self._processor.process_rows, rows)
+        else:
+            self._processor.process_rows(rows)
+
+    def wait(self) -> None:
+        """Wait for the rows in hand, and raise what they raised."""
+        pending, self._pending = self._pending, None
+        if pending:
+            pending.result()
 
 
 class Replay:
@@ -125,11 +162,13 @@ class Replay:
             for update, trades in self._reader.stream():
                 self._step_paced(update, trades)
             return
-        process_rows, process_trades = self.processor.process_rows, self.processor.process_trades
-        for rows, trades in self._reader.batches():
-            process_rows(rows)
-            process_trades(trades)
-            self._tick()
+        processor = self.processor
+        with RowWorker(processor) as worker:
+            for rows, trades in self._reader.batches():
+                worker.wait()
+                self._tick()
+                worker.process(rows)
+                processor.process_trades(trades)
 
     def _step_paced(self, update: OrderbookUpdate, trades: list[Trade]) -> None:
         if update.timestamp >= self.options.start_ms:

@@ -295,7 +295,7 @@ class FileMerge:
         for ms, index, order, source, row in tagged:
             if ms != seen_ms:
                 seen, times_in, seen_ms = {}, Counter(), ms
-            what = (_finer_than_ms(order), *row[2:])
+            what = (_finer_than_ms(order), *_payload(row))
             times_in[index, what] += 1
             first, given = seen.get(what, (source, 0))
             if times_in[index, what] <= given and _overlap(first, source, ms):
@@ -304,6 +304,14 @@ class FileMerge:
                 seen[what] = first, given + 1
                 rows.append(row)
         return rows
+
+
+def _payload(row: Row) -> Row:
+    """Return what a row says; what another file records as NULL it may not record at all."""
+    said = row[2:]
+    while said and said[-1] is None:
+        said = said[:-1]
+    return said
 
 
 def _overlap(earlier: TimedSource, later: TimedSource, ms: int) -> bool:

@@ -47,12 +47,14 @@ _Columns = dict[str, tuple[bytes, int]]  # declared type and place in the primar
 class TableSpec:
     """Name what is read from a table, in which portions, and up to which size of a value.
 
-    `batch` and `reorder` are rows, `max_value` bytes.
+    Of the columns, `optional` ones are NULL where the table lacks them, and `trailing` ones are
+    left out where it has none of them. `batch` and `reorder` are rows, `max_value` bytes.
     """
 
     name: str
     payload: tuple[str, ...]
     optional: tuple[str, ...]
+    trailing: tuple[str, ...]
     batch: int
     reorder: int
     max_value: int
@@ -65,7 +67,8 @@ class TableSpec:
 
 BOOK = TableSpec(
     "book",
-    ("bids", "asks", "action", "seq_id", "prev_seq_id"),
+    ("bids", "asks"),
+    (),
     ("action", "seq_id", "prev_seq_id"),
     BOOK_BATCH,
     BOOK_REORDER,
@@ -75,6 +78,7 @@ TRADES = TableSpec(
     "trades",
     ("trade_id", "price", "size", "side"),
     ("trade_id",),
+    (),
     TRADE_BATCH,
     TRADE_REORDER,
     MAX_TRADE_VALUE_BYTES,
@@ -122,7 +126,7 @@ class TableShape:
         # A blob is no time, and the index is read only as far as there are none.
         time = "timestamp"
         if not self.indexed:
-            time = "CASE typeof(timestamp) WHEN 'blob' THEN NULL ELSE timestamp END"
+            time = f"CASE WHEN {_TIMED} THEN timestamp END"
         return f"{time}, {self._payload}"
 
     def key_of(self, row: Row) -> Any:
@@ -206,7 +210,9 @@ class TableShape:
         tie = self._choose_key(connection, columns)
         extra = [] if self.ties_by_key else [self._key]
         (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-        payload = [_as_read(c, encoding) if c in columns else "NULL" for c in self.spec.payload]
+        recorded = [column for column in self.spec.trailing if column in columns]
+        names = self.spec.payload + (self.spec.trailing if recorded else ())
+        payload = [_as_read(c, encoding) if c in columns else "NULL" for c in names]
         self._payload = ", ".join([tie, *payload, *extra])
         return True
 
