@@ -8,10 +8,11 @@ of the files. This is the only place where streams are merged.
 
 import re
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from operator import itemgetter, le, lt
 from typing import Any
 
@@ -134,8 +135,10 @@ class ReorderBuffer:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._held: list[Row] = []
-        self._released: Row = ()
+        # In chunks as they came: joining them would touch every row held at every push.
+        self._chunks: deque[list[Row]] = deque()
+        self._count = 0
+        self._released: tuple[int, ...] = ()
         self.late = 0
 
     def push(self, rows: list[Row], capacity: int | None = None) -> list[Row]:
@@ -143,20 +146,34 @@ class ReorderBuffer:
 
         `capacity` holds back fewer rows than usual, for rows so large that memory counts.
         """
-        keep = self._capacity if capacity is None else min(capacity, self._capacity)
         if not _is_sorted(rows):
             rows.sort(key=_time_and_order)
-        in_order = not self._held or not rows or self._held[-1][:2] <= rows[0][:2]
-        rows = self._held + rows
-        if not in_order:
-            rows.sort(key=_time_and_order)
-        late = bisect_left(rows, self._released[:2], key=_time_and_order)
+        # What is held lies beyond what was released: only new rows can be late.
+        late = bisect_left(rows, self._released, key=_time_and_order)
         self.late += late
-        ready = max(late, len(rows) - keep)
-        self._held = rows[ready:]
-        if ready > late:
-            self._released = rows[ready - 1]
-        return rows[late:ready]
+        if late < len(rows):
+            self._hold(rows[late:] if late else rows)
+        return self._release(self._capacity if capacity is None else min(capacity, self._capacity))
+
+    def _hold(self, rows: list[Row]) -> None:
+        self._count += len(rows)
+        if self._chunks and _time_and_order(rows[0]) < _time_and_order(self._chunks[-1][-1]):
+            rows = sorted(chain(*self._chunks, rows), key=_time_and_order)
+            self._chunks.clear()
+        self._chunks.append(rows)
+
+    def _release(self, keep: int) -> list[Row]:
+        ready: list[Row] = []
+        while self._count > keep:
+            chunk, spare = self._chunks.popleft(), self._count - keep
+            if spare < len(chunk):
+                self._chunks.appendleft(chunk[spare:])
+                chunk = chunk[:spare]
+            self._count -= len(chunk)
+            ready = ready + chunk if ready else chunk
+        if ready:
+            self._released = _time_and_order(ready[-1])
+        return ready
 
     def flush(self) -> list[Row]:
         """Return all rows held back, oldest first."""
