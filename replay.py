@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 """Version of the summary and of `status_data.json`; fields are only ever added."""
+PENDING_BATCHES = 2
+"""So many batches of rows may be read and not yet processed."""
 HEARTBEAT_SECONDS = 0.5
 """While waiting for the recorded pace, the status is renewed this often."""
 
@@ -51,14 +54,14 @@ class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out 
 class RowWorker:
     """Process book rows beside the reading, where the compiled book leaves the GIL to others.
 
-    What `process` was given is done when `wait` returns, or the block is left; until then the
-    processor's book and samples are not to be looked at.
+    Until `wait` has returned, or the block is left, the processor's book and samples are at work
+    and not to be looked at.
     """
 
     def __init__(self, processor: OHLCProcessor) -> None:
         self._processor = processor
         self._pool = ThreadPoolExecutor(1) if processor.book.engine == "compiled" else None
-        self._pending: Future[None] | None = None
+        self._pending: deque[Future[None]] = deque()
 
     def __enter__(self) -> "RowWorker":
         return self
@@ -68,20 +71,20 @@ class RowWorker:
             self.wait()
         finally:
             if self._pool:
-                self._pool.shutdown()
+                self._pool.shutdown(cancel_futures=True)
 
     def process(self, rows: list[BookRow]) -> None:
-        """Begin to process `rows`; whatever was begun before must have been waited for."""
-        if self._pool:
-            self._pending = self._pool.submit(self._processor.process_rows, rows)
-        else:
+        """Process `rows` after those given before; raise what they, or earlier ones, raise."""
+        if not self._pool:
             self._processor.process_rows(rows)
+            return
+        self.wait(PENDING_BATCHES - 1)
+        self._pending.append(self._pool.submit(self._processor.process_rows, rows))
 
-    def wait(self) -> None:
-        """Wait for the rows in hand, and raise what they raised."""
-        pending, self._pending = self._pending, None
-        if pending:
-            pending.result()
+    def wait(self, left: int = 0) -> None:
+        """Wait until no more than `left` batches are in hand, and raise what one of them raised."""
+        while len(self._pending) > left:
+            self._pending.popleft().result()
 
 
 class Replay:
@@ -165,10 +168,11 @@ class Replay:
         processor = self.processor
         with RowWorker(processor) as worker:
             for rows, trades in self._reader.batches():
-                worker.wait()
-                self._tick()
                 worker.process(rows)
                 processor.process_trades(trades)
+                if self._stop_asked or self._files.is_due:
+                    worker.wait()
+                    self._tick()
 
     def _step_paced(self, update: OrderbookUpdate, trades: list[Trade]) -> None:
         if update.timestamp >= self.options.start_ms:
