@@ -36,6 +36,7 @@ EXACT_INTEGERS = 2**53
 _DECIMAL = b"0123456789."
 _UNQUOTED = bytes.maketrans(b'[]"', b"   ")
 _QUOTED_LEVEL = re.compile(rb'\[""(?:, ?"")+\]')
+_EMPTY_STRING = re.compile(b'""').search  # faster than `in` among so many quotes
 _KNOWN_SHAPES = 4096
 _KNOWN_SHAPE_BYTES = 4096
 # What other sides of plain numbers and numeric strings are written with. Text beyond it may hold
@@ -77,14 +78,14 @@ def _parse_quoted(raw: bytes) -> ParsedSide | None:
     if fields is None:
         fields = _fields_per_level(shape)
     # An empty string would let a number outside of the levels take its place.
-    if not fields or b'""' in raw:
+    if not fields or _EMPTY_STRING(raw):
         return None
     try:
         numbers = orjson.loads(b"[" + raw.translate(_UNQUOTED) + b"]")
     except orjson.JSONDecodeError:
         return None  # "007" and ".5" are for `float`
     prices = numbers[::fields]
-    if 0 in prices or max(prices) >= EXACT_INTEGERS:
+    if not all(prices) or max(prices) >= EXACT_INTEGERS:
         return None
     return prices, numbers[1::fields], 0
 

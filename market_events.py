@@ -6,6 +6,7 @@ from math import inf
 from operator import itemgetter
 from typing import NamedTuple
 
+from compiled import fastest
 from level_parser import RawSide, to_number
 from row_order import ORDINARY_IDS, Row, id_of
 
@@ -52,7 +53,7 @@ class OrderbookUpdate(NamedTuple):
     prev_seq_id: int | None = None
 
 
-class TradeCleaner:
+class PythonTradeCleaner:
     """Turn rows `(ms, order, trade_id, price, size, side)` into trades of `[start_ms, end_ms)`.
 
     `skipped` counts trades whose price is not finite and positive or whose size is not finite or
@@ -85,7 +86,7 @@ class TradeCleaner:
             if not start <= ms < end:
                 continue
             if type(price) is not float or type(size) is not float:
-                price, size = _number(price), _number(size)  # noqa: PLW2901
+                price, size = to_float(price), to_float(size)  # noqa: PLW2901
             if not (0.0 < price < inf and 0.0 <= size <= MAX_TRADE_SIZE):
                 self.skipped += 1
                 continue
@@ -105,6 +106,9 @@ class TradeCleaner:
             trades.append((own_id, trade_id, price, size, side, ms))
         self._seen_ms, self._first, self._seen = seen_ms, first, seen
         return trades
+
+
+TradeCleaner = fastest("TradeCleaner", PythonTradeCleaner)
 
 
 class TradeCursor:
@@ -201,7 +205,8 @@ def _text(raw: object) -> str | None:
     return raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
 
 
-def _number(raw: object) -> float:
+def to_float(raw: object) -> float:
+    """Return what a recorded price or size says, NaN if it is no number."""
     if isinstance(raw, float):
         return raw
     return to_number(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)

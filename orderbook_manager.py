@@ -8,13 +8,12 @@ costs neither a sort nor a walk through the whole book; the others lie in a dict
 Python one; `engine` tells which.
 """
 
-import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from math import fsum, inf
 from operator import neg
-from typing import cast
 
+from compiled import fastest
 from errors import LevelFormatError, OrderflowError
 from level_parser import RawSide, parse_side
 from market_events import BookRow, BookSample, OrderbookUpdate
@@ -176,11 +175,36 @@ class PythonOrderbookManager:
         Return None when a side is empty or the row could not be parsed (see `rows_skipped`).
         """
         try:
-            bid_prices, bid_sizes, bids_rejected = parse_side(bids)
-            ask_prices, ask_sizes, asks_rejected = parse_side(asks)
+            return self._apply(bids, asks, snapshot)
         except LevelFormatError:
             self.rows_skipped += 1
             return None
+
+    def update_rows(
+        self, rows: Sequence[BookRow], snapshots: Sequence[bool]
+    ) -> tuple[list[BookSample], list[int]]:
+        """Apply rows and return the samples after each, and the places of the rows skipped.
+
+        `snapshots` tells which rows replace the book. A row after which a side is empty, and one
+        that could not be parsed, gives no sample.
+        """
+        samples: list[BookSample] = []
+        skipped: list[int] = []
+        apply = self._apply
+        for place, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
+            try:
+                sums = apply(row[2], row[3], snapshot)
+            except LevelFormatError:
+                self.rows_skipped += 1
+                skipped.append(place)
+                continue
+            if sums is not None:
+                samples.append((row[0], *sums))
+        return samples, skipped
+
+    def _apply(self, bids: RawSide, asks: RawSide, snapshot: bool) -> tuple[float, float] | None:
+        bid_prices, bid_sizes, bids_rejected = parse_side(bids)
+        ask_prices, ask_sizes, asks_rejected = parse_side(asks)
         self.levels_rejected += bids_rejected + asks_rejected
         bid_side, ask_side = self._bids, self._asks
         if snapshot:
@@ -196,28 +220,9 @@ class PythonOrderbookManager:
             if self._uncross:
                 self._drop_older(bid_keys, ask_prices)
                 best_bid_key, best_ask_key = bid_side.best_key(), ask_side.best_key()
-        if inf in (best_bid_key, best_ask_key):
+        if best_bid_key == inf or best_ask_key == inf:  # noqa: PLR1714 (a tuple costs more)
             return None
         return bid_side.best_sum, ask_side.best_sum
-
-    def update_rows(
-        self, rows: Sequence[BookRow], snapshots: Sequence[bool]
-    ) -> tuple[list[BookSample], list[int]]:
-        """Apply rows and return the samples after each, and the places of the rows skipped.
-
-        `snapshots` tells which rows replace the book. A row after which a side is empty, and one
-        that could not be parsed, gives no sample.
-        """
-        samples: list[BookSample] = []
-        skipped: list[int] = []
-        for place, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
-            skipped_before = self.rows_skipped
-            sums = self.update(row[2], row[3], snapshot)
-            if sums is not None:
-                samples.append((row[0], *sums))
-            elif self.rows_skipped != skipped_before:
-                skipped.append(place)
-        return samples, skipped
 
     def _drop_older(self, bid_keys: list[float], ask_keys: list[float]) -> None:
         """Drop the levels that cross one of this row's, unless they are of this row too."""
@@ -252,18 +257,7 @@ class PythonOrderbookManager:
         return bids, asks
 
 
-def _choose_manager() -> type[PythonOrderbookManager]:
-    """Return the compiled class where it was built and `ORDERFLOW_PURE_PYTHON` is not 1."""
-    if os.environ.get("ORDERFLOW_PURE_PYTHON") == "1":
-        return PythonOrderbookManager
-    try:
-        import orderflow_native  # noqa: PLC0415 (it may be missing, and this is the only place)
-    except ImportError:  # installed where there was no C compiler
-        return PythonOrderbookManager
-    return cast("type[PythonOrderbookManager]", orderflow_native.OrderbookManager)
-
-
-OrderbookManager = _choose_manager()
+OrderbookManager = fastest("OrderbookManager", PythonOrderbookManager)
 
 
 def recognise_book_mode(rows: Iterable[OrderbookUpdate]) -> str:

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 """Version of the summary and of `status_data.json`; fields are only ever added."""
-PENDING_BATCHES = 2
-"""So many batches of rows may be read and not yet processed."""
+PENDING_TASKS = 2
+"""So many batches may be read and not yet processed."""
 HEARTBEAT_SECONDS = 0.5
 """While waiting for the recorded pace, the status is renewed this often."""
 
@@ -51,38 +51,36 @@ class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out 
     """Carry the wish to stop out of the loop over the events."""
 
 
-class RowWorker:
-    """Process book rows beside the reading, where the compiled book leaves the GIL to others.
+class Worker:
+    """Run tasks one after another, beside the thread that gives them where that gains anything.
 
-    Until `wait` has returned, or the block is left, the processor's book and samples are at work
-    and not to be looked at.
+    It does with the compiled book, which leaves the GIL to others. At most `PENDING_TASKS` are in
+    hand. Leaving the block waits for them, and raises what one of them raised.
     """
 
-    def __init__(self, processor: OHLCProcessor) -> None:
-        self._processor = processor
-        self._pool = ThreadPoolExecutor(1) if processor.book.engine == "compiled" else None
+    def __init__(self, *, beside: bool) -> None:
+        self._pool = ThreadPoolExecutor(1) if beside else None
         self._pending: deque[Future[None]] = deque()
 
-    def __enter__(self) -> "RowWorker":
+    def __enter__(self) -> "Worker":
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.wait()
+            self._wait(0)
         finally:
             if self._pool:
                 self._pool.shutdown(cancel_futures=True)
 
-    def process(self, rows: list[BookRow]) -> None:
-        """Process `rows` after those given before; raise what they, or earlier ones, raise."""
+    def run(self, task: Callable[..., None], *given: object) -> None:
+        """Run `task` after those before it; raise what it, or an earlier one, raises."""
         if not self._pool:
-            self._processor.process_rows(rows)
+            task(*given)
             return
-        self.wait(PENDING_BATCHES - 1)
-        self._pending.append(self._pool.submit(self._processor.process_rows, rows))
+        self._wait(PENDING_TASKS - 1)
+        self._pending.append(self._pool.submit(task, *given))
 
-    def wait(self, left: int = 0) -> None:
-        """Wait until no more than `left` batches are in hand, and raise what one of them raised."""
+    def _wait(self, left: int) -> None:
         while len(self._pending) > left:
             self._pending.popleft().result()
 
@@ -165,14 +163,16 @@ class Replay:
             for update, trades in self._reader.stream():
                 self._step_paced(update, trades)
             return
-        processor = self.processor
-        with RowWorker(processor) as worker:
+        with Worker(beside=self.processor.book.engine == "compiled") as worker:
             for rows, trades in self._reader.batches():
-                worker.process(rows)
-                processor.process_trades(trades)
-                if self._stop_asked or self._files.is_due:
-                    worker.wait()
-                    self._tick()
+                if self._stop_asked:
+                    raise Stopped
+                worker.run(self._process, rows, trades)
+
+    def _process(self, rows: list[BookRow], trades: list[Trade]) -> None:
+        self.processor.process_rows(rows)
+        self.processor.process_trades(trades)
+        self._publish_if_due()
 
     def _step_paced(self, update: OrderbookUpdate, trades: list[Trade]) -> None:
         if update.timestamp >= self.options.start_ms:
@@ -201,6 +201,9 @@ class Replay:
     def _tick(self) -> None:
         if self._stop_asked:
             raise Stopped
+        self._publish_if_due()
+
+    def _publish_if_due(self) -> None:
         if self._files.is_due:
             self._publish()
             self._on_tick(self)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from typing import Any, TypeVar
 
+from compiled import fastest
 from errors import OrderflowError
 
 Bar = list[float]
@@ -13,7 +14,7 @@ Event = TypeVar("Event", bound=tuple[Any, ...])
 MAX_BARS = 1000
 
 
-class PreciseSum:
+class PythonPreciseSum:
     """Sum doubles in twice their precision, so that rounding never shows in `value`.
 
     The error of each addition is computed (Knuth's TwoSum) and kept apart: a million additions are
@@ -37,7 +38,7 @@ class PreciseSum:
         self._high, self._low = high, low
         return sums
 
-    def merge(self, other: "PreciseSum") -> None:
+    def merge(self, other: "PythonPreciseSum") -> None:
         """Add all of another sum."""
         self.add((other._high,))
         self._low += other._low
@@ -46,6 +47,9 @@ class PreciseSum:
     def value(self) -> float:
         """Return the sum as the nearest double."""
         return self._high + self._low
+
+
+PreciseSum = fastest("PreciseSum", PythonPreciseSum)
 
 
 class RollingBars:

@@ -9,13 +9,14 @@ of the files. This is the only place where streams are merged.
 import re
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from operator import itemgetter, le, lt
 from typing import Any
 
+from compiled import fastest
 from errors import RecordingError
 
 Row = tuple[Any, ...]
@@ -93,10 +94,13 @@ def time_form(raw: object) -> tuple[str, object] | None:
     return "ISO-8601", text[10:11]
 
 
-def are_whole_ms(rows: Sequence[Row]) -> bool:
+def python_are_whole_ms(rows: list[Row]) -> bool:
     """Tell whether every row begins with an integer that is a time in milliseconds."""
     times = [row[0] for row in rows]
     return set(map(type, times)) == {int} and min(times) >= 10**11 and max(times) < 10**14
+
+
+are_whole_ms = fastest("are_whole_ms", python_are_whole_ms)
 
 
 def normalise_times(rows: list[Row]) -> tuple[list[Row], int]:
@@ -126,6 +130,18 @@ def _finer_than_ms(order: int) -> int:
     return (order + _ID_SPAN // 2) // _ID_SPAN
 
 
+def python_is_sorted(rows: list[Row]) -> bool:
+    """Tell whether rows are in the order of their first two fields, integers."""
+    times = [row[0] for row in rows]
+    if all(map(lt, times, times[1:])):  # as in most recordings
+        return True
+    keys = list(map(_time_and_order, rows))
+    return all(map(le, keys, keys[1:]))
+
+
+is_sorted = fastest("is_sorted", python_is_sorted)
+
+
 class ReorderBuffer:
     """Sort a nearly sorted stream of rows, holding back at most `capacity` rows.
 
@@ -146,7 +162,7 @@ class ReorderBuffer:
 
         `capacity` holds back fewer rows than usual, for rows so large that memory counts.
         """
-        if not _is_sorted(rows):
+        if not is_sorted(rows):
             rows.sort(key=_time_and_order)
         # What is held lies beyond what was released: only new rows can be late.
         late = bisect_left(rows, self._released, key=_time_and_order)
@@ -178,15 +194,6 @@ class ReorderBuffer:
     def flush(self) -> list[Row]:
         """Return all rows held back, oldest first."""
         return self.push([], capacity=0)
-
-
-def _is_sorted(rows: list[Row]) -> bool:
-    """Tell whether rows are in order already, as in most recordings, at less cost than sorting."""
-    times = [row[0] for row in rows]
-    if all(map(lt, times, times[1:])):
-        return True
-    orders = [row[1] for row in rows]
-    return all(map(le, times, times[1:])) and all(map(lt, orders, orders[1:]))
 
 
 class TimedSource:

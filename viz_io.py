@@ -11,7 +11,6 @@ import fcntl
 import logging
 import os
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
@@ -141,7 +140,7 @@ def write_json(path: Path, value: object, *, durable: bool = False) -> None:
 
 
 def _replace(path: Path, data: bytes, *, durable: bool) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(6).hex()}.tmp")
     # O_EXCL and O_NOFOLLOW: never through a file or link that someone else has put there. 0o666,
     # less the umask, is what a plain open would make, so that other users can read.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)

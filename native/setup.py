@@ -7,15 +7,18 @@ from setuptools import Extension, setup
 
 PACKAGE = Path("src/orderflow_native")
 
-# not beside the sources, where uv would take the C made from Cython for an edited source
-(book,) = cythonize(
-    Extension(
-        "orderflow_native._book",
-        [str(PACKAGE / "_book.pyx"), *sorted(map(str, PACKAGE.glob("[a-z]*.c")))],
-        depends=sorted(map(str, PACKAGE.glob("*.h"))),
-        include_dirs=[str(PACKAGE)],
-    ),
-    build_dir="build/cython",
+book = Extension(
+    "orderflow_native._book",
+    [str(PACKAGE / "_book.pyx"), *sorted(map(str, PACKAGE.glob("[a-z]*.c")))],
+    depends=sorted(map(str, PACKAGE.glob("*.h"))),
+    include_dirs=[str(PACKAGE)],
 )
-book.optional = True  # only here: cythonize drops it
-setup(ext_modules=[book])
+others = [
+    Extension(f"orderflow_native.{name}", [str(PACKAGE / f"{name}.pyx")])
+    for name in ("_rows", "_sums")
+]
+# not beside the sources, where uv would take the C made from Cython for an edited source
+extensions = cythonize([book, *others], build_dir="build/cython")
+for extension in extensions:
+    extension.optional = True  # only here: cythonize drops it
+setup(ext_modules=extensions)

@@ -142,7 +142,7 @@ def test_a_level_has_price_and_size() -> None:
 
 def cleaned(
     rows: list[Row], start: float = 0, end: float = 100, batch: int = 2
-) -> tuple[list[Trade], TradeCleaner]:
+) -> tuple[list[Trade], Any]:
     cleaner = TradeCleaner(start, end)
     return [t for trades in cleaner.clean(batches_of(rows, batch)) for t in trades], cleaner
 

@@ -1,9 +1,18 @@
-"""Hold the compiled book of the order-flow replay.
+"""Hold the compiled twins of what costs most in the order-flow replay.
 
-Importing it fails with `ImportError` where the extension was not built, for want of a C compiler;
-`orderbook_manager` then goes on with its Python class.
+Importing it fails with `ImportError` where the extensions were not built, for want of a C compiler;
+`compiled.fastest` then goes on with Python.
 """
 
 from orderflow_native._book import OrderbookManager, parse_plain_side
+from orderflow_native._rows import TradeCleaner, are_whole_ms, is_sorted
+from orderflow_native._sums import PreciseSum
 
-__all__ = ["OrderbookManager", "parse_plain_side"]
+__all__ = [
+    "OrderbookManager",
+    "PreciseSum",
+    "TradeCleaner",
+    "are_whole_ms",
+    "is_sorted",
+    "parse_plain_side",
+]

@@ -1,0 +1,29 @@
+"""Choose between compiled code and Python, in one place.
+
+`native/` holds twins of a few functions and classes: the same semantics, less time. Where they
+were not built, for want of a C compiler, or with `ORDERFLOW_PURE_PYTHON=1`, Python goes on alone.
+"""
+
+import os
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+Twin = TypeVar("Twin")
+
+
+def _find_native() -> ModuleType | None:
+    if os.environ.get("ORDERFLOW_PURE_PYTHON") == "1":
+        return None
+    try:
+        import orderflow_native  # noqa: PLC0415 (it may be missing, and this is the only place)
+    except ImportError:
+        return None
+    return orderflow_native
+
+
+def fastest(name: str, python: Twin) -> Twin:
+    """Return the compiled twin `name` of a class or function where there is one, else `python`."""
+    return cast("Twin", getattr(_native, name)) if _native else python
+
+
+_native: Any = _find_native()

@@ -1,0 +1,106 @@
+"""The compiled twins of what happens to every row, beside the Python they stand for."""
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from market_events import PythonTradeCleaner
+from rolling_bars import PythonPreciseSum
+from row_order import python_are_whole_ms, python_is_sorted
+
+native = pytest.importorskip(
+    "orderflow_native", reason="the compiled code is not built here", exc_type=ImportError
+)
+
+Row = tuple[Any, ...]
+MS = 10**12
+
+NUMBERS = st.one_of(
+    st.sampled_from([1.0, 2.0, 0.0, -1.0, float("nan"), float("inf"), 1e290, 1e291, 5e-324]),
+    st.sampled_from(
+        [1, 0, -1, 10**400, True, None, "2", b"2", b"2.50", b"", b"x", b"1_0", b"\xff"]
+    ),
+    st.floats(),
+)
+TRADE_ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 8),  # few milliseconds, so that trades share them
+        st.one_of(st.integers(-3, 3), st.integers(2**63 - 2, 2**84)),
+        st.sampled_from([None, b"a", b"b", "a", 7, b"\xff"]),
+        st.one_of(st.just(1.0), NUMBERS),
+        st.one_of(st.just(1.0), NUMBERS),
+        st.sampled_from([b"buy", b"sell", b"SELL ", b"?", b"", None, 1, "buy"]),
+    ),
+    max_size=30,
+)
+
+
+def cleaned(cleaner: Any, rows: list[Row], batch: int) -> tuple[list[Any], int, int]:
+    batches = (rows[begin : begin + batch] for begin in range(0, len(rows), batch))
+    trades = list(cleaner.clean(batches))
+    return trades, cleaner.skipped, cleaner.repeated
+
+
+@settings(max_examples=1000, deadline=None)
+@given(TRADE_ROWS, st.integers(1, 7), st.integers(0, 4), st.integers(4, 9))
+def test_trades_are_cleaned_alike(rows: list[Row], batch: int, start: int, end: int) -> None:
+    rows.sort(key=lambda row: row[0])
+    expected = cleaned(PythonTradeCleaner(start, end), rows, batch)
+    # As text, so that types and the sign of zero are compared too.
+    assert repr(cleaned(native.TradeCleaner(start, end), rows, batch)) == repr(expected)
+
+
+def test_trades_without_an_end_are_cleaned_alike() -> None:
+    rows = [(MS + n // 3, n, b"%d" % (n % 2), 1.0, 2.0, b"buy") for n in range(100)]
+    ends = (float("-inf"), float("inf"))
+    expected = cleaned(PythonTradeCleaner(*ends), rows, 9)
+    assert cleaned(native.TradeCleaner(*ends), rows, 9) == expected
+    assert expected[2] > 0
+
+
+def test_what_is_no_row_of_a_trade_is_refused() -> None:
+    def batches() -> Iterator[list[Row]]:
+        yield [(1, 2, b"a", 1.0, 1.0)]
+
+    with pytest.raises(ValueError, match="6 fields; found 5"):
+        list(native.TradeCleaner(0, 9).clean(batches()))
+
+
+TIMES = st.one_of(
+    st.sampled_from([MS, 10**11, 10**11 - 1, 10**14, 10**14 - 1, 2**63, -1]),
+    st.sampled_from([float(MS), str(MS), None, True, b"1"]),
+)
+
+
+@given(st.lists(st.tuples(TIMES), max_size=5))
+def test_whole_milliseconds_are_recognised_alike(rows: list[Row]) -> None:
+    expected = bool(rows) and python_are_whole_ms(rows)
+    assert native.are_whole_ms(rows) is expected
+
+
+ORDERS = st.one_of(st.integers(-3, 3), st.integers(2**63 - 2, 2**63 + 2))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), ORDERS, st.text()), max_size=6), st.booleans())
+def test_order_is_recognised_alike(rows: list[Row], put_right: bool) -> None:
+    rows = sorted(rows, key=lambda row: row[:2]) if put_right else rows
+    assert native.is_sorted(rows) is python_is_sorted(rows)
+    assert native.is_sorted(rows) is (rows == sorted(rows, key=lambda row: row[:2]))
+
+
+def test_precise_sums_are_the_same_to_the_last_bit() -> None:
+    random = Random(1)
+    for _ in range(200):
+        sums = [PythonPreciseSum(), PythonPreciseSum()], [native.PreciseSum(), native.PreciseSum()]
+        for _ in range(5):
+            size = 10 ** random.randint(-8, 12)
+            terms = [random.choice((1, -1)) * random.random() * size for _ in range(9)]
+            place = random.randrange(2)
+            assert sums[1][place].add(terms) == sums[0][place].add(terms)
+        for one, two in sums:
+            one.merge(two)
+        assert sums[1][0].value == sums[0][0].value
