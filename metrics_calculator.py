@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from math import inf
 from operator import itemgetter
 
+from compiled import fastest
 from market_events import BookSample, Trade
 from rolling_bars import MAX_BARS, Bar, PreciseSum, RollingBars, extended
 
@@ -69,20 +70,37 @@ class SampleBars(RollingBars):
     def add(self, samples: Sequence[BookSample]) -> None:
         """Add samples `(timestamp_ms, bid_sum, ask_sum)`, in time order; both sums above 0."""
         for run in self._runs(samples, _time_of_sample):
-            totals = [bids + asks for _, bids, asks in run]
-            if inf in totals:
-                self.unusable += totals.count(inf)
-                self.add([sample for sample in run if sample[1] + sample[2] < inf])
-                continue
-            imbalances = [(bids - asks) / (bids + asks) for _, bids, asks in run]
-            obi, tot = self._values[:4], self._values[4:]
-            self._values = [*extended(obi, imbalances), *extended(tot, totals)]
+            bar, unusable = sampled_bar(run)
+            self.unusable += unusable
+            if bar:
+                obi, tot = self._values[:4], self._values[4:]
+                self._values = [*extended(obi, bar[:4]), *extended(tot, bar[4:])]
 
     def replace(self, bars: Sequence[Bar]) -> None:
         """Take over closed bars in place of the own, such as those joined from several runs."""
         self._closed.clear()
         self._closed.extend(bars)
         self._values = []
+
+
+def python_sampled_bar(samples: Sequence[BookSample]) -> tuple[list[float], int]:
+    """Return open, high, low and close of OBI and of TOT, 8 figures, over book samples.
+
+    And how many of the samples are unusable, for their sums overflow a double; there are no
+    figures when all are.
+    """
+    totals = [bids + asks for _, bids, asks in samples]
+    unusable = totals.count(inf)
+    if unusable:
+        samples = [sample for sample, total in zip(samples, totals, strict=True) if total < inf]
+        totals = [total for total in totals if total < inf]
+    if not totals:
+        return [], unusable
+    imbalances = [(bids - asks) / (bids + asks) for _, bids, asks in samples]
+    return [*extended([], imbalances), *extended([], totals)], unusable
+
+
+sampled_bar = fastest("sampled_bar", python_sampled_bar)
 
 
 class CvdBars(RollingBars):

@@ -107,9 +107,16 @@ class OHLCProcessor:
         No sample while a side is empty, nor before the start. Raise `OrderflowError` for a sample
         before the current window.
         """
-        snapshots = self._find_snapshots(rows)
+        unmarked = set(map(len, rows)) <= {4}  # no row has an action or ids
+        if unmarked:
+            snapshots = [self._replace_all] * len(rows)
+        else:
+            snapshots = [self._is_snapshot(*row[4:]) for row in rows]
         samples, skipped = self.book.update_rows(rows, snapshots)
-        self._check_sequence(rows, snapshots, skipped)
+        if unmarked and not skipped:
+            self.sequence.reliable |= True in snapshots
+        else:
+            self._check_sequence(rows, snapshots, skipped)
         times = [row[0] for row in rows]
         begun = bisect_left(times, self._start)
         if begun:
@@ -119,12 +126,6 @@ class OHLCProcessor:
         if times:
             self._note_times(times)
         self.metrics.samples.add(samples)
-
-    def _find_snapshots(self, rows: Sequence[BookRow]) -> list[bool]:
-        """Tell which rows replace the book."""
-        if _are_unmarked(rows):
-            return [self._replace_all] * len(rows)
-        return [self._is_snapshot(*row[4:]) for row in rows]
 
     def _is_snapshot(
         self, action: str | None = None, seq_id: int | None = None, prev_seq_id: int | None = None
@@ -136,9 +137,6 @@ class OHLCProcessor:
         self, rows: Sequence[BookRow], snapshots: Sequence[bool], skipped: Sequence[int]
     ) -> None:
         """Follow the rows' ids; a row that was skipped makes the book unreliable too."""
-        if not skipped and _are_unmarked(rows):
-            self.sequence.reliable |= True in snapshots
-            return
         unread = set(skipped)
         for place, (row, is_snapshot) in enumerate(zip(rows, snapshots, strict=True)):
             if len(row) > 4 and row[5] is not None and row[6] is not None:
@@ -151,8 +149,8 @@ class OHLCProcessor:
     def _note_times(self, times: list[int]) -> None:
         first = self.row_span[0] if self.row_span else times[0]
         before = self.row_span[1] if self.row_span else times[0]
-        silences = map(sub, times, [before, *times[:-1]])
-        self.longest_silence_ms = max(self.longest_silence_ms, *silences)
+        silence = max(map(sub, times, [before, *times[:-1]]))
+        self.longest_silence_ms = max(self.longest_silence_ms, silence)
         self.row_span = first, times[-1]
         self.rows += len(times)
 
@@ -172,11 +170,6 @@ class OHLCProcessor:
         """Close the bars in progress, as at the end of the data; harmless when repeated."""
         self._ohlc.finalize()
         self.metrics.finalize()
-
-
-def _are_unmarked(rows: Sequence[BookRow]) -> bool:
-    """Tell whether no row has an action or ids, at less cost than a look at each."""
-    return set(map(len, rows)) <= {4}
 
 
 class OhlcBars(RollingBars):

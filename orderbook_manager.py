@@ -182,7 +182,7 @@ class PythonOrderbookManager:
 
     def update_rows(
         self, rows: Sequence[BookRow], snapshots: Sequence[bool]
-    ) -> tuple[list[BookSample], list[int]]:
+    ) -> tuple[Sequence[BookSample], list[int]]:
         """Apply rows and return the samples after each, and the places of the rows skipped.
 
         `snapshots` tells which rows replace the book. A row after which a side is empty, and one

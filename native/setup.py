@@ -15,7 +15,7 @@ book = Extension(
 )
 others = [
     Extension(f"orderflow_native.{name}", [str(PACKAGE / f"{name}.pyx")])
-    for name in ("_rows", "_sums")
+    for name in ("_rows", "_samples", "_sums")
 ]
 # not beside the sources, where uv would take the C made from Cython for an edited source
 extensions = cythonize([book, *others], build_dir="build/cython")

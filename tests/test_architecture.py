@@ -24,7 +24,7 @@ ALLOWED = {
     "market_events": {"compiled", "level_parser", "row_order"},
     "orderbook_manager": {"compiled", "errors", "level_parser", "market_events"},
     "rolling_bars": {"compiled", "errors"},
-    "metrics_calculator": {"market_events", "rolling_bars"},
+    "metrics_calculator": {"compiled", "market_events", "rolling_bars"},
     "ohlc_processor": {
         "market_events",
         "metrics_calculator",

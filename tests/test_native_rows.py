@@ -1,5 +1,6 @@
 """The compiled twins of what happens to every row, beside the Python they stand for."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market_events import PythonTradeCleaner
+from metrics_calculator import python_sampled_bar
 from rolling_bars import PythonPreciseSum
 from row_order import python_are_whole_ms, python_is_sorted
 
@@ -90,6 +92,34 @@ def test_order_is_recognised_alike(rows: list[Row], put_right: bool) -> None:
     rows = sorted(rows, key=lambda row: row[:2]) if put_right else rows
     assert native.is_sorted(rows) is python_is_sorted(rows)
     assert native.is_sorted(rows) is (rows == sorted(rows, key=lambda row: row[:2]))
+
+
+SUMS = st.one_of(st.floats(1e-300, 1e300), st.sampled_from([1.0, 2.0, 1e308, float("inf")]))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), SUMS, SUMS), max_size=8))
+def test_samples_make_the_same_bars(samples: list[tuple[int, float, float]]) -> None:
+    assert repr(native.sampled_bar(samples)) == repr(python_sampled_bar(samples))
+
+
+def test_samples_are_a_sequence_whose_parts_outlive_it() -> None:
+    rows = [(MS + n, n, b"[[1,%d]]" % n, b"[[2,1]]" if n else b"") for n in range(6)]
+    samples, _ = native.OrderbookManager().update_rows(rows, [False] * 6)
+    expected = [(MS + n, float(n), 1.0) for n in range(1, 6)]
+    assert list(samples) == expected
+    assert [samples[-1], samples[0]] == [expected[4], expected[0]]
+    part = samples[1:][1:3]
+    for place in (5, -6):
+        with pytest.raises(IndexError, match="of 5"):
+            samples[place]
+    del samples
+    assert list(part) == expected[2:4]
+    assert list(part[5:]) == list(part[2:1]) == []
+    assert bisect_left(part, (MS + 4,)) == 1
+    assert native.sampled_bar(part) == python_sampled_bar(expected[2:4])
+    with pytest.raises(ValueError, match="step of 2"):
+        part[::2]
 
 
 def test_precise_sums_are_the_same_to_the_last_bit() -> None:

@@ -6,13 +6,16 @@ Importing it fails with `ImportError` where the extensions were not built, for w
 
 from orderflow_native._book import OrderbookManager, parse_plain_side
 from orderflow_native._rows import TradeCleaner, are_whole_ms, is_sorted
+from orderflow_native._samples import Samples, sampled_bar
 from orderflow_native._sums import PreciseSum
 
 __all__ = [
     "OrderbookManager",
     "PreciseSum",
+    "Samples",
     "TradeCleaner",
     "are_whole_ms",
     "is_sorted",
     "parse_plain_side",
+    "sampled_bar",
 ]

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from orderflow_native._samples import Samples
+
 _Side = bytes | str | Sequence[Sequence[object]] | None
 
 class OrderbookManager:
@@ -14,7 +16,7 @@ class OrderbookManager:
     ) -> tuple[float, float] | None: ...
     def update_rows(
         self, rows: Sequence[tuple[Any, ...]], snapshots: Sequence[bool]
-    ) -> tuple[list[tuple[int, float, float]], list[int]]: ...
+    ) -> tuple[Samples, list[int]]: ...
     def clear(self) -> None: ...
     @property
     def is_empty(self) -> bool: ...

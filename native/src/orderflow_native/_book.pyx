@@ -15,6 +15,8 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 
+from orderflow_native._samples cimport Sample, Samples, new_samples
+
 
 cdef extern from "Python.h":
     # as macros, which only read an object that somebody keeps: that needs no GIL
@@ -162,6 +164,19 @@ cdef list top_of(const BookSide *side, Key side_bits, size_t count):
         free(top)
 
 
+cdef object samples_of(tuple rows, const Row *work, Py_ssize_t count):
+    cdef Samples samples = new_samples(count)
+    cdef Sample *sample = samples._first
+    cdef Py_ssize_t i
+    for i in range(count):
+        if work[i].outcome == SAMPLED:
+            sample.timestamp = (<tuple>rows[i])[0]
+            sample.bid_sum, sample.ask_sum = work[i].bid_sum, work[i].ask_sum
+            sample += 1
+    samples._count = sample - samples._first
+    return samples
+
+
 cdef class OrderbookManager:
     """Rebuild one instrument's book from rows of changed levels, in compiled code.
 
@@ -229,11 +244,10 @@ cdef class OrderbookManager:
                 work[i] = Row(<PyObject *>bids, <PyObject *>asks, snapshots[i], UNSAMPLED, 0.0, 0.0)
             with nogil:
                 self._apply(work, count)
-            samples = [
-                ((<tuple>kept[i])[0], work[i].bid_sum, work[i].ask_sum)
-                for i in range(count) if work[i].outcome == SAMPLED
-            ]
-            return samples, [i for i in range(count) if work[i].outcome == SKIPPED]
+            return (
+                samples_of(kept, work, count),
+                [i for i in range(count) if work[i].outcome == SKIPPED],
+            )
         finally:
             free(work)
 

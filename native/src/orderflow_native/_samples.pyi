@@ -1,0 +1,13 @@
+from collections.abc import Sequence
+from typing import overload
+
+_Sample = tuple[int, float, float]
+
+class Samples(Sequence[_Sample]):
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, place: int) -> _Sample: ...
+    @overload
+    def __getitem__(self, place: slice) -> Samples: ...
+
+def sampled_bar(samples: Sequence[_Sample]) -> tuple[list[float], int]: ...

@@ -1,0 +1,78 @@
+# cython: language_level=3
+"""Samples of the book without an object for each, and the figures made of them."""
+
+from libc.math cimport INFINITY
+from libc.stdlib cimport free, malloc
+
+
+cdef class Samples:
+    """A sequence of samples `(timestamp_ms, bid_sum, ask_sum)`; a slice of it copies nothing."""
+
+    def __dealloc__(self):
+        if self._owner is None:
+            free(self._first)
+
+    def __len__(self):
+        return self._count
+
+    def __getitem__(self, place):
+        cdef Py_ssize_t start, stop, step, i
+        cdef Samples part
+        if isinstance(place, slice):
+            start, stop, step = place.indices(self._count)
+            if step != 1:
+                raise ValueError(f"samples are taken in a row; found a step of {step}")
+            part = Samples.__new__(Samples)
+            part._owner = self if self._owner is None else self._owner
+            part._first, part._count = self._first + start, max(stop - start, 0)
+            return part
+        i = place
+        if i < 0:
+            i += self._count
+        if not 0 <= i < self._count:
+            raise IndexError(f"sample {place} of {self._count}")
+        return self._first[i].timestamp, self._first[i].bid_sum, self._first[i].ask_sum
+
+
+cdef Samples new_samples(Py_ssize_t room):
+    """Make room for samples; whoever fills it sets `_count`."""
+    cdef Samples samples = Samples.__new__(Samples)
+    samples._first = <Sample *>malloc((room + 1) * sizeof(Sample))
+    if samples._first == NULL:
+        raise MemoryError
+    return samples
+
+
+def sampled_bar(samples):
+    """Return OBI and TOT over samples: see `metrics_calculator.python_sampled_bar`."""
+    cdef Samples given = samples if type(samples) is Samples else packed(samples)
+    cdef double bar[8]
+    cdef double bids, asks, total
+    cdef Py_ssize_t i, used = 0
+    for i in range(given._count):
+        bids, asks = given._first[i].bid_sum, given._first[i].ask_sum
+        total = bids + asks
+        if total < INFINITY:
+            extend(bar, (bids - asks) / total, used == 0)
+            extend(bar + 4, total, used == 0)
+            used += 1
+    return [bar[i] for i in range(8 if used else 0)], given._count - used
+
+
+cdef void extend(double *bar, double value, bint is_first) noexcept:
+    """Take a value into open, high, low and close."""
+    if is_first:
+        bar[0] = bar[1] = bar[2] = value
+    elif value > bar[1]:
+        bar[1] = value
+    elif value < bar[2]:
+        bar[2] = value
+    bar[3] = value
+
+
+cdef Samples packed(object samples):
+    cdef Samples made = new_samples(len(samples))
+    for timestamp, bid_sum, ask_sum in samples:
+        made._first[made._count] = Sample(timestamp, bid_sum, ask_sum)
+        made._count += 1
+    return made
