@@ -24,7 +24,7 @@ from errors import OrderflowError, UsageError
 from page_process import PageProcess
 from recordings import DEFAULT_DATA_DIR, Recording, check_instrument, find_recording
 from replay import FAILED, STOPPED, Replay, ReplayOptions
-from report import Progress, summary_lines
+from report import Progress, start_line, summary_lines
 from viz_io import OUTPUT_DIR, RunFiles
 
 VERSION = "0.1.0"
@@ -241,10 +241,12 @@ def _run(
     files = RunFiles(output_dir)
     page = PageProcess(output_dir, *page_options) if page_options else None
     try:
-        with Progress(shown=not quiet) as progress:
-            run = new_replay(options, recording, files, lambda run: _tick(run, progress, page))
-            with _stop_on_signals(run) as signals:
-                state = run.run()
+        progress = Progress(shown=not quiet)
+        run = new_replay(options, recording, files, lambda run: _tick(run, progress, page))
+        if not (quiet or json_summary):
+            typer.echo(start_line(run), err=True)
+        with progress, _stop_on_signals(run) as signals:
+            state = run.run()
     finally:
         files.close()
         if sys.exc_info()[0] and page:

@@ -23,6 +23,11 @@ COUNT_LABELS = {
     "sequence_gaps": "sequence gaps",
 }
 
+ENGINE_LABELS = {
+    "compiled": "compiled book",
+    "python": "book in pure Python, the compiled one is not in use",
+}
+
 
 class Progress:
     """Show share done, rows a second and time left on a terminal; nothing elsewhere."""
@@ -60,6 +65,16 @@ def _make_bar() -> "RichProgress":
     )
     bar.add_task("replaying", total=1.0, rate=0.0)
     return bar
+
+
+def start_line(replay: Replay) -> str:
+    """Say what is about to be replayed, and by which book."""
+    recording = replay.recording
+    files = len({table.path for table in (*recording.books, *recording.trades)})
+    return (
+        f"replaying {replay.options.instrument} from {files} file{'s' * (files != 1)} "
+        f"({recording.book_mode}) with the {ENGINE_LABELS[replay.processor.book.engine]}"
+    )
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:

@@ -76,6 +76,7 @@ def compare_texts(random: Random) -> None:
 def fuzz(directory: str, seconds: float, seed: int) -> None:
     import orderflow_native
     from test_native import compare_sequence
+    from test_native_rows import compare_trades
 
     assert orderflow_native.__file__.startswith(directory), orderflow_native.__file__
     end = time.monotonic() + seconds
@@ -85,6 +86,7 @@ def fuzz(directory: str, seconds: float, seed: int) -> None:
         try:
             compare_sequence(Random(seed + sequences))
             compare_texts(Random(seed + sequences))
+            compare_trades(Random(seed + sequences))
         except BaseException:
             print(f"seed {seed + sequences}", file=sys.stderr)
             raise

@@ -97,3 +97,24 @@ def hostile_row(random: Random) -> tuple[object, object, bool]:
     middle = random.choice((1000.0, 1000.0, 1000.5, 1010.0))
     bids, asks = hostile_side(random, middle, -1), hostile_side(random, middle + 0.5, 1)
     return bids, asks, random.random() < 0.02
+
+
+HOSTILE_FIGURES = (
+    *(1.0, 2.0, 0.0, -1.0, float("nan"), float("inf"), 1e290, 1e291, 5e-324),
+    *(1, 0, -1, 10**400, True, None, "2", b"2", b"2.50", b"", b"x", b"1_0", b"\xff"),
+)
+
+
+def hostile_trades(random: Random) -> list[tuple[object, ...]]:
+    """Make recorded rows of trades, in time order, that often share a millisecond and an id."""
+    return [
+        (
+            ms,
+            random.choice((random.randrange(-3, 4), random.randrange(2**63 - 2, 2**84))),
+            random.choice((None, b"a", b"b", "a", 7, b"\xff")),
+            random.choice((1.0, 1.0, random.choice(HOSTILE_FIGURES))),
+            random.choice((1.0, 1.0, random.choice(HOSTILE_FIGURES))),
+            random.choice((b"buy", b"sell", b"SELL ", b"?", b"", None, 1, "buy")),
+        )
+        for ms in sorted(random.choices(range(9), k=random.randrange(30)))
+    ]

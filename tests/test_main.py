@@ -194,6 +194,21 @@ class TestMessages:
         assert (code, summary["rows"], summary["state"], err) == (0, 4000, "finished", "")
         assert run(*common, "-q") == (0, "", "")
 
+    def test_the_first_line_tells_which_book_is_in_use(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", tmp_path, "--no-ui")
+        _, _, err = run(*common, ORDERFLOW_PURE_PYTHON="1")
+        assert err.splitlines()[0] == (
+            "replaying BTC-USDT from 1 file (incremental) with the book in pure Python, the "
+            "compiled one is not in use"
+        )
+        pytest.importorskip("orderflow_native", reason="not built here", exc_type=ImportError)
+        _, _, err = run(*common, ORDERFLOW_PURE_PYTHON="")
+        assert err.startswith(
+            "replaying BTC-USDT from 1 file (incremental) with the compiled book\n"
+        )
+
     def test_what_is_not_clean_is_said(self, recording: Path, tmp_path: Path) -> None:
         path = tmp_path / "data" / "BTC-USDT.db"
         copy_rows(recording, path, "1", "1")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from errors import OrderflowError
 from level_parser import parse_side
+from metrics_calculator import python_sampled_bar
 from orderbook_manager import PythonOrderbookManager
 
 native = pytest.importorskip(
@@ -49,6 +50,8 @@ def apply_rows_to_both(books: Books, rows: list[tuple[Any, Any, bool]]) -> Any:
     expected = python.update_rows(given, marks)
     samples, skipped = compiled.update_rows(given, marks)
     assert (list(samples), skipped) == expected, rows
+    part = samples[len(samples) // 2 :]
+    assert native.sampled_bar(part) == python_sampled_bar(list(part)), rows
     assert_same_counts(books, rows)
     return expected
 
