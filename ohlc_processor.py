@@ -10,6 +10,7 @@ from orderbook_manager import SNAPSHOT_ACTIONS, OrderbookManager, SequenceCheck
 from rolling_bars import MAX_BARS, Bar, PreciseSum, RollingBars, extended
 
 OhlcBar = Bar
+_action, _prev_seq_id = itemgetter(4), itemgetter(6)
 _time_of_trade = itemgetter(5)
 
 
@@ -48,6 +49,7 @@ class OHLCProcessor:
         self.trade_span: tuple[int, int] | None = None
         self._start = start_timestamp if start_timestamp is not None else -1
         self._replace_all = book_mode == "snapshot"
+        self._clearing = SNAPSHOT_ACTIONS | ({None} if self._replace_all else frozenset())
         self._ohlc = OhlcBars(window_seconds, max_bars)
 
     @property
@@ -107,16 +109,9 @@ class OHLCProcessor:
         No sample while a side is empty, nor before the start. Raise `OrderflowError` for a sample
         before the current window.
         """
-        unmarked = set(map(len, rows)) <= {4}  # no row has an action or ids
-        if unmarked:
-            snapshots = [self._replace_all] * len(rows)
-        else:
-            snapshots = [self._is_snapshot(*row[4:]) for row in rows]
+        snapshots = self._find_snapshots(rows)
         samples, skipped = self.book.update_rows(rows, snapshots)
-        if unmarked and not skipped:
-            self.sequence.reliable |= True in snapshots
-        else:
-            self._check_sequence(rows, snapshots, skipped)
+        self._check_sequence(rows, snapshots, skipped)
         times = [row[0] for row in rows]
         begun = bisect_left(times, self._start)
         if begun:
@@ -127,19 +122,27 @@ class OHLCProcessor:
             self._note_times(times)
         self.metrics.samples.add(samples)
 
-    def _is_snapshot(
-        self, action: str | None = None, seq_id: int | None = None, prev_seq_id: int | None = None
-    ) -> bool:
-        replaces = self._replace_all if action is None else action in SNAPSHOT_ACTIONS
-        return replaces or (prev_seq_id == -1 and seq_id is not None)
+    def _find_snapshots(self, rows: Sequence[BookRow]) -> list[bool]:
+        """Tell which rows replace the book; most lists need no look at each row."""
+        if not _are_marked(rows):
+            return [self._replace_all] * len(rows)
+        if self._clearing.isdisjoint(map(_action, rows)) and -1 not in map(_prev_seq_id, rows):
+            return [False] * len(rows)
+        return [row[4] in self._clearing or (row[6] == -1 and row[5] is not None) for row in rows]
 
     def _check_sequence(
         self, rows: Sequence[BookRow], snapshots: Sequence[bool], skipped: Sequence[int]
     ) -> None:
         """Follow the rows' ids; a row that was skipped makes the book unreliable too."""
+        marked = _are_marked(rows)
+        if not skipped and not marked:
+            self.sequence.reliable |= True in snapshots
+            return
+        if not skipped and True not in snapshots and self.sequence.follows(rows):
+            return
         unread = set(skipped)
         for place, (row, is_snapshot) in enumerate(zip(rows, snapshots, strict=True)):
-            if len(row) > 4 and row[5] is not None and row[6] is not None:
+            if marked and row[5] is not None and row[6] is not None:
                 self.sequence.follow(row[5], row[6], is_snapshot=is_snapshot)
             if place in unread:
                 self.sequence.reliable = False
@@ -170,6 +173,11 @@ class OHLCProcessor:
         """Close the bars in progress, as at the end of the data; harmless when repeated."""
         self._ohlc.finalize()
         self.metrics.finalize()
+
+
+def _are_marked(rows: Sequence[BookRow]) -> bool:
+    """Tell whether the rows, which are alike, have actions and ids."""
+    return bool(rows) and len(rows[0]) > 4
 
 
 class OhlcBars(RollingBars):

@@ -330,6 +330,17 @@ class SequenceCheck:
         self.reliable = True
         self._last: int | None = None
 
+    def follows(self, rows: Sequence[BookRow]) -> bool:
+        """Follow rows that are updates, if they all have ids and none breaks the chain.
+
+        Return False, with nothing changed, where that is not so: then take them one by one.
+        """
+        seq_ids, prev_seq_ids = [row[5] for row in rows], [row[6] for row in rows]
+        if None in seq_ids or prev_seq_ids != [self._last, *seq_ids[:-1]]:
+            return False
+        self._last = seq_ids[-1]
+        return True
+
     def follow(self, seq_id: int, prev_seq_id: int, *, is_snapshot: bool) -> None:
         """Take the next row's ids.
 

@@ -210,6 +210,43 @@ class TestRowKinds:
         assert processor.longest_silence_ms == 1000
 
 
+MARKED_ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 2000),
+        st.sampled_from([b"[[9,1]]", b"[[9,0]]", b"[]", b"nonsense"]),
+        st.sampled_from([None, "update", "update", "snapshot", "other"]),
+        st.sampled_from([None, 1, 1, 1, 2]),  # how far the seq_id goes on, if there is one
+        st.sampled_from([0, 0, 0, 1, None, -1]),  # how far prev_seq_id is off; -1: it is -1
+    ),
+    max_size=12,
+)
+
+
+@given(MARKED_ROWS, st.integers(1, 12), st.sampled_from(["incremental", "snapshot"]))
+def test_lists_of_rows_are_processed_as_one_by_one(
+    given_rows: list[tuple[Any, ...]], length: int, book_mode: str
+) -> None:
+    rows, now, last = [], T0, 0
+    for gap, bids, action, step, off in given_rows:
+        now += gap
+        seq_id = None if step is None else last + step
+        prev_seq_id = off if off in (None, -1) else last - off
+        rows.append((now, 0, bids, b"[[10,3]]", action, seq_id, prev_seq_id))
+        last = seq_id or last
+    one_by_one, in_lists = (
+        OHLCProcessor(60, start_timestamp=T0 + 1000, book_mode=book_mode) for _ in range(2)
+    )
+    for row_ in rows:
+        one_by_one.process_rows([row_])
+    for begin in range(0, len(rows), length):
+        in_lists.process_rows(rows[begin : begin + length])
+    for figure in ("rows", "warm_up_rows", "longest_silence_ms", "row_span"):
+        assert getattr(in_lists, figure) == getattr(one_by_one, figure)
+    assert vars(in_lists.sequence) == vars(one_by_one.sequence)
+    assert in_lists.book.rows_skipped == one_by_one.book.rows_skipped
+    assert in_lists.metric_bars() == one_by_one.metric_bars()
+
+
 events = st.lists(
     st.one_of(
         st.tuples(st.just("row"), st.integers(0, 40_000), side_texts(), side_texts()),

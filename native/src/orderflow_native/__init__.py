@@ -5,7 +5,7 @@ Importing it fails with `ImportError` where the extensions were not built, for w
 """
 
 from orderflow_native._book import OrderbookManager, parse_plain_side
-from orderflow_native._rows import TradeCleaner, are_whole_ms, is_sorted
+from orderflow_native._rows import TradeCleaner, are_whole_ms, is_sorted, to_book_rows
 from orderflow_native._samples import Samples, sampled_bar
 from orderflow_native._sums import PreciseSum
 
@@ -18,4 +18,5 @@ __all__ = [
     "is_sorted",
     "parse_plain_side",
     "sampled_bar",
+    "to_book_rows",
 ]
