@@ -3,6 +3,7 @@
 This module wires the others together, and nothing imports it.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -23,7 +24,7 @@ import typer
 from errors import OrderflowError, UsageError
 from page_process import PageProcess
 from recordings import DEFAULT_DATA_DIR, Recording, check_instrument, find_recording
-from replay import FAILED, STOPPED, Replay, ReplayOptions
+from replay import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
 from report import Progress, start_line, summary_lines
 from viz_io import OUTPUT_DIR, RunFiles
 
@@ -355,4 +356,5 @@ def _say_error(message: str) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
     app()

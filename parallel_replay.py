@@ -8,6 +8,7 @@ into the next, the recording is replayed by one process after all.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -25,7 +26,7 @@ from errors import RecordingError
 from ohlc_processor import OHLCProcessor
 from orderbook_manager import RECOGNITION_ROWS, begins_with_snapshot, is_marked_snapshot
 from recordings import Recording
-from replay import RUNNING, Replay, ReplayOptions, Stopped, count_unclean
+from replay import OBJECTS_PER_COLLECTION, RUNNING, Replay, ReplayOptions, Stopped, count_unclean
 from rolling_bars import Bar
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,7 @@ def _begin_worker(stop: Any, progress: Any) -> None:
     progress.cancel_join_thread()  # reports nobody reads any more must not keep a process alive
     # Ctrl+C reaches every process; the parent alone decides, and asks by the event.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
 
 
 def replay_part(number: int, part: Part) -> PartResult:
