@@ -23,8 +23,8 @@ SCHEMA = 1
 PENDING_TASKS = 2
 """So many batches may be read and not yet processed."""
 OBJECTS_PER_COLLECTION = 100_000
-"""For `gc.set_threshold`: neither imports nor a replay make cycles to speak of, and looking for them
-as often as usual costs a tenth of the start and 2 % of the rest."""
+"""For `gc.set_threshold`: neither imports nor a replay make cycles to speak of, and looking for
+them as often as usual costs a tenth of the start and 2 % of the rest."""
 HEARTBEAT_SECONDS = 0.5
 """While waiting for the recorded pace, the status is renewed this often."""
 
