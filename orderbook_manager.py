@@ -9,14 +9,14 @@ Python one; `engine` tells which.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from math import fsum, inf
 from operator import neg
 
 from compiled import fastest
 from errors import LevelFormatError, OrderflowError
 from level_parser import RawSide, parse_side
-from market_events import BookRow, BookSample, OrderbookUpdate
+from market_events import BookRow, BookSample
 
 SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
 """The recorded actions that replace the book."""
@@ -24,8 +24,6 @@ BULK_LEVELS = 2000
 """A row of more levels a side is sorted as a whole."""
 WINDOW_MARGIN = 32
 """How many levels more than are summed a window is filled with."""
-RECOGNITION_ROWS = 32
-"""How many rows with levels `recognise_book_mode` wants to see."""
 
 
 class _BookSide:
@@ -260,64 +258,6 @@ class PythonOrderbookManager:
 OrderbookManager = fastest("OrderbookManager", PythonOrderbookManager)
 
 
-def recognise_book_mode(rows: Iterable[OrderbookUpdate]) -> str:
-    """Tell from a recording's first rows whether each is a full snapshot.
-
-    Return `"snapshot"` when at least three rows have levels, every one has both sides, none
-    deletes, and none is less than half as deep as the first; else `"incremental"`: partial
-    updates hold deletions, or one side only, or far fewer levels than the book. At most
-    `RECOGNITION_ROWS` rows with levels are looked at; empty and unreadable rows say nothing.
-    """
-    shapes = [_Shape(row) for row in rows]
-    shapes = [shape for shape in shapes if shape.bids or shape.asks][:RECOGNITION_ROWS]
-    full = [
-        shape.is_whole and 2 * shape.bids >= shapes[0].bids and 2 * shape.asks >= shapes[0].asks
-        for shape in shapes
-    ]
-    return "snapshot" if len(full) >= 3 and all(full) else "incremental"
-
-
-def is_marked_snapshot(row: OrderbookUpdate) -> bool:
-    """Tell whether a row's action, or a `prev_seq_id` of -1, says that it is a snapshot."""
-    if row.action is not None:
-        return row.action in SNAPSHOT_ACTIONS
-    return row.prev_seq_id == -1
-
-
-def begins_with_snapshot(rows: Sequence[OrderbookUpdate]) -> bool:
-    """Tell from a file's first rows whether the first is a full snapshot of the book.
-
-    It is when its action or its `prev_seq_id` (-1) says so. Where neither is recorded, when it has
-    both sides, deletes nothing and is at least twice as deep as any of the rows after it, or when
-    all are full snapshots.
-    """
-    if not rows:
-        return False
-    first = rows[0]
-    if first.action is not None or first.prev_seq_id is not None:
-        return is_marked_snapshot(first)
-    if recognise_book_mode(rows) == "snapshot":
-        return True
-    shape, later = _Shape(first), [_Shape(row) for row in rows[1:]]
-    return (
-        shape.is_whole
-        and shape.bids >= 2 * max((other.bids for other in later), default=0)
-        and shape.asks >= 2 * max((other.asks for other in later), default=0)
-    )
-
-
-class _Shape:
-    """How deep a row's sides are, and whether it could be a whole book; unreadable: depth 0."""
-
-    def __init__(self, row: OrderbookUpdate) -> None:
-        try:
-            (_, bid_sizes, _), (_, ask_sizes, _) = parse_side(row.bids), parse_side(row.asks)
-        except LevelFormatError:
-            bid_sizes = ask_sizes = []
-        self.bids, self.asks = len(bid_sizes), len(ask_sizes)
-        self.is_whole = bool(bid_sizes and ask_sizes and min(*bid_sizes, *ask_sizes) > 0.0)
-
-
 class SequenceCheck:
     """Follow the exchange's `seq_id`/`prev_seq_id` chain and count its gaps.
 
@@ -336,7 +276,7 @@ class SequenceCheck:
         Return False, with nothing changed, where that is not so: then take them one by one.
         """
         seq_ids, prev_seq_ids = [row[5] for row in rows], [row[6] for row in rows]
-        if None in seq_ids or prev_seq_ids != [self._last, *seq_ids[:-1]]:
+        if None in (self._last, *seq_ids) or prev_seq_ids != [self._last, *seq_ids[:-1]]:
             return False
         self._last = seq_ids[-1]
         return True

@@ -21,10 +21,10 @@ from multiprocessing import get_context
 from queue import Empty
 from typing import Any
 
+from book_recognition import RECOGNITION_ROWS, begins_with_snapshot, is_marked_snapshot
 from db_interpreter import DBInterpreter, RecordedTable
 from errors import RecordingError
 from ohlc_processor import OHLCProcessor
-from orderbook_manager import RECOGNITION_ROWS, begins_with_snapshot, is_marked_snapshot
 from recordings import Recording
 from replay import OBJECTS_PER_COLLECTION, RUNNING, Replay, ReplayOptions, Stopped, count_unclean
 from rolling_bars import Bar
@@ -82,11 +82,11 @@ def cut_into_parts(recording: Recording, options: ReplayOptions) -> list[Part]:
     for place in range(1, len(books)):
         book = books[place]
         apart = all(before.last_ms < book.first_ms for before in books[:place])
-        if apart and options.start_ms < book.first_ms < options.end_ms:
-            first = book.first_updates(RECOGNITION_ROWS)
-            if begins_with_snapshot(first):
-                cuts.append(place)
-                marked.append(recording.book_mode == "snapshot" or is_marked_snapshot(first[0]))
+        within = options.start_ms < book.first_ms < options.end_ms
+        if apart and within and begins_with_snapshot(book.first_updates(RECOGNITION_ROWS)):
+            cuts.append(place)
+            (first,) = book.first_updates(1)
+            marked.append(recording.book_mode == "snapshot" or is_marked_snapshot(first))
     starts = [options.start_ms, *(books[cut].first_ms for cut in cuts[1:]), options.end_ms]
     return [
         Part(

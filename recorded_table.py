@@ -19,8 +19,10 @@ from table_shape import BOOK, TableShape, TableSpec
 
 CHUNK_ROWS = 32
 """Rows fetched between two looks at how many bytes a batch has."""
-BATCH_BYTES = 8_000_000
-"""About how many bytes of levels are read at once; twice as many are held back."""
+BATCH_BYTES = 4_000_000
+"""About how many bytes of levels are read at once."""
+HELD_BYTES = 16_000_000
+"""About how many bytes of levels are held back at most, to sort them."""
 
 _bids, _asks = itemgetter(2), itemgetter(3)
 
@@ -60,10 +62,10 @@ class RecordedTable:
         """Tell whether rows were chosen by an `instrument` column."""
         return self.exists and self._shape.filtered
 
-    def first_updates(self, count: int) -> list[OrderbookUpdate]:
-        """Return the first book rows in time order, at most `count`, each without an end."""
+    def first_updates(self, count: int) -> Iterator[OrderbookUpdate]:
+        """Yield the first book rows in time order, at most `count`, each without an end."""
         rows = (row for batch in self.batches() for row in batch)
-        return [to_update(row, None) for row in islice(rows, count)]
+        return (to_update(row, None) for row in islice(rows, count))
 
     def instruments(self) -> list[tuple[str, object, object]]:
         """List the instruments of the table with their first and last timestamp as recorded."""
@@ -209,7 +211,7 @@ class RecordedTable:
                 chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)
         finally:
             if rows:
-                self._held_back = 2 * BATCH_BYTES * len(rows) // (size + 1) + 1
+                self._held_back = HELD_BYTES * len(rows) // (size + 1) + 1
 
     def _step_over(
         self,

@@ -8,9 +8,9 @@ from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
 
+from book_recognition import RECOGNITION_ROWS, begins_with_snapshot, recognise_book_mode
 from db_interpreter import UNKNOWN_SPAN, RecordedTable, instruments_in, open_tables
 from errors import NothingToReplayError, RecordingError, UsageError
-from orderbook_manager import RECOGNITION_ROWS, begins_with_snapshot, recognise_book_mode
 
 SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 DEFAULT_DATA_DIR = Path(__file__).resolve().parent.parent / "data" / "OKX"
@@ -124,14 +124,11 @@ def _begins_with_snapshot(book: RecordedTable) -> bool:
 
 
 def _choose_mode(books: Iterable[RecordedTable]) -> str:
+    rows = (row for book in books for row in book.first_updates(2 * RECOGNITION_ROWS))
     try:
-        rows = (row for book in books for row in book.first_updates(2 * RECOGNITION_ROWS))
-        first = list(islice(rows, 2 * RECOGNITION_ROWS))
+        return recognise_book_mode(islice(rows, 2 * RECOGNITION_ROWS))
     except RecordingError:
         return "incremental"
-    if any(row.action is not None for row in first):
-        return "action"
-    return recognise_book_mode(first)
 
 
 def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 CORE = (
+    "book_recognition",
     "compiled",
     "level_parser",
     "orderbook_manager",
@@ -23,6 +24,7 @@ ALLOWED = {
     "row_order": {"compiled", "errors"},
     "market_events": {"compiled", "level_parser", "row_order"},
     "orderbook_manager": {"compiled", "errors", "level_parser", "market_events"},
+    "book_recognition": {"errors", "level_parser", "market_events", "orderbook_manager"},
     "rolling_bars": {"compiled", "errors"},
     "metrics_calculator": {"compiled", "market_events", "rolling_bars"},
     "ohlc_processor": {
@@ -41,7 +43,7 @@ ALLOWED = {
         "row_order",
         "table_shape",
     },
-    "recordings": {"db_interpreter", "errors", "orderbook_manager"},
+    "recordings": {"book_recognition", "db_interpreter", "errors"},
     "viz_io": {"errors"},
     "replay": {
         "db_interpreter",

@@ -230,7 +230,7 @@ def test_late_rows_are_counted_once_however_often_a_table_is_looked_at(tmp_path:
         assert interpreter.counts.late_rows == 2
         (table,) = interpreter.books
         assert table.late == 2
-        assert len(table.first_updates(5)) == 5
+        assert len(list(table.first_updates(5))) == 5
 
 
 def test_the_index_that_puts_late_rows_right_is_named_and_does(tmp_path: Path) -> None:

@@ -12,13 +12,7 @@ from strategies import quoted_levels, side_texts
 
 import orderbook_manager
 from level_parser import parse_levels_including_zeros
-from market_events import OrderbookUpdate
-from orderbook_manager import (
-    PythonOrderbookManager,
-    SequenceCheck,
-    begins_with_snapshot,
-    recognise_book_mode,
-)
+from orderbook_manager import PythonOrderbookManager, SequenceCheck
 
 CLASSES = {c.engine: c for c in (PythonOrderbookManager, orderbook_manager.OrderbookManager)}
 
@@ -197,47 +191,6 @@ def check_against_brute_force(
         bid_levels, ask_levels = book.top_levels(depth)
         assert bid_levels == [[*level] for level in brute.best_bids()[:depth]]
         assert ask_levels == [[*level] for level in brute.best_asks()[:depth]]
-
-
-def update(bids: object, asks: object, action: str | None = None, prev: int | None = None) -> Any:
-    return OrderbookUpdate(json.dumps(bids), json.dumps(asks), 0, None, 1, action, prev, prev)
-
-
-def deep(count: int, size: str = "1") -> list[list[str]]:
-    return [[str(100 + i), size] for i in range(count)]
-
-
-class TestBookMode:
-    def test_full_snapshots_are_recognised(self) -> None:
-        assert recognise_book_mode([update(deep(5), deep(5))] * 3) == "snapshot"
-
-    @pytest.mark.parametrize(
-        "rows",
-        [
-            [],
-            [update(deep(5), deep(5))] * 2,
-            [update(deep(400), deep(400)), update(deep(9), deep(9)), update(deep(7), deep(8))],
-            [update(deep(5), deep(5))] * 9 + [update([*deep(4), ["1", "0"]], deep(5))],
-            [update(deep(5), deep(5))] * 9 + [update(deep(5), [])],
-        ],
-    )
-    def test_partial_updates_are_recognised(self, rows: list[OrderbookUpdate]) -> None:
-        assert recognise_book_mode(rows) == "incremental"
-
-    def test_heartbeats_and_unreadable_rows_say_nothing(self) -> None:
-        rows = [update([], []), update(deep(5), deep(5)), update("x", deep(5))] * 4
-        assert recognise_book_mode(rows) == "snapshot"
-
-    def test_how_a_file_begins(self) -> None:
-        small = update(deep(9), deep(9, "0"))
-        assert begins_with_snapshot([update(deep(20), deep(20)), small])
-        assert not begins_with_snapshot([update(deep(17), deep(20)), small])
-        assert not begins_with_snapshot([update(deep(20), deep(20, "0")), small])
-        assert not begins_with_snapshot([])
-        assert begins_with_snapshot([update(deep(1), [], "snapshot"), small])
-        assert not begins_with_snapshot([update(deep(20), deep(20), "update"), small])
-        assert begins_with_snapshot([update(deep(1), [], None, -1), small])
-        assert not begins_with_snapshot([update(deep(20), deep(20), None, 5), small])
 
 
 class TestSequence:

@@ -182,11 +182,15 @@ def test_any_split_order_and_index_equal_a_brute_force_join(
 MEASURE = """
 import sys
 from pathlib import Path
-from db_interpreter import DBInterpreter
-rows = trades = 0
-for update, traded in DBInterpreter(sys.argv[1]).stream():
-    rows += update.bids is not None
-    trades += len(traded)
+from recordings import find_recording
+from replay import Replay, ReplayOptions
+from viz_io import RunFiles
+path = Path(sys.argv[1])
+options = ReplayOptions("BTC-USDT", 0, 10**14)
+recording = find_recording("BTC-USDT", path.parent, 0, 10**14)
+run = Replay(options, recording, RunFiles(path.parent / "out"))
+run.run()
+rows, trades = run.processor.rows, run.processor.trades
 # Not getrusage: its peak begins with that of the process this one was forked from.
 status = Path("/proc/self/status").read_text()
 print(rows, trades, int(status.split("VmHWM:")[1].split()[0]) // 1024)
@@ -194,7 +198,7 @@ print(rows, trades, int(status.split("VmHWM:")[1].split()[0]) // 1024)
 
 
 def peak_memory(path: Path) -> tuple[int, int, int]:
-    """Stream a recording in a process of its own; return rows, trades and its peak in MB."""
+    """Replay a recording in a process of its own; return rows, trades and its peak in MB."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, path],
         cwd=PROJECT,
@@ -207,9 +211,9 @@ def peak_memory(path: Path) -> tuple[int, int, int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_a_recording_of_300_000_rows_is_read_in_bounded_memory(tmp_path: Path) -> None:
+def test_a_recording_of_300_000_rows_is_replayed_in_bounded_memory(tmp_path: Path) -> None:
     side = "[" + ", ".join(['["30243.5", "0.25"]'] * 15) + "]"
-    path = write_recording(tmp_path / "a.db")
+    path = write_recording(tmp_path / "BTC-USDT.db")
     numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299999) "
     change(
         path,
@@ -225,10 +229,14 @@ def test_a_recording_of_300_000_rows_is_read_in_bounded_memory(tmp_path: Path) -
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_rows_of_megabytes_are_read_in_bounded_memory(tmp_path: Path) -> None:
-    path = write_recording(tmp_path / "a.db")
+def test_rows_of_megabytes_are_replayed_in_bounded_memory(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "BTC-USDT.db")
     numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 39) "
-    values = f"{START} + i, zeroblob(7900000), ''"
+    bids, asks = (
+        "[" + ",".join(f'["{first + place}.5","1"]' for place in range(100_000)) + "]"
+        for first in (10**6, 10**7)
+    )
+    values = f"{START} + i, '{bids}', '{asks}'"
     change(path, f"{numbers}INSERT INTO book(timestamp, bids, asks) SELECT {values} FROM n")
     found, _, peak = peak_memory(path)
     assert found == 40
