@@ -90,7 +90,7 @@ class Worker:
 class Replay:
     """One run over one recording.
 
-    `stop()` may be called from a signal handler: the run then ends after the row in hand, with its
+    `stop()` may be called from a signal handler: the run then ends after the rows in hand, with its
     bars finished and written. `on_tick` is called a few times a second with the run itself.
     """
 
@@ -128,7 +128,7 @@ class Replay:
         )
 
     def stop(self) -> None:
-        """Ask the run to end after the row in hand."""
+        """Ask the run to end after the rows in hand: one at the recorded pace, else a list."""
         self._stop_asked = True
 
     def run(self) -> str:
