@@ -172,8 +172,13 @@ class DBInterpreter:
     ) -> Iterator[Joined]:
         self._begin()
         trades = TradeCursor(self._cleaner.clean(self._trade_merge.batches()))
-        yield from join(self._rows_before_end(), trades)
-        for merge in (self._book_merge, self._trade_merge):
+        merges = self._book_merge, self._trade_merge
+        try:
+            yield from join(self._rows_before_end(), trades)
+        finally:
+            for merge in merges:
+                merge.close()
+        for merge in merges:
             if merge.failure:
                 raise merge.failure
 

@@ -281,7 +281,7 @@ def _tick(run: Replay, progress: Progress, page: PageProcess | None) -> None:
 
 @contextmanager
 def _stop_on_signals(run: Replay) -> Iterator[Signals]:
-    """Let Ctrl+C and SIGTERM end the run after the rows in hand; a second one ends it at once."""
+    """Let Ctrl+C and SIGTERM end the run after the rows in hand, a second one as soon as it can."""
     signals = Signals()
 
     def stop(number: int, _frame: FrameType | None) -> None:

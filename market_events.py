@@ -129,7 +129,7 @@ class TradeCursor:
             batch, place = self._batch, self._place
             stop = len(batch)
             if batch[-1][5] >= ms:
-                stop = bisect_left(batch, ms, place, key=_time_of_trade)
+                stop = bisect_left(batch, ms, place, key=time_of_trade)
             taken += batch[place:stop]
             self._place = stop
             self._look_ahead()
@@ -179,20 +179,24 @@ def book_batches(
 ) -> Iterator[tuple[list[BookRow], list[Trade]]]:
     """Join lists of book rows with the trades before the last of them, and so on in time order.
 
-    Either list may be empty. What comes out is what `book_windows` gives, less the windows.
+    Either list may be empty; where trades are many, rows are cut so as not to run ahead of them.
+    What comes out is what `book_windows` gives, less the windows.
     """
     for batch in books:
         rows = to_book_rows(batch)
         now = rows[-1][0]
-        yield rows, trades.take_before(now)
+        taken = trades.take_before(now)
         while trades.next_ms < now:
-            yield [], trades.take_before(now)
+            cut = bisect_left(rows, trades.next_ms, key=_time_of_row)
+            yield rows[:cut], taken
+            rows, taken = rows[cut:], trades.take_before(now)
+        yield rows, taken
     while left := trades.take_before(inf):
         yield [], left
 
 
 _SIDES = {b"buy": "buy", b"sell": "sell"}
-_time_of_trade = itemgetter(5)
+_time_of_row, time_of_trade = itemgetter(0), itemgetter(5)
 
 
 def _lowered(raw: object) -> str | None:

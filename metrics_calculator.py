@@ -18,12 +18,11 @@ from math import inf
 from operator import itemgetter
 
 from compiled import fastest
-from market_events import BookSample, Trade
+from market_events import BookSample, Trade, time_of_trade
 from rolling_bars import MAX_BARS, Bar, PreciseSum, RollingBars, extended
 
 MetricBar = Bar
 _time_of_sample = itemgetter(0)
-_time_of_trade = itemgetter(5)
 
 
 class MetricsCalculator:
@@ -118,7 +117,7 @@ class CvdBars(RollingBars):
 
     def add(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
-        for run in self._runs(trades, _time_of_trade):
+        for run in self._runs(trades, time_of_trade):
             signed = [
                 size if side == "buy" else -size
                 for _, _, _, size, side, _ in run

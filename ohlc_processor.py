@@ -4,14 +4,13 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from operator import itemgetter, sub
 
-from market_events import BookRow, OrderbookUpdate, Trade
+from market_events import BookRow, OrderbookUpdate, Trade, time_of_trade
 from metrics_calculator import MetricBar, MetricsCalculator
 from orderbook_manager import SNAPSHOT_ACTIONS, OrderbookManager, SequenceCheck
 from rolling_bars import MAX_BARS, Bar, PreciseSum, RollingBars, extended
 
 OhlcBar = Bar
 _action, _prev_seq_id = itemgetter(4), itemgetter(6)
-_time_of_trade = itemgetter(5)
 
 
 class OHLCProcessor:
@@ -134,15 +133,15 @@ class OHLCProcessor:
         self, rows: Sequence[BookRow], snapshots: Sequence[bool], skipped: Sequence[int]
     ) -> None:
         """Follow the rows' ids; a row that was skipped makes the book unreliable too."""
-        marked = _are_marked(rows)
-        if not skipped and not marked:
+        chained = _are_marked(rows) and not {None}.issuperset(map(_prev_seq_id, rows))
+        if not skipped and not chained:
             self.sequence.reliable |= True in snapshots
             return
         if not skipped and True not in snapshots and self.sequence.follows(rows):
             return
         unread = set(skipped)
         for place, (row, is_snapshot) in enumerate(zip(rows, snapshots, strict=True)):
-            if marked and row[5] is not None and row[6] is not None:
+            if chained and row[5] is not None and row[6] is not None:
                 self.sequence.follow(row[5], row[6], is_snapshot=is_snapshot)
             if place in unread:
                 self.sequence.reliable = False
@@ -198,7 +197,7 @@ class OhlcBars(RollingBars):
 
     def add(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
-        for run in self._runs(trades, _time_of_trade):
+        for run in self._runs(trades, time_of_trade):
             self._values = extended(self._values, [trade[2] for trade in run])
             self._bar_volume.add([trade[3] for trade in run])
 

@@ -173,8 +173,8 @@ def _note_state(result: PartResult, processor: OHLCProcessor, reader: DBInterpre
 class ParallelReplay(Replay):
     """A replay at full speed by `options.jobs` processes; its files are those of `Replay`.
 
-    The OHLC and metric bars of trades grow as they are read; those of the book, and the counts,
-    are there when all parts are.
+    OHLC bars grow as trades are read; what the book makes, metric bars and most counts, is there
+    when all parts are.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -194,7 +194,7 @@ class ParallelReplay(Replay):
         problem = find_seam(self._parts, self._results)
         if problem and not self._stop_asked:
             logger.warning("%s: replaying with one process", problem)
-            self._results = []
+            self._parts, self._results, self._reached, self._reports = [], [], {}, None
             self._begin()
             super()._consume()
             return

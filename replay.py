@@ -5,7 +5,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 """Version of the summary and of `status_data.json`; fields are only ever added."""
 PENDING_TASKS = 2
-"""So many batches may be read and not yet processed."""
+"""So many lists may be read and not yet processed, beside the one being read."""
 OBJECTS_PER_COLLECTION = 100_000
 """For `gc.set_threshold`: neither imports nor a replay make cycles to speak of, and looking for
 them as often as usual costs a tenth of the start and 2 % of the rest."""
@@ -57,22 +57,30 @@ class Worker:
     """Run tasks one after another, beside the thread that gives them where that gains anything.
 
     It does with the compiled book, which leaves the GIL to others. At most `PENDING_TASKS` are in
-    hand. Leaving the block waits for them, and raises what one of them raised.
+    hand beside the one being given. Leaving the block waits for them, and raises what one of them
+    raised; those after it are left, and so are those waiting when the block is interrupted.
     """
 
     def __init__(self, *, beside: bool) -> None:
         self._pool = ThreadPoolExecutor(1) if beside else None
         self._pending: deque[Future[None]] = deque()
+        self._ended = False
 
     def __enter__(self) -> "Worker":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind and not issubclass(kind, Exception):
+            self._ended = True
         try:
             self._wait(0)
+        except KeyboardInterrupt:
+            # A task takes milliseconds, and what it works on must not be used before its end.
+            self.__exit__(KeyboardInterrupt)
+            raise
         finally:
             if self._pool:
-                self._pool.shutdown(cancel_futures=True)
+                self._pool.shutdown()
 
     def run(self, task: Callable[..., None], *given: object) -> None:
         """Run `task` after those before it; raise what it, or an earlier one, raises."""
@@ -80,10 +88,20 @@ class Worker:
             task(*given)
             return
         self._wait(PENDING_TASKS - 1)
-        self._pending.append(self._pool.submit(task, *given))
+        self._pending.append(self._pool.submit(self._run_unless_ended, task, given))
+
+    def _run_unless_ended(self, task: Callable[..., None], given: tuple[object, ...]) -> None:
+        if self._ended:
+            return
+        try:
+            task(*given)
+        except BaseException:
+            self._ended = True
+            raise
 
     def _wait(self, left: int) -> None:
         while len(self._pending) > left:
+            wait([self._pending[0]])  # where this is interrupted, it is still pending
             self._pending.popleft().result()
 
 
@@ -148,6 +166,9 @@ class Replay:
             self._end(STOPPED)
         except OrderflowError as error:
             self._end(FAILED, str(error))
+        except KeyboardInterrupt:
+            self._end(STOPPED)
+            raise
         except BaseException as error:
             self._end(FAILED, f"a bug in the program: {error!r}")
             raise
@@ -161,11 +182,11 @@ class Replay:
             return
         with Worker(beside=self.processor.book.engine == "compiled") as worker:
             for rows, trades in self._reader.batches():
-                if self._stop_asked:
-                    raise Stopped
                 worker.run(self._process, rows, trades)
 
     def _process(self, rows: list[BookRow], trades: list[Trade]) -> None:
+        if self._stop_asked:
+            raise Stopped
         self.processor.process_rows(rows)
         self.processor.process_trades(trades)
         self._publish_if_due()

@@ -9,7 +9,7 @@ of the files. This is the only place where streams are merged.
 import re
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import chain
@@ -228,6 +228,11 @@ class TimedSource:
         except RecordingError as error:
             self.exhausted, self.failure = True, error
 
+    def close(self) -> None:
+        """Give the file free, in the thread that has read it."""
+        if isinstance(self._batches, Generator):
+            self._batches.close()
+
     @property
     def reach(self) -> float:
         """The time in ms up to which no row is missing from `rows` (exclusive)."""
@@ -273,6 +278,11 @@ class FileMerge:
             if rows:
                 self._given_ms = rows[-1][0]
                 yield rows
+
+    def close(self) -> None:
+        """Give all files free that are still open."""
+        for source in self._active:
+            source.close()
 
     def _open_due(self) -> None:
         reach = min((source.reach for source in self._active), default=float("inf"))

@@ -2,6 +2,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from math import fsum, inf
@@ -312,6 +313,35 @@ def test_a_book_at_work_is_left_alone() -> None:
     samples, skipped = book.update_rows(rows, [False])
     assert (list(samples), skipped) == ([(1, 2.0, 6.0)], [])
     assert book.update(b"", b"") == (2.0, 6.0)
+
+
+@pytest.mark.slow
+def test_threads_that_share_a_book_are_refused_or_served() -> None:
+    book, end = native.OrderbookManager(3), time.monotonic() + 15
+    rows = [(n, 0, side([(1 + n % 50, n)]), side([(99 - n % 30, n)])) for n in range(50)]
+    refused, served = [0], [0]
+
+    def use(do: Callable[[], Any]) -> None:
+        while time.monotonic() < end:
+            try:
+                do()
+                served[0] += 1
+            except OrderflowError:
+                refused[0] += 1
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            uses = [lambda: book.update_rows(rows, [False] * 50)] * 2
+            done = [pool.submit(use, do) for do in (*uses, lambda: book.top_levels(9))]
+    finally:
+        sys.setswitchinterval(interval)
+    assert [future.result() for future in done] == [None] * 3
+    assert min(*refused, *served) > 0
+    bids, asks = book.top_levels(99)
+    assert bids == sorted(bids, reverse=True)
+    assert asks == sorted(asks)
 
 
 def test_threads_may_each_have_a_book() -> None:

@@ -1,7 +1,7 @@
 """The compiled twins of what happens to every row, beside the Python they stand for."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -57,6 +57,19 @@ def test_what_is_no_row_of_a_trade_is_refused() -> None:
 
     with pytest.raises(ValueError, match="6 fields; found 5"):
         list(native.TradeCleaner(0, 9).clean(batches()))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: native.are_whole_ms([()]),
+        lambda: native.is_sorted([(1,)]),
+        lambda: list(native.TradeCleaner(0, 9).clean([[]])),
+    ],
+)
+def test_what_is_no_row_is_an_error_and_no_crash(use: Callable[[], object]) -> None:
+    with pytest.raises(IndexError):
+        use()
 
 
 TIMES = st.one_of(

@@ -1,14 +1,16 @@
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from recording_factory import DAY, START, book_rows, write_recording
+from recording_factory import BY_TIMESTAMP, DAY, START, book_rows, trade_rows, write_recording
 
+import market_events
 from recordings import find_recording
-from replay import FAILED, PENDING_TASKS, Replay, ReplayOptions, Worker
+from replay import FAILED, PENDING_TASKS, STOPPED, Replay, ReplayOptions, Worker
 from viz_io import RunFiles
 
 
@@ -40,8 +42,25 @@ class TestWorker:
 
         with pytest.raises(ValueError, match="the third"):
             run_all()
-        assert done[:3] == [0, 1, 2]
-        assert len(done) < 3 + PENDING_TASKS
+        assert done == [0, 1, 2]
+
+    def test_an_interruption_waits_for_the_task_in_hand_alone(self, beside: bool) -> None:
+        done: list[int] = []
+
+        def task(number: int) -> None:
+            time.sleep(0.1)
+            done.append(number)
+
+        def interrupted() -> None:
+            with Worker(beside=beside) as worker:
+                for number in range(PENDING_TASKS):
+                    worker.run(task, number)
+                time.sleep(0.05)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert done == ([0] if beside else list(range(PENDING_TASKS)))
 
     def test_no_more_tasks_are_in_hand_than_are_allowed(self, beside: bool) -> None:
         given, most = [0], [0]
@@ -64,6 +83,36 @@ def replay(tmp_path: Path) -> Iterator[Replay]:
     found = find_recording("BTC-USDT", tmp_path, START, START + DAY)
     yield Replay(ReplayOptions("BTC-USDT", START, START + DAY), found, files)
     files.close()
+
+
+def test_a_run_that_is_stopped_has_rows_and_trades_up_to_one_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rows are few and trades many: rows must not run ahead.
+    monkeypatch.setattr(market_events, "WINDOW_TRADES", 50)
+    path = tmp_path / "BTC-USDT.db"
+    write_recording(
+        path,
+        book_rows(range(START, START + 100_000, 1000)),
+        trade_rows(range(START, START + 100_000, 10)),
+        index=BY_TIMESTAMP,
+    )
+    files = RunFiles(tmp_path / "out")
+    found = find_recording("BTC-USDT", tmp_path, START, START + DAY)
+    run = Replay(ReplayOptions("BTC-USDT", START, START + DAY), found, files)
+    processor, process_trades = run.processor, run.processor.process_trades
+
+    def stop_on_the_way(trades: list[Any]) -> None:
+        process_trades(trades)
+        run.stop()
+
+    monkeypatch.setattr(processor, "process_trades", stop_on_the_way)
+    assert run.run() == STOPPED
+    files.close()
+    assert processor.row_span is not None
+    assert processor.trade_span is not None
+    assert abs(processor.row_span[1] - processor.trade_span[1]) <= 1000
+    assert 0 < run.progress < 0.6
 
 
 def test_a_bug_in_the_processing_ends_the_run_as_failed(

@@ -91,6 +91,7 @@ cdef struct Row:
     PyObject *asks
     bint snapshot
     Outcome outcome
+    long long timestamp
     double bid_sum
     double ask_sum
 
@@ -164,13 +165,13 @@ cdef list top_of(const BookSide *side, Key side_bits, size_t count):
         free(top)
 
 
-cdef object samples_of(tuple rows, const Row *work, Py_ssize_t count):
+cdef object samples_of(const Row *work, Py_ssize_t count):
     cdef Samples samples = new_samples(count)
     cdef Sample *sample = samples._first
     cdef Py_ssize_t i
     for i in range(count):
         if work[i].outcome == SAMPLED:
-            sample.timestamp = (<tuple>rows[i])[0]
+            sample.timestamp = work[i].timestamp
             sample.bid_sum, sample.ask_sum = work[i].bid_sum, work[i].ask_sum
             sample += 1
     samples._count = sample - samples._first
@@ -216,9 +217,13 @@ cdef class OrderbookManager:
         Sizes are absolute, 0 deletes. A `snapshot` replaces the book. Return None when a side is
         empty or the row could not be parsed (see `rows_skipped`).
         """
-        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, 0.0, 0.0)
+        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, 0, 0.0, 0.0)
         self._check_idle()
-        self._apply(&row, 1)
+        self._busy = True
+        try:
+            self._apply_row(&row)
+        finally:
+            self._busy = False
         return (row.bid_sum, row.ask_sum) if row.outcome == SAMPLED else None
 
     def update_rows(self, rows, snapshots):
@@ -227,11 +232,11 @@ cdef class OrderbookManager:
         Other threads run meanwhile; the book must be left alone until this returns, and says so.
         """
         cdef tuple kept = tuple(rows)  # nobody can take the texts away while they are read
+        cdef tuple marks = tuple(snapshots)
         cdef tuple row
         cdef Py_ssize_t count = len(kept), i
-        if count != len(snapshots):
-            raise ValueError(f"{count} rows with {len(snapshots)} snapshot marks")
-        self._check_idle()
+        if count != len(marks):
+            raise ValueError(f"{count} rows with {len(marks)} snapshot marks")
         cdef Row *work = <Row *>malloc((count + 1) * sizeof(Row))
         if work == NULL:
             raise MemoryError
@@ -241,11 +246,18 @@ cdef class OrderbookManager:
                 if len(row) < 4:
                     raise ValueError(f"a row of {len(row)} fields; its sides are the third and fourth")
                 bids, asks = row[2], row[3]
-                work[i] = Row(<PyObject *>bids, <PyObject *>asks, snapshots[i], UNSAMPLED, 0.0, 0.0)
-            with nogil:
-                self._apply(work, count)
+                work[i] = Row(
+                    <PyObject *>bids, <PyObject *>asks, marks[i], UNSAMPLED, row[0], 0.0, 0.0)
+            self._check_idle()
+            self._busy = True  # with the GIL still held: nobody comes between
+            try:
+                with nogil:
+                    for i in range(count):
+                        self._apply_row(&work[i])
+            finally:
+                self._busy = False
             return (
-                samples_of(kept, work, count),
+                samples_of(work, count),
                 [i for i in range(count) if work[i].outcome == SKIPPED],
             )
         finally:
@@ -254,16 +266,6 @@ cdef class OrderbookManager:
     cdef int _check_idle(self) except -1:
         if self._busy:
             raise OrderflowError("the book is at work in another thread; wait until it is done")
-        return 0
-
-    cdef int _apply(self, Row *rows, Py_ssize_t count) except -1 nogil:
-        cdef Py_ssize_t i
-        self._busy = True
-        try:
-            for i in range(count):
-                self._apply_row(&rows[i])
-        finally:
-            self._busy = False
         return 0
 
     cdef int _apply_row(self, Row *row) except -1 nogil:

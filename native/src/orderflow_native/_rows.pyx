@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: language_level=3
 """The compiled twins of what `row_order` and `market_events` do with every row of a table."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
@@ -14,6 +14,7 @@ cdef extern from "Python.h":
 
 
 cdef long long FIRST_MS = 10 ** 11, LAST_MS = 10 ** 14
+cdef long long NEVER = -(2 ** 63)
 
 
 def are_whole_ms(list rows):
@@ -83,7 +84,7 @@ cdef class TradeCleaner:
     def __cinit__(self, double start_ms, double end_ms):
         from market_events import MAX_TRADE_SIZE  # which imports this module
         self._start, self._end, self._largest = start_ms, end_ms, MAX_TRADE_SIZE
-        self._seen_ms = -1
+        self._seen_ms = NEVER
 
     def clean(self, batches):
         """Yield the usable trades, in the order of the rows, in lists that are not empty."""
@@ -91,7 +92,7 @@ cdef class TradeCleaner:
             trades = self._trades(batch)
             if trades:
                 yield trades
-            if batch[len(batch) - 1][0] >= self._end:
+            if batch[-1][0] >= self._end:
                 return
 
     cdef list _trades(self, list batch):

@@ -71,8 +71,9 @@ cdef void extend(double *bar, double value, bint is_first) noexcept:
 
 
 cdef Samples packed(object samples):
-    cdef Samples made = new_samples(len(samples))
-    for timestamp, bid_sum, ask_sum in samples:
+    cdef list given = list(samples)
+    cdef Samples made = new_samples(len(given))
+    for timestamp, bid_sum, ask_sum in given:
         made._first[made._count] = Sample(timestamp, bid_sum, ask_sum)
         made._count += 1
     return made
