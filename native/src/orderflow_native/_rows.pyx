@@ -14,7 +14,7 @@ cdef extern from "Python.h":
 
 
 cdef long long FIRST_MS = 10 ** 11, LAST_MS = 10 ** 14
-cdef long long NEVER = -(2 ** 63)
+cdef long long NEVER = -(2 ** 62)
 
 
 def are_whole_ms(list rows):
