@@ -2,8 +2,8 @@
 
 A recording has a table `book` (`bids`, `asks`, `timestamp`) and a table `trades` (`price`, `size`,
 `side`, `timestamp`); `id`, `trade_id`, `instrument` and, in `book`, `action`, `seq_id` and
-`prev_seq_id` are used where they exist. How a file is opened is in `db_connection`, what a table
-looks like in `table_shape`, how its rows are read in `recorded_table`.
+`prev_seq_id` are used where they exist. In the package `recordings`, `connection` opens a file,
+`table_shape` learns what a table looks like, and `recorded_table` reads its rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,37 +12,22 @@ from math import inf
 from pathlib import Path
 from typing import TypeVar
 
-from db_connection import MAX_BOOK_VALUE_BYTES, connect, refusal
-from market_events import (
-    BookRow,
-    OrderbookLevel,
-    OrderbookUpdate,
-    Trade,
-    TradeCleaner,
-    TradeCursor,
-    book_batches,
-    book_windows,
-)
-from recorded_table import RecordedTable
-from row_order import FileMerge, Row, to_nanoseconds
-from table_shape import BOOK, BOOK_BATCH, TRADE_BATCH, TRADES, UNKNOWN_SPAN
+from orderflow.events import BookRow, OrderbookLevel, OrderbookUpdate, Trade
+from recordings.file_merge import FileMerge
+from recordings.recorded_table import RecordedTable, open_tables
+from recordings.row_order import Row
+from recordings.table_shape import BOOK_BATCH, TRADE_BATCH
+from recordings.trade_decoder import TradeDecoder
+from recordings.windows import TradeCursor, book_batches, book_windows
 
 __all__ = [
-    "BOOK",
     "BOOK_BATCH",
-    "MAX_BOOK_VALUE_BYTES",
-    "TRADES",
     "TRADE_BATCH",
-    "UNKNOWN_SPAN",
     "DBInterpreter",
     "OrderbookLevel",
     "OrderbookUpdate",
     "ReadCounts",
-    "RecordedTable",
     "Trade",
-    "connect",
-    "instruments_in",
-    "open_tables",
 ]
 
 Joined = TypeVar("Joined")
@@ -117,7 +102,7 @@ class DBInterpreter:
         self._begin()
 
     def _begin(self) -> None:
-        self._cleaner = TradeCleaner(self._start, self._end)
+        self._decoder = TradeDecoder(self._start, self._end)
         self._book_merge = FileMerge([table.source() for table in self._books])
         self._trade_merge = FileMerge([table.source() for table in self._trades])
 
@@ -131,11 +116,11 @@ class DBInterpreter:
         """Count what was not clean so far."""
         return ReadCounts(
             rows_skipped=sum(table.skipped for table in self._books),
-            trades_skipped=sum(table.skipped for table in self._trades) + self._cleaner.skipped,
+            trades_skipped=sum(table.skipped for table in self._trades) + self._decoder.skipped,
             late_rows=sum(table.late for table in self._books) + self._book_merge.late,
             late_trades=sum(table.late for table in self._trades) + self._trade_merge.late,
             repeated_rows=self._book_merge.repeated,
-            repeated_trades=self._trade_merge.repeated + self._cleaner.repeated,
+            repeated_trades=self._trade_merge.repeated + self._decoder.repeated,
         )
 
     @property
@@ -171,7 +156,7 @@ class DBInterpreter:
         self, join: Callable[[Iterator[list[Row]], TradeCursor], Iterator[Joined]]
     ) -> Iterator[Joined]:
         self._begin()
-        trades = TradeCursor(self._cleaner.clean(self._trade_merge.batches()))
+        trades = TradeCursor(self._decoder.decode(self._trade_merge.batches()))
         merges = self._book_merge, self._trade_merge
         try:
             yield from join(self._rows_before_end(), trades)
@@ -191,29 +176,3 @@ class DBInterpreter:
             if rows:
                 yield rows
             return
-
-
-def open_tables(path: Path, instrument: str | None) -> tuple[RecordedTable, RecordedTable]:
-    """Open the tables `book` and `trades` of a recording; one of them may be missing.
-
-    Raise `RecordingError` when both are, or when the file is no recording.
-    """
-    book = RecordedTable(path, BOOK, instrument)
-    trades = RecordedTable(path, TRADES, instrument)
-    if not book.exists and not trades.exists:
-        raise refusal(path, "no recording, it has neither a table book nor a table trades")
-    return book, trades
-
-
-def instruments_in(path: Path) -> dict[str, tuple[int, int]]:
-    """List the instruments of a recording's `instrument` columns with their first and last ms.
-
-    Both are 0 where no timestamp is usable. Raise `RecordingError` for a file that is no recording.
-    """
-    spans: dict[str, tuple[int, int]] = {}
-    for table in open_tables(path, ""):
-        for name, *ends in table.instruments():
-            times = [t // 1_000_000 for t in map(to_nanoseconds, ends) if t is not None]
-            times += [t for t in spans.get(name, ()) if t]
-            spans[name] = (min(times), max(times)) if times else (0, 0)
-    return spans

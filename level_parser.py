@@ -13,16 +13,15 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import repeat
 from math import inf
 
 import orjson
 
-from errors import LevelFormatError
+from orderflow.errors import LevelFormatError
+from orderflow.events import LevelSequence, RawSide
 
-LevelSequence = Sequence[Sequence[object]]
-RawSide = bytes | str | LevelSequence | None
 ParsedSide = tuple[list[float], list[float], int]
 
 LITERAL_LIMIT_BYTES = 100_000
@@ -77,7 +76,7 @@ def _parse_quoted(raw: bytes) -> ParsedSide | None:
     fields = _shapes.get(shape)
     if fields is None:
         fields = _fields_per_level(shape)
-    # An empty string would let a number outside of the levels take its place.
+    # An empty string would let a number outside of the levels take its index.
     if not fields or _EMPTY_STRING(raw):
         return None
     try:

@@ -4,32 +4,30 @@ This module wires the others together, and nothing imports it.
 """
 
 import gc
-import logging
-import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import orjson
 import typer
 
-from errors import OrderflowError, UsageError
-from page_process import PageProcess
-from recordings import DEFAULT_DATA_DIR, Recording, check_instrument, find_recording
-from replay import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
-from report import Progress, start_line, summary_lines
-from viz_io import OUTPUT_DIR, RunFiles
+from orderflow.command import EXIT_DONE, EXIT_FAILED, errors_as_lines, say_error, set_up_logging
+from orderflow.errors import UsageError
+from orderflow.times import parse_range
+from recordings.discovery import DEFAULT_DATA_DIR, Recording, check_instrument, find_recording
+from replay.page_process import PageProcess
+from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
+from replay.run_files import RunFiles
+from replay.terminal import Progress, start_line, summary_lines
+from viz_io import OUTPUT_DIR
 
 VERSION = "0.1.0"
-EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 # Plain help: laying it out in boxes takes longer to import than the rest of the program.
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -146,8 +144,8 @@ def replay(
     One day:       main.py BTC-USDT 2025-06-09 2025-06-10
     Without data:  main.py BTC-USDT 2025-06-09 2025-06-10 --demo
     """  # noqa: D301 (the escape keeps the lines apart)
-    _set_up_logging(verbose, quiet=quiet)
-    with _errors_as_lines(verbose):
+    set_up_logging(verbose, quiet=quiet)
+    with errors_as_lines(verbose):
         check_instrument(instrument)
         options = ReplayOptions(
             instrument,
@@ -173,36 +171,6 @@ def replay(
             quiet=quiet,
         )
     raise typer.Exit(code)
-
-
-def parse_range(start: str, end: str) -> tuple[int, int]:
-    """Parse START and END, `YYYY-MM-DD` or ISO-8601 with a time, to ms since the epoch, UTC.
-
-    Raise `UsageError` when one is no time or the range is empty.
-    """
-    start_ms, end_ms = _parse_moment("START", start), _parse_moment("END", end)
-    if start_ms == end_ms:
-        msg = (
-            f"START and END are both {start}, and END is not included; one day is asked for as "
-            "2025-06-09 2025-06-10"
-        )
-        raise UsageError(msg)
-    if start_ms > end_ms:
-        msg = f"START must be before END; found {start} and {end}"
-        raise UsageError(msg)
-    return start_ms, end_ms
-
-
-def _parse_moment(name: str, text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        msg = f"{name} must be a date like 2025-06-09 or 2025-06-09T12:30; found {text!r}"
-        raise UsageError(msg) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def parse_speed(text: str) -> float | None:
@@ -268,7 +236,7 @@ def new_replay(
     """Make the run that the options ask for: by one process, or by several."""
     if options.jobs == 1:
         return Replay(options, recording, files, on_tick)
-    from parallel_replay import ParallelReplay  # noqa: PLC0415 (seldom needed, slow to import)
+    from replay.parallel import ParallelReplay  # noqa: PLC0415 (seldom needed, slow to import)
 
     return ParallelReplay(options, recording, files, on_tick)
 
@@ -310,49 +278,12 @@ def _report(run: Replay, files: RunFiles, *, json_summary: bool, quiet: bool) ->
     for advice in run.late_advice:
         typer.echo(f"Note: {advice}", err=True)
     if run.state == FAILED:
-        _say_error(str(run.reason))
+        say_error(str(run.reason))
     if files.failure:
-        _say_error(
+        say_error(
             f"{files.directory}: the files are not up to date ({files.failure.strerror}); make "
             "room or choose another directory with --output-dir, and run again"
         )
-
-
-def _set_up_logging(verbose: int, *, quiet: bool) -> None:
-    level = (
-        logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    )
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s: %(message)s")
-
-
-@contextmanager
-def _errors_as_lines(verbose: int) -> Iterator[None]:
-    """Turn an error into one line and an exit code; a bug's traceback shows with -vv."""
-    try:
-        yield
-    except typer.Exit:
-        raise
-    except UsageError as error:
-        _fail(str(error), EXIT_USAGE)
-    except OrderflowError as error:
-        _fail(str(error), EXIT_FAILED)
-    except KeyboardInterrupt:
-        _fail("stopped", 130)
-    except Exception as error:  # noqa: BLE001 (the outermost line of defence: said, never swallowed)
-        if verbose >= 2:
-            traceback.print_exc()
-        hint = "" if verbose >= 2 else "; -vv shows where, please report it"
-        _fail(f"a bug in the program: {error!r}{hint}", EXIT_FAILED)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    _say_error(message)
-    raise typer.Exit(code)
-
-
-def _say_error(message: str) -> None:
-    color = None if not os.environ.get("NO_COLOR") else False
-    typer.secho(f"Error: {message}", err=True, fg="red", color=color)
 
 
 if __name__ == "__main__":

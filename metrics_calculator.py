@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from math import inf
 from operator import itemgetter
 
-from compiled import fastest
-from market_events import BookSample, Trade, time_of_trade
-from rolling_bars import MAX_BARS, Bar, PreciseSum, RollingBars, extended
+from metrics.rolling_bars import MAX_BARS, Bar, CompensatedSum, RollingBars, extend_ohlc
+from orderflow.compiled import fastest
+from orderflow.events import BookSample, Trade, time_of_trade
 
 MetricBar = Bar
 _time_of_sample = itemgetter(0)
@@ -73,7 +73,7 @@ class SampleBars(RollingBars):
             self.unusable += unusable
             if bar:
                 obi, tot = self._values[:4], self._values[4:]
-                self._values = [*extended(obi, bar[:4]), *extended(tot, bar[4:])]
+                self._values = [*extend_ohlc(obi, bar[:4]), *extend_ohlc(tot, bar[4:])]
 
     def replace(self, bars: Sequence[Bar]) -> None:
         """Take over closed bars in place of the own, such as those joined from several runs."""
@@ -96,7 +96,7 @@ def python_sampled_bar(samples: Sequence[BookSample]) -> tuple[list[float], int]
     if not totals:
         return [], unusable
     imbalances = [(bids - asks) / (bids + asks) for _, bids, asks in samples]
-    return [*extended([], imbalances), *extended([], totals)], unusable
+    return [*extend_ohlc([], imbalances), *extend_ohlc([], totals)], unusable
 
 
 sampled_bar = fastest("sampled_bar", python_sampled_bar)
@@ -113,7 +113,7 @@ class CvdBars(RollingBars):
         super().__init__(window_seconds, max_bars)
         self.cumulative = 0.0
         self.unknown_sides = 0
-        self._sum = PreciseSum()
+        self._sum = CompensatedSum()
 
     def add(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
@@ -125,7 +125,7 @@ class CvdBars(RollingBars):
             ]
             self.unknown_sides += len(run) - len(signed)
             before = self._values or [self.cumulative] * 4
-            self._values = extended(before, self._sum.add(signed) or before[3:])
+            self._values = extend_ohlc(before, self._sum.add(signed) or before[3:])
             self.cumulative = self._values[3]
 
 

@@ -4,10 +4,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from operator import itemgetter, sub
 
-from market_events import BookRow, OrderbookUpdate, Trade, time_of_trade
+from metrics.rolling_bars import MAX_BARS, Bar, CompensatedSum, RollingBars, extend_ohlc
 from metrics_calculator import MetricBar, MetricsCalculator
-from orderbook_manager import SNAPSHOT_ACTIONS, OrderbookManager, SequenceCheck
-from rolling_bars import MAX_BARS, Bar, PreciseSum, RollingBars, extended
+from orderbook_manager import OrderbookManager, SequenceCheck
+from orderflow.events import SNAPSHOT_ACTIONS, BookRow, OrderbookUpdate, Trade, time_of_trade
 
 OhlcBar = Bar
 _action, _prev_seq_id = itemgetter(4), itemgetter(6)
@@ -140,10 +140,10 @@ class OHLCProcessor:
         if not skipped and True not in snapshots and self.sequence.follows(rows):
             return
         unread = set(skipped)
-        for place, (row, is_snapshot) in enumerate(zip(rows, snapshots, strict=True)):
+        for index, (row, is_snapshot) in enumerate(zip(rows, snapshots, strict=True)):
             if chained and row[5] is not None and row[6] is not None:
                 self.sequence.follow(row[5], row[6], is_snapshot=is_snapshot)
-            if place in unread:
+            if index in unread:
                 self.sequence.reliable = False
             elif is_snapshot:
                 self.sequence.reliable = True
@@ -184,13 +184,13 @@ class OhlcBars(RollingBars):
 
     def __init__(self, window_seconds: int, max_bars: int = MAX_BARS) -> None:
         super().__init__(window_seconds, max_bars)
-        self._bar_volume = PreciseSum()
-        self._closed_volume = PreciseSum()
+        self._bar_volume = CompensatedSum()
+        self._closed_volume = CompensatedSum()
 
     @property
     def volume(self) -> float:
         """Return the sum of the sizes of all trades."""
-        total = PreciseSum()
+        total = CompensatedSum()
         total.merge(self._closed_volume)
         total.merge(self._bar_volume)
         return total.value
@@ -198,14 +198,14 @@ class OhlcBars(RollingBars):
     def add(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
         for run in self._runs(trades, time_of_trade):
-            self._values = extended(self._values, [trade[2] for trade in run])
+            self._values = extend_ohlc(self._values, [trade[2] for trade in run])
             self._bar_volume.add([trade[3] for trade in run])
 
     def finalize(self) -> None:
         """Close the bar in progress, as at the end of the data; harmless when repeated."""
         super().finalize()
         self._closed_volume.merge(self._bar_volume)
-        self._bar_volume = PreciseSum()
+        self._bar_volume = CompensatedSum()
 
     def _current_bar(self) -> Bar:
         return [*super()._current_bar(), self._bar_volume.value]

@@ -13,13 +13,11 @@ from collections.abc import Collection, Sequence
 from math import fsum, inf
 from operator import neg
 
-from compiled import fastest
-from errors import LevelFormatError, OrderflowError
-from level_parser import RawSide, parse_side
-from market_events import BookRow, BookSample
+from level_parser import parse_side
+from orderflow.compiled import fastest
+from orderflow.errors import LevelFormatError, OrderflowError
+from orderflow.events import BookRow, BookSample, RawSide
 
-SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
-"""The recorded actions that replace the book."""
 BULK_LEVELS = 2000
 """A row of more levels a side is sorted as a whole."""
 WINDOW_MARGIN = 32
@@ -68,16 +66,16 @@ class _BookSide:
         near, near_sizes, far, floor = self._near, self._near_sizes, self._far, self._floor
         for key, size in zip(keys, sizes):  # noqa: B905 (checking the lengths costs 2 %)
             if key <= floor:
-                place = bisect_left(near, key)
-                if near[place] == key:
+                index = bisect_left(near, key)
+                if near[index] == key:
                     if size:
-                        near_sizes[place] = size
+                        near_sizes[index] = size
                     else:
-                        del near[place]
-                        del near_sizes[place]
+                        del near[index]
+                        del near_sizes[index]
                 elif size:
-                    near.insert(place, key)
-                    near_sizes.insert(place, size)
+                    near.insert(index, key)
+                    near_sizes.insert(index, size)
             elif size:
                 far[key] = size
             elif key in far:
@@ -181,7 +179,7 @@ class PythonOrderbookManager:
     def update_rows(
         self, rows: Sequence[BookRow], snapshots: Sequence[bool]
     ) -> tuple[Sequence[BookSample], list[int]]:
-        """Apply rows and return the samples after each, and the places of the rows skipped.
+        """Apply rows and return the samples after each, and the indexes of the rows skipped.
 
         `snapshots` tells which rows replace the book. A row after which a side is empty, and one
         that could not be parsed, gives no sample.
@@ -189,12 +187,12 @@ class PythonOrderbookManager:
         samples: list[BookSample] = []
         skipped: list[int] = []
         apply = self._apply
-        for place, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
+        for index, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
             try:
                 sums = apply(row[2], row[3], snapshot)
             except LevelFormatError:
                 self.rows_skipped += 1
-                skipped.append(place)
+                skipped.append(index)
                 continue
             if sums is not None:
                 samples.append((row[0], *sums))

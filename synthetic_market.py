@@ -22,8 +22,8 @@ from typing import Annotated
 
 import typer
 
-from errors import OrderflowError, OutputError
-from market_model import (
+from orderflow.errors import OrderflowError, OutputError
+from simulator.market_model import (
     BUSY,
     DEMO,
     DENSITIES,

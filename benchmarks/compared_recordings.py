@@ -88,14 +88,14 @@ def _in_all_shapes(title: str, instrument: str, whole: Path, slow_rows: int) -> 
 
 
 def cut_place(times: list[int]) -> int:
-    """Return the place, about in the middle, of a row later than the one before in its minute.
+    """Return the index, about in the middle, of a row later than the one before in its minute.
 
     There a row that repeats the whole book changes no bar.
     """
-    for place in range(max(len(times) // 2, 1), len(times)):
-        before = times[place - 1]
-        if before < times[place] < before - before % MINUTE_MS + MINUTE_MS:
-            return place
+    for index in range(max(len(times) // 2, 1), len(times)):
+        before = times[index - 1]
+        if before < times[index] < before - before % MINUTE_MS + MINUTE_MS:
+            return index
     msg = f"no two rows of one minute in the second half of {len(times)} rows: ask for more rows"
     raise ValueError(msg)
 

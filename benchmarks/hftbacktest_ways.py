@@ -68,11 +68,11 @@ def _depth_events(cursor: Any) -> tuple[int, list[Any]]:
         times: list[int] = []
         prices: list[float] = []
         sizes: list[float] = []
-        for place, (bids, asks, ms) in enumerate(batch, rows):
+        for index, (bids, asks, ms) in enumerate(batch, rows):
             for flag, text in ((hft.BUY_EVENT, bids), (hft.SELL_EVENT, asks)):
                 levels = json.loads(text)
                 flags += [flag] * len(levels)
-                times += [_own_time(ms, place, 0)] * len(levels)
+                times += [_own_time(ms, index, 0)] * len(levels)
                 prices += [float(level[0]) for level in levels]
                 sizes += [float(level[1]) for level in levels]
         chunks.append(_events(hft.DEPTH_EVENT, flags, times, prices, sizes))
@@ -83,13 +83,13 @@ def _depth_events(cursor: Any) -> tuple[int, list[Any]]:
 def _trade_events(trades: list[Any]) -> Any:
     prices, sizes, sides, times = zip(*trades, strict=True)
     flags = [hft.BUY_EVENT if side == "buy" else hft.SELL_EVENT for side in sides]
-    own = [_own_time(ms, place, 1) for place, ms in enumerate(times)]
+    own = [_own_time(ms, index, 1) for index, ms in enumerate(times)]
     return _events(hft.TRADE_EVENT, flags, own, prices, sizes)
 
 
-def _own_time(ms: int, place: int, is_trade: int) -> int:
+def _own_time(ms: int, index: int, is_trade: int) -> int:
     """Return a time in ns within the millisecond that no other row or trade has."""
-    return ms * NS_PER_MS + is_trade * (NS_PER_MS // 2) + place % (NS_PER_MS // 2)
+    return ms * NS_PER_MS + is_trade * (NS_PER_MS // 2) + index % (NS_PER_MS // 2)
 
 
 def _events(kind: int, flags: Any, times: Any, prices: Any, sizes: Any) -> Any:
@@ -196,7 +196,7 @@ def _sums_by_vector(depth: Any, low: int, high: int) -> tuple[float, float]:
 
 
 def _add(bars: Any, last: int, ms: int, value: float) -> int:
-    """Add a value to the bars `[ts, open, high, low, close, …]`; return the last one's place."""
+    """Add a value to the bars `[ts, open, high, low, close, …]`; return the last one's index."""
     if last < 0 or ms >= bars[last, 0] + MINUTE_MS:
         last += 1
         bars[last, 0] = ms - ms % MINUTE_MS

@@ -36,35 +36,35 @@ from page_fixtures import book, market, put, status  # noqa: E402
 from waitress.server import create_server  # noqa: E402
 
 import app  # noqa: E402
-import page_charts as charts  # noqa: E402
+from page import charts, sections  # noqa: E402
 
 TEMPLATE = plotly.io.templates["plotly_dark"].to_plotly_json()
 LAYOUTS = {"time": charts.time_layout(TEMPLATE), "depth": charts.depth_layout(TEMPLATE)}
 POINT_KEYS = ("open", "high", "low", "close", "y")
 
 
-def traces_of(parts: list[app.Part], seen: str) -> dict[tuple[str, int], Any]:
+def traces_of(parts: list[sections.Section], seen: str) -> dict[tuple[str, int], Any]:
     """Return the traces of the parts that changed, as plain values."""
     known = seen.split(".")
     old = known if len(known) == len(parts) else [""] * len(parts)
     changed = [part for part, version in zip(parts, old, strict=True) if part.version != version]
     return {
-        place: orjson.loads(orjson.dumps(fragment))
+        index: orjson.loads(orjson.dumps(fragment))
         for part in changed
-        for place, fragment in part.traces.items()
+        for index, fragment in part.traces.items()
     }
 
 
-def whole_figures(parts: list[app.Part], seen: str) -> dict[str, dict[str, Any]]:
+def whole_figures(parts: list[sections.Section], seen: str) -> dict[str, dict[str, Any]]:
     found = app_changes(parts, seen)
     for name in {figure for figure, _ in traces_of(parts, seen)}:
-        data = {place[1]: t for place, t in traces_of(parts, "").items() if place[0] == name}
+        data = {index[1]: t for index, t in traces_of(parts, "").items() if index[0] == name}
         figure = {"data": [data[index] for index in sorted(data)], "layout": LAYOUTS[name]}
         found[name] = {"figure": figure}
     return found
 
 
-def tail_alone(parts: list[app.Part], seen: str) -> dict[str, dict[str, Any]]:
+def tail_alone(parts: list[sections.Section], seen: str) -> dict[str, dict[str, Any]]:
     if not seen:
         return app_changes(parts, seen)
     found = app_changes(parts, seen)
@@ -80,7 +80,7 @@ def tail_alone(parts: list[app.Part], seen: str) -> dict[str, dict[str, Any]]:
     return found | {name: {"figure": patch.to_plotly_json()} for name, patch in patches.items()}
 
 
-app_changes = app.changes
+app_changes = sections.changes
 WAYS = {"traces": app_changes, "figures": whole_figures, "tail": tail_alone, "idle": app_changes}
 
 
@@ -98,12 +98,12 @@ class Cost:
 @contextmanager
 def serving(way: str, directory: Path) -> Iterator[str]:
     """Serve the page with another way of telling what changed, on a thread of this process."""
-    app.changes = WAYS[way]
+    vars(app)["changes"] = WAYS[way]  # where its callback looks it up
     server: Any = create_server(app.make_app(directory).server, host="127.0.0.1", port=0)
     threading.Thread(target=server.run, daemon=True).start()
     yield f"http://127.0.0.1:{server.effective_port}"
     server.close()
-    app.changes = app_changes
+    vars(app)["changes"] = app_changes
 
 
 class Market:

@@ -1,122 +1,209 @@
-"""The import rules that keep data running one way."""
+"""The walls of the house: who may import whom, what the core may reach, no circle."""
 
 import ast
+import sys
+from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from places import PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent
-CORE = (
-    "book_recognition",
-    "compiled",
-    "level_parser",
-    "orderbook_manager",
-    "metrics_calculator",
-    "ohlc_processor",
-    "market_events",
-    "rolling_bars",
+DOORS = (
+    "main.py",
+    "app.py",
+    "db_interpreter.py",
+    "ohlc_processor.py",
+    "orderbook_manager.py",
+    "metrics_calculator.py",
+    "level_parser.py",
+    "viz_io.py",
+    "synthetic_market.py",
 )
-# What each module of the project may import of the project.
-ALLOWED = {
-    "errors": set(),
-    "compiled": set(),
-    "level_parser": {"errors"},
-    "row_order": {"compiled", "errors"},
-    "market_events": {"compiled", "level_parser", "row_order"},
-    "orderbook_manager": {"compiled", "errors", "level_parser", "market_events"},
-    "book_recognition": {"errors", "level_parser", "market_events", "orderbook_manager"},
-    "rolling_bars": {"compiled", "errors"},
-    "metrics_calculator": {"compiled", "market_events", "rolling_bars"},
-    "ohlc_processor": {
-        "market_events",
-        "metrics_calculator",
-        "orderbook_manager",
-        "rolling_bars",
-    },
-    "db_connection": {"errors"},
-    "table_shape": {"db_connection", "row_order"},
-    "recorded_table": {"db_connection", "errors", "market_events", "row_order", "table_shape"},
-    "db_interpreter": {
-        "db_connection",
-        "market_events",
-        "recorded_table",
-        "row_order",
-        "table_shape",
-    },
-    "recordings": {"book_recognition", "db_interpreter", "errors"},
-    "viz_io": {"errors"},
+PACKAGES = ("orderflow", "metrics", "recordings", "replay", "page", "simulator")
+
+# What a module of the project may import of the project: a package, or one module of it. Where a
+# module has a row of its own, that row holds instead of its package's. A package may always import
+# from itself.
+MAY_IMPORT: dict[str, set[str]] = {
+    "orderflow": set(),
+    "orderflow.compiled": {"orderflow_native"},
+    "level_parser": {"orderflow"},
+    "viz_io": {"orderflow"},
+    "metrics": {"orderflow"},
+    "orderbook_manager": {"orderflow", "level_parser"},
+    "metrics_calculator": {"orderflow", "metrics"},
+    "ohlc_processor": {"orderflow", "metrics", "metrics_calculator", "orderbook_manager"},
+    "recordings": {"orderflow", "level_parser"},
+    "db_interpreter": {"orderflow", "recordings"},
     "replay": {
+        "orderflow",
+        "metrics",
         "db_interpreter",
-        "errors",
-        "market_events",
         "ohlc_processor",
         "recordings",
         "viz_io",
     },
+    "simulator": {"orderflow"},
+    "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
+    "page": {"orderflow", "viz_io"},
+    "app": {"orderflow", "page"},
+    "main": {"orderflow", "recordings", "replay", "synthetic_market", "viz_io"},
+    # until it is handed what it needs
+    "orderflow_native": {"orderflow", "level_parser", "recordings"},
 }
 
-# The modules that a recording is read by; the rest of the project knows the last alone.
-READING = {"db_connection", "table_shape", "recorded_table", "db_interpreter"}
+# Who may use what the standard library and others offer.
+THIRD_PARTIES: dict[str, set[str]] = {
+    "sqlite3": {"recordings", "synthetic_market"},
+    "dash": {"app", "page"},
+    "plotly": {"app", "page"},
+    "flask": {"app", "page"},
+    "waitress": {"app", "page"},
+    "rich": {"replay.terminal"},
+    "typer": {"main", "app", "synthetic_market", "orderflow.command", "recordings.__main__"},
+    "fcntl": {"replay.output_lock"},
+}
+
+CORE = ("level_parser", "orderbook_manager", "metrics_calculator", "ohlc_processor", "metrics")
+# Files, sockets, threads, processes and clocks.
+OUTSIDE_WORLD = {
+    "asyncio", "concurrent", "datetime", "fcntl", "io", "mmap", "multiprocessing", "os", "pathlib",
+    "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading",
+    "time", "urllib", "zoneinfo", "dash", "flask", "plotly", "rich", "typer", "waitress",
+}  # fmt: skip
+# The compiled switch alone reads the environment, and the compiled book a seed.
+MAY_USE_OS = {"orderflow.compiled", "orderflow_native._book"}
 
 
-def imports_of(module: str) -> set[str]:
-    tree = ast.parse((PROJECT / f"{module}.py").read_text())
+def _name(path: Path) -> str:
+    parts = list(path.relative_to(PROJECT).with_suffix("").parts)
+    if parts[0] == "native":
+        parts = parts[2:]
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def _sources() -> dict[str, Path]:
+    folders = [PROJECT / package for package in PACKAGES]
+    native = PROJECT / "native" / "src"
+    found = chain(
+        PROJECT.glob("*.py"),
+        *(folder.rglob("*.py") for folder in folders),
+        native.rglob("*.py"),
+        native.rglob("*.pyx"),
+    )
+    return {_name(path): path for path in found}
+
+
+SOURCES = _sources()
+
+
+def _imports_of(path: Path) -> set[str]:
+    """Return every module that a file imports, `package.module` where it names one."""
+    text = path.read_text()
+    if path.suffix == ".pyx":
+        # Cython's own statements are no Python: of such a file the plain import lines count.
+        lines = [line.strip() for line in text.splitlines()]
+        text = "\n".join(
+            line.rstrip("(").rstrip() + ("x)" if line.endswith("(") else "")
+            for line in lines
+            if line.startswith(("import ", "from ")) and " cimport " not in line
+        )
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.split(".")[0])
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            inner = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {name if name in SOURCES else module for name in inner}
     return found
 
 
-MODULES = sorted(path.stem for path in PROJECT.glob("*.py"))
+IMPORTS = {name: _imports_of(path) for name, path in SOURCES.items()}
+PROJECT_ROOTS = {name.partition(".")[0] for name in SOURCES}
 
 
-@pytest.mark.parametrize("module", ALLOWED)
-def test_a_module_imports_only_what_lies_before_it(module: str) -> None:
-    assert imports_of(module) & set(MODULES) <= ALLOWED[module]
+def _own(name: str) -> set[str]:
+    return {found for found in IMPORTS[name] if found.partition(".")[0] in PROJECT_ROOTS}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nobody_imports_main(module: str) -> None:
-    assert "main" not in imports_of(module)
+def _reached(name: str) -> set[str]:
+    """Return the modules of the project that importing `name` imports, itself included."""
+    reached, waiting = set(), [name]
+    while waiting:
+        module = waiting.pop()
+        if module in reached or module not in SOURCES:
+            continue
+        reached.add(module)
+        waiting += [*_own(module), module.rpartition(".")[0]]
+    return reached
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_knows_neither_databases_nor_pages_nor_the_clock(module: str) -> None:
-    outside = {
-        "sqlite3",
-        "dash",
-        "plotly",
-        "time",
-        "datetime",
-        "os",
-        "pathlib",
-        "threading",
-        "rich",
+def _row(name: str) -> set[str]:
+    package = name.partition(".")[0]
+    allowed = MAY_IMPORT.get(name, MAY_IMPORT.get(package))
+    assert allowed is not None, f"{name} has no row in MAY_IMPORT"
+    return allowed | {package}
+
+
+def test_the_root_holds_the_users_modules_and_folders_alone() -> None:
+    assert {path.name for path in PROJECT.glob("*.py")} == set(DOORS)
+    packages = {path.parent.name for path in PROJECT.glob("*/__init__.py")}
+    assert packages - {"benchmarks"} == set(PACKAGES)
+
+
+def test_no_package_takes_the_name_of_another_library() -> None:
+    taken = set(sys.stdlib_module_names) | set(packages_distributions())
+    assert not taken & {*PACKAGES, *(Path(door).stem for door in DOORS)}
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_a_module_imports_only_what_its_row_allows(name: str) -> None:
+    allowed = _row(name)
+    over = {f for f in _own(name) if f not in allowed and f.partition(".")[0] not in allowed}
+    assert not over
+
+
+def test_there_is_no_row_without_a_module() -> None:
+    assert all(any(n == row or n.startswith(f"{row}.") for n in SOURCES) for row in MAY_IMPORT)
+
+
+def test_imports_form_no_circle() -> None:
+    graph = {
+        name: _own(name) & SOURCES.keys() - {name} for name in SOURCES if "_native" not in name
     }
-    allowed = {"os"} if module == "compiled" else set()  # the switch for the compiled book
-    assert imports_of(module) & outside <= allowed
+    TopologicalSorter(graph).prepare()
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_sqlite_is_known_to_the_reading_modules_alone(module: str) -> None:
-    if "sqlite3" in imports_of(module):
-        assert module in {"db_connection", "table_shape", "recorded_table", "synthetic_market"}
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_nobody_imports_main_or_app(name: str) -> None:
+    assert not _own(name) & {"main", "app"}
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m not in READING])
-def test_recordings_are_read_through_the_interpreter_alone(module: str) -> None:
-    assert not imports_of(module) & (READING - {"db_interpreter"})
+@pytest.mark.parametrize("name", sorted(n for n in SOURCES if n.partition(".")[0] in CORE))
+def test_the_core_reaches_no_file_socket_thread_or_clock(name: str) -> None:
+    for module in _reached(name) - {"orderflow.times"}:  # reached through native/ alone
+        outside = {found.partition(".")[0] for found in IMPORTS[module]} & OUTSIDE_WORLD
+        assert outside <= ({"os"} if module in MAY_USE_OS else set()), module
+
+
+@pytest.mark.parametrize("library", THIRD_PARTIES)
+def test_a_library_is_used_where_it_belongs(library: str) -> None:
+    allowed = THIRD_PARTIES[library]
+    users = {n for n, found in IMPORTS.items() if library in {f.partition(".")[0] for f in found}}
+    assert {u for u in users if u not in allowed and u.partition(".")[0] not in allowed} == set()
 
 
 def test_connections_to_recordings_are_made_in_one_place() -> None:
-    makers = {m for m in MODULES if "sqlite3.connect(" in (PROJECT / f"{m}.py").read_text()}
-    assert makers == {"db_connection", "synthetic_market"}
+    makers = {name for name, path in SOURCES.items() if "sqlite3.connect(" in path.read_text()}
+    assert makers == {"recordings.connection", "synthetic_market"}
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m == "app" or m.startswith("page_")])
-def test_the_page_knows_only_the_files(module: str) -> None:
-    own = {m for m in MODULES if m.startswith("page_")} | {"errors"}
-    assert imports_of(module) & set(MODULES) <= own
+def test_the_page_and_app_reach_only_the_files() -> None:
+    for name in SOURCES:
+        if name.partition(".")[0] in ("page", "app"):
+            roots = {module.partition(".")[0] for module in _reached(name)}
+            assert roots <= {"app", "page", "orderflow", "orderflow_native", "viz_io"}

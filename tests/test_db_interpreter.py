@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import REAL_DATA
 from recording_factory import (
     BY_INSTRUMENT_AND_TIMESTAMP,
     BY_TIMESTAMP,
@@ -32,17 +33,18 @@ from recording_factory import (
 )
 
 import db_interpreter
-import market_events
-from db_interpreter import DBInterpreter, RecordedTable, instruments_in
-from errors import RecordingError
-from recordings import find_recording
-from replay import Replay, ReplayOptions
-from viz_io import RunFiles
+from db_interpreter import DBInterpreter
+from orderflow.errors import RecordingError
+from recordings import windows
+from recordings.discovery import find_recording
+from recordings.recorded_table import RecordedTable, instruments_in
+from recordings.table_shape import BOOK
+from replay.run import Replay, ReplayOptions
+from replay.run_files import RunFiles
 
 INDEXES = [(), BY_TIMESTAMP]
 BATCH = REORDER = 200
 ROWS = 3 * REORDER
-REAL_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -314,7 +316,7 @@ def test_a_change_of_unit_in_mid_file_is_followed(tmp_path: Path, index: tuple[s
     ]
     path = write_recording(tmp_path / "a.db", changed, None, index=index)
     assert events(path)[0] == expected_events(book, [])
-    table = RecordedTable(path, db_interpreter.BOOK)
+    table = RecordedTable(path, BOOK)
     assert (table.first_ms, table.last_ms) == (times[0], times[-1])
 
 
@@ -410,7 +412,7 @@ def test_a_file_with_neither_table_is_no_recording(tmp_path: Path) -> None:
 def test_every_trade_of_a_long_window_comes_out_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(market_events, "WINDOW_TRADES", 300)
+    monkeypatch.setattr(windows, "WINDOW_TRADES", 300)
     trades = trade_rows(START + number // 10 for number in range(1000))
     path = write_recording(tmp_path / "a.db", book_rows([START]), trades)
     assert prices_of(events(path)[0]) == [trade.price for trade in trades]

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from places import PROJECT
 
 import main
-from db_interpreter import BOOK, TRADES
 from ohlc_processor import OHLCProcessor
-from recordings import Recording
-from replay import Replay, ReplayOptions
-from viz_io import DATA_FILE, DEPTH_FILE, LOCK_NAME, METRICS_FILE, STATUS_FILE, RunFiles
+from recordings.discovery import Recording
+from recordings.table_shape import BOOK, TRADES
+from replay.output_lock import LOCK_NAME
+from replay.run import Replay, ReplayOptions
+from replay.run_files import RunFiles
+from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE
 
-PROJECT = Path(__file__).resolve().parent.parent
 REFERENCE = (PROJECT / "docs" / "reference.md").read_text()
 MODULES = sorted(PROJECT.glob("*.py"))
 

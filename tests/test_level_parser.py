@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import hostile_side_texts, side_texts
 
-from db_interpreter import OrderbookLevel
-from errors import LevelFormatError
 from level_parser import normalize_levels, parse_levels_including_zeros, parse_side
+from orderflow.errors import LevelFormatError
+from orderflow.events import OrderbookLevel
 
 
 @pytest.mark.parametrize(

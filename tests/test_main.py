@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import PROJECT
 from real_recordings import DATA, needs_recordings
 
 import main
-from errors import UsageError
+from orderflow.errors import UsageError
+from orderflow.times import parse_range
 from synthetic_market import NORMAL, write_recording
 
-PROJECT = Path(__file__).resolve().parent.parent
 START = 1_749_427_200_000  # 2025-06-09
 HOUR = 3_600_000
 DAY = ("BTC-USDT", "2025-06-09", "2025-06-10")
@@ -416,13 +417,13 @@ def test_speeds(text: str) -> None:
 
 
 def test_ranges_are_in_utc_unless_they_say_otherwise() -> None:
-    assert main.parse_range("2025-06-09", "2025-06-10") == (START, START + 24 * HOUR)
-    assert main.parse_range("2025-06-09T12:30", "2025-06-09T14:30+01:00") == (
+    assert parse_range("2025-06-09", "2025-06-10") == (START, START + 24 * HOUR)
+    assert parse_range("2025-06-09T12:30", "2025-06-09T14:30+01:00") == (
         START + 12 * HOUR + HOUR // 2,
         START + 13 * HOUR + HOUR // 2,
     )
     with pytest.raises(UsageError):
-        main.parse_range("2025-06-09T02:00+02:00", "2025-06-09")
+        parse_range("2025-06-09T02:00+02:00", "2025-06-09")
 
 
 @needs_recordings

@@ -15,9 +15,9 @@ from real_recordings import BINANCE, DATA, OKX_FILES, TRADES_ONLY, needs_recordi
 
 from db_interpreter import DBInterpreter
 from level_parser import parse_levels_including_zeros
-from market_events import OrderbookUpdate
 from ohlc_processor import OHLCProcessor
 from orderbook_manager import OrderbookManager
+from orderflow.events import OrderbookUpdate
 
 pytestmark = needs_recordings
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import synthetic_market
-from errors import OrderflowError, OutputError
-from market_model import DEMO, DEPTH, MarketDensity
+from orderflow.errors import OrderflowError, OutputError
+from simulator.market_model import DEMO, DEPTH, MarketDensity
 from synthetic_market import BUSY, NORMAL, QUIET, demo_recording, write_recording
 
 START = 1_749_427_200_000  # 2025-06-09, UTC

@@ -11,12 +11,11 @@ from typing import Any
 
 import orjson
 import pytest
+from places import PROJECT
 
 import viz_io
-from errors import OutputError
-from viz_io import RunFiles
-
-PROJECT = Path(__file__).resolve().parent.parent
+from orderflow.errors import OutputError
+from replay.run_files import RunFiles
 
 
 @pytest.fixture
@@ -217,7 +216,7 @@ class TestRunFiles:
 WRITER = """
     import sys
     from pathlib import Path
-    from viz_io import RunFiles
+    from replay.run_files import RunFiles
     files = RunFiles(Path(sys.argv[1]))
     number = 0
     while True:

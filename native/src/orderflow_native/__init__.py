@@ -5,15 +5,15 @@ Importing it fails with `ImportError` where the extensions were not built, for w
 """
 
 from orderflow_native._book import OrderbookManager, parse_plain_side
-from orderflow_native._rows import TradeCleaner, are_whole_ms, is_sorted, to_book_rows
+from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted, to_book_rows
 from orderflow_native._samples import Samples, sampled_bar
-from orderflow_native._sums import PreciseSum
+from orderflow_native._sums import CompensatedSum
 
 __all__ = [
+    "CompensatedSum",
     "OrderbookManager",
-    "PreciseSum",
     "Samples",
-    "TradeCleaner",
+    "TradeDecoder",
     "are_whole_ms",
     "is_sorted",
     "parse_plain_side",

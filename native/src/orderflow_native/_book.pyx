@@ -8,7 +8,7 @@ What a level is, is not decided here: a side that is not plain goes through `lev
 import os
 from math import fsum, inf
 
-from errors import LevelFormatError, OrderflowError
+from orderflow.errors import LevelFormatError, OrderflowError
 from level_parser import parse_side
 
 from cpython.ref cimport PyObject

@@ -63,7 +63,7 @@ cdef tuple marked(tuple row):
         action = row[4]
         if PyBytes_GET_SIZE(action) == 6 and memcmp(PyBytes_AS_STRING(action), b"update", 6) == 0:
             return row[0], row[1], row[2], row[3], "update", row[5], row[6]
-    from market_events import to_marks
+    from recordings.windows import to_marks
     return (*row[:4], *to_marks(row))
 
 
@@ -71,8 +71,8 @@ cdef bint is_id(object value):
     return value is None or PyLong_CheckExact(value)
 
 
-cdef class TradeCleaner:
-    """Turn recorded rows into trades: see `market_events.PythonTradeCleaner`."""
+cdef class TradeDecoder:
+    """Turn recorded rows into trades: see `market_events.PythonTradeDecoder`."""
 
     cdef double _start, _end, _largest
     cdef long long _seen_ms
@@ -82,11 +82,11 @@ cdef class TradeCleaner:
     cdef readonly Py_ssize_t repeated
 
     def __cinit__(self, double start_ms, double end_ms):
-        from market_events import MAX_TRADE_SIZE  # which imports this module
+        from recordings.trade_decoder import MAX_TRADE_SIZE  # which imports this module
         self._start, self._end, self._largest = start_ms, end_ms, MAX_TRADE_SIZE
         self._seen_ms = NEVER
 
-    def clean(self, batches):
+    def decode(self, batches):
         """Yield the usable trades, in the order of the rows, in lists that are not empty."""
         for batch in batches:
             trades = self._trades(batch)
@@ -145,7 +145,7 @@ cdef object own_id(object order):
     PyLong_AsLongLongAndOverflow(order, &overflow)
     if not overflow:  # as most are: the time has no part finer than 1 ms
         return order
-    from row_order import id_of
+    from recordings.row_order import id_of
     return id_of(order)
 
 
@@ -166,5 +166,5 @@ cdef object to_side(object raw):
 
 
 cdef object to_float(object raw):
-    from market_events import to_float
+    from recordings.trade_decoder import to_float
     return to_float(raw)

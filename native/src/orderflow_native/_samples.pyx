@@ -15,22 +15,22 @@ cdef class Samples:
     def __len__(self):
         return self._count
 
-    def __getitem__(self, place):
+    def __getitem__(self, index):
         cdef Py_ssize_t start, stop, step, i
         cdef Samples part
-        if isinstance(place, slice):
-            start, stop, step = place.indices(self._count)
+        if isinstance(index, slice):
+            start, stop, step = index.indices(self._count)
             if step != 1:
                 raise ValueError(f"samples are taken in a row; found a step of {step}")
             part = Samples.__new__(Samples)
             part._owner = self if self._owner is None else self._owner
             part._first, part._count = self._first + start, max(stop - start, 0)
             return part
-        i = place
+        i = index
         if i < 0:
             i += self._count
         if not 0 <= i < self._count:
-            raise IndexError(f"sample {place} of {self._count}")
+            raise IndexError(f"sample {index} of {self._count}")
         return self._first[i].timestamp, self._first[i].bid_sum, self._first[i].ask_sum
 
 

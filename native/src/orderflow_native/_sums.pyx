@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The compiled twin of `rolling_bars.PythonPreciseSum`."""
+"""The compiled twin of `rolling_bars.PythonCompensatedSum`."""
 
 
 cdef extern from "float.h":
@@ -10,8 +10,8 @@ cdef extern from "float.h":
     """
 
 
-cdef class PreciseSum:
-    """Sum doubles in twice their precision: see `rolling_bars.PythonPreciseSum`."""
+cdef class CompensatedSum:
+    """Sum doubles in twice their precision: see `rolling_bars.PythonCompensatedSum`."""
 
     cdef double _high
     cdef double _low
@@ -29,7 +29,7 @@ cdef class PreciseSum:
         self._high, self._low = high, low
         return sums
 
-    def merge(self, PreciseSum other not None):
+    def merge(self, CompensatedSum other not None):
         """Add all of another sum."""
         self.add((other._high,))
         self._low += other._low

@@ -1,0 +1,123 @@
+"""Keep the bars of successive windows: what OHLC, OBI, TOT and CVD bars have in common."""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
+from typing import Any, TypeVar
+
+from orderflow.compiled import fastest
+from orderflow.errors import OrderflowError
+
+Bar = list[float]
+Event = TypeVar("Event", bound=tuple[Any, ...])
+MAX_BARS = 1000
+
+
+class PythonCompensatedSum:
+    """Sum doubles in twice their precision, so that rounding never shows in `value`.
+
+    The error of each addition is computed (Knuth's TwoSum) and kept apart: a million additions are
+    off by less than 1e-25 of the sum of magnitudes, so that what cancels comes back to nothing.
+    """
+
+    __slots__ = ("_high", "_low")
+
+    def __init__(self) -> None:
+        self._high = self._low = 0.0
+
+    def add(self, terms: Iterable[float]) -> list[float]:
+        """Add finite `terms` and return the sum after each."""
+        high, low, sums = self._high, self._low, []
+        for term in terms:
+            total = high + term
+            rounded = total - high
+            low += (high - (total - rounded)) + (term - rounded)
+            high = total
+            sums.append(high + low)
+        self._high, self._low = high, low
+        return sums
+
+    def merge(self, other: "PythonCompensatedSum") -> None:
+        """Add all of another sum."""
+        self.add((other._high,))
+        self._low += other._low
+
+    @property
+    def value(self) -> float:
+        """Return the sum as the nearest double."""
+        return self._high + self._low
+
+
+CompensatedSum = fastest("CompensatedSum", PythonCompensatedSum)
+
+
+class RollingBars:
+    """The bars `[ts, *values]` of successive windows: those closed, and the one in progress.
+
+    Windows are `window_seconds` long and aligned to the epoch in UTC; `ts` is a window's start in
+    ms. A window without an event has no bar. The last `max_bars` are kept; `made` counts all that
+    were closed. Raise `OrderflowError` for a window shorter than a second.
+    """
+
+    def __init__(self, window_seconds: int, max_bars: int) -> None:
+        if window_seconds < 1:
+            msg = f"a window lasts at least 1 second; found {window_seconds}"
+            raise OrderflowError(msg)
+        self.made = 0
+        self._window_ms = window_seconds * 1000
+        self._max_bars = max_bars
+        self._closed: deque[Bar] = deque(maxlen=max_bars)
+        self._start = self._end = -inf
+        self._values: list[float] = []  # of the bar in progress; empty while there is none
+
+    def bars(self) -> list[Bar]:
+        """Return the last bars, oldest first, the one in progress included."""
+        bars = list(self._closed)
+        if self._values:
+            bars.append(self._current_bar())
+        return bars[-self._max_bars :]
+
+    def finalize(self) -> None:
+        """Close the bar in progress, as at the end of the data; harmless when repeated."""
+        if self._values:
+            self._closed.append(self._current_bar())
+            self._values = []
+            self.made += 1
+
+    def _current_bar(self) -> Bar:
+        return [int(self._start), *self._values]
+
+    def _runs(
+        self, events: Sequence[Event], time_of: Callable[[Event], int]
+    ) -> Iterator[Sequence[Event]]:
+        """Cut events, in time order, into runs of one window each, which is then in progress.
+
+        Raise `OrderflowError` for one before the window in progress: bars are never reopened.
+        """
+        index = 0
+        while index < len(events):
+            self._move_to(time_of(events[index]))
+            stop = bisect_left(events, self._end, index, key=time_of)
+            yield events[index:stop]
+            index = stop
+
+    def _move_to(self, timestamp: int) -> None:
+        if timestamp < self._start:
+            msg = (
+                f"events must come in time order; found one at {timestamp} ms after the window "
+                f"from {self._start:.0f} ms had begun"
+            )
+            raise OrderflowError(msg)
+        if timestamp >= self._end:
+            self.finalize()
+            self._start = timestamp - timestamp % self._window_ms
+            self._end = self._start + self._window_ms
+
+
+def extend_ohlc(bar: Sequence[float], values: Sequence[float]) -> list[float]:
+    """Return `[open, high, low, close]` of `bar`, which may be empty, and then of `values`."""
+    high, low = max(values), min(values)
+    if bar:
+        return [bar[0], max(bar[1], high), min(bar[2], low), values[-1]]
+    return [values[0], high, low, values[-1]]

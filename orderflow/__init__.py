@@ -1,0 +1,1 @@
+"""Hold the ground that every part shares: errors, events, times, names, files, manners."""

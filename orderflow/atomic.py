@@ -1,0 +1,64 @@
+"""Replace a file as a whole, so that a reader sees the old one or the new one, never a part."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..+\.json\.(\d+)\.[0-9a-f]+\.tmp")
+
+
+def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Replace `path` by `data`, by way of a temporary file in the same directory and a rename.
+
+    `durable` also flushes file and directory to the disk. Raise `OSError` when that fails; the old
+    file is then still there and no temporary is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(6).hex()}.tmp")
+    # O_EXCL and O_NOFOLLOW: never through a file or link that someone else has put there. 0o666,
+    # less the umask, is what a plain open would make, so that other users can read.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(temporary, flags, 0o666)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor, no path)
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    if durable:
+        _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove the temporary files that processes which no longer live have left in `directory`."""
+    for path in directory.glob(".*.tmp"):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and not _is_alive(int(found[1])):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    """Tell whether another process has this pid (our own has written nothing yet)."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

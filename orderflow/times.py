@@ -1,0 +1,108 @@
+"""Times: read them as recorded, or as typed, into one scale, and write them for people."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+from orderflow.errors import UsageError
+
+_NUMBER = re.compile(r"\s*\d+(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII)
+
+
+def to_nanoseconds(raw: object) -> int | None:
+    """Convert a recorded timestamp to nanoseconds since the epoch, UTC.
+
+    Integers, reals and numeric text are seconds, milli-, micro- or nanoseconds, told by their
+    magnitude (below 1e11, 1e14, 1e17, 1e20); other text is ISO-8601, in UTC unless it says
+    otherwise. Reals are rounded to the microsecond, which is what a double can hold of them.
+    Return None for anything else, NULL and negative times included.
+    """
+    if isinstance(raw, bytes):
+        raw = raw.decode(errors="replace")
+    if isinstance(raw, str):
+        if not _NUMBER.fullmatch(raw):
+            return _iso_to_nanoseconds(raw)
+        try:
+            return _scale(Decimal(raw.strip()))
+        except InvalidOperation:
+            return None
+    if isinstance(raw, float):
+        nanoseconds = _scale(Decimal(raw)) if 0.0 <= raw < 1e20 else None
+        return None if nanoseconds is None else (nanoseconds + 500) // 1000 * 1000
+    if isinstance(raw, int):
+        return _scale(raw)
+    return None
+
+
+# Below the limit, a time is in the unit of so many nanoseconds.
+_UNITS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (10**20, 1))
+
+
+def _scale(value: int | Decimal) -> int | None:
+    if value < 0:
+        return None
+    for limit, factor in _UNITS:
+        if value < limit:
+            return int(value * factor)
+    return None
+
+
+def _iso_to_nanoseconds(text: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    nanoseconds = ((since.days * 86_400 + since.seconds) * 10**6 + since.microseconds) * 1000
+    return nanoseconds if 0 <= nanoseconds < 10**20 else None
+
+
+def time_form(raw: object) -> tuple[str, object] | None:
+    """Tell what `raw` is a time by: numbers by their unit, text by what its order depends on.
+
+    Of one form, times compare as they were recorded. Return None for what is no time.
+    """
+    if to_nanoseconds(raw) is None:
+        return None
+    if isinstance(raw, int | float):
+        return "number", next(limit for limit, _ in _UNITS if raw < limit)
+    text = raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
+    if _NUMBER.fullmatch(text):
+        return "numeric text", len(text.partition(".")[0])
+    return "ISO-8601", text[10:11]
+
+
+def parse_range(start: str, end: str) -> tuple[int, int]:
+    """Parse START and END, `YYYY-MM-DD` or ISO-8601 with a time, to ms since the epoch, UTC.
+
+    Raise `UsageError` when one is no time or the range is empty.
+    """
+    start_ms, end_ms = parse_moment("START", start), parse_moment("END", end)
+    if start_ms == end_ms:
+        msg = (
+            f"START and END are both {start}, and END is not included; one day is asked for as "
+            "2025-06-09 2025-06-10"
+        )
+        raise UsageError(msg)
+    if start_ms > end_ms:
+        msg = f"START must be before END; found {start} and {end}"
+        raise UsageError(msg)
+    return start_ms, end_ms
+
+
+def parse_moment(name: str, text: str) -> int:
+    """Parse a time that was typed, `YYYY-MM-DD` or ISO-8601, to ms since the epoch, UTC.
+
+    Without a zone it is in UTC. Raise `UsageError`, calling it `name`, when it is no time.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{name} must be a date like 2025-06-09 or 2025-06-09T12:30; found {text!r}"
+        raise UsageError(msg) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000

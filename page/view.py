@@ -1,0 +1,371 @@
+"""Put the head line, the notes, the ladder and the foot of the page into words and elements.
+
+Pure: every function takes plain values and returns text or Dash components. Times are UTC,
+prices carry their own decimals, volumes are shortened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dash import html
+
+from page.charts import cumulative, decimals_of, mid_of, price_decimals, spread_of
+from page.files import Bars, Depth, Metrics, PageData, Status
+
+LADDER_LEVELS = 12
+# The minus of a figure: as wide as a plus, and no line breaks at it.
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+HOW_TO_START = "uv run main.py BTC-USDT 2025-06-09 2025-06-10"
+
+COUNT_LABELS = {
+    "rows_skipped": "rows skipped",
+    "levels_rejected": "levels rejected",
+    "trades_skipped": "trades skipped",
+    "crossed_books": "crossed books",
+    "late_rows": "late rows",
+    "late_trades": "late trades",
+    "repeated_rows": "repeated rows",
+    "repeated_trades": "repeated trades",
+    "unknown_sides": "unknown sides",
+    "unusable_samples": "unusable samples",
+    "sequence_gaps": "sequence gaps",
+}
+# These say that the recording repeats itself, not that a figure of the page may be off.
+HARMLESS_COUNTS = frozenset({"repeated_rows", "repeated_trades"})
+
+
+def fixed(value: float, decimals: int) -> str:
+    """Return `value` with `decimals` decimals and thousands separated."""
+    return f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def short(value: float) -> str:
+    """Return a size or volume in few digits: 0.002, 31.42, 4,518, 52.3 k, 1.25 M."""
+    size = abs(value)
+    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if size >= limit * 0.99995 and size >= 9999.5:
+            return f"{fixed(value / limit, 2 if size < limit * 99.995 else 1)} {unit}"
+    if size >= 1000:
+        return fixed(value, 0)
+    return fixed(value, 8 if size < 0.01 else 4 if size < 1 else 2).rstrip("0").rstrip(".")
+
+
+def utc(ms: int) -> str:
+    """Return a time in ms as `2025-06-09 12:30:00`, UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(seconds: float) -> str:
+    """Return a span as `0.4 s`, `14 s`, `3 min 20 s` or `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s".removesuffix(" 0 s")
+    return f"{whole // 3600} h {whole % 3600 // 60} min".removesuffix(" 0 min")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Say in words how the run stands: `label` and `tone` for the badge, `detail` beside it.
+
+    `note` tells what is going on and what to do, None when nothing needs saying.
+    """
+
+    label: str
+    tone: str
+    detail: str = ""
+    note: str | None = None
+    progress: float | None = None
+
+
+def run_state(data: PageData) -> RunState:
+    """Return the state of the run, from its status and from how old that is."""
+    status = data.status.content
+    if status is None:
+        return _state_without_status(data)
+    if data.stale:
+        return RunState(
+            "stale",
+            "warn",
+            f"last sign {_clock(status)}",
+            "No update for more than 5 s: the replay was killed or is stuck. What it wrote until "
+            "then is shown. Look at its terminal, or start it again.",
+            status.progress,
+        )
+    if status.state == "running":
+        return RunState("running", "good", _running_detail(status), None, status.progress)
+    bars = data.bars.content or Bars()
+    return _ended_state(status, has_bars=bool(bars.times))
+
+
+def _state_without_status(data: PageData) -> RunState:
+    if data.status.problem:
+        return RunState(
+            "unreadable", "bad", "", "What state the run is in cannot be told from its status file."
+        )
+    if any(reading.version for reading in (data.bars, data.metrics, data.depth)):
+        newest = max(r.modified for r in (data.bars, data.metrics, data.depth))
+        return RunState("no run status", "quiet", f"files of {utc(int(newest * 1000))} UTC")
+    if data.problems():
+        return RunState("unreadable", "bad")
+    return RunState("no data yet", "quiet")
+
+
+def _clock(status: Status) -> str:
+    return "unknown" if status.written is None else f"{utc(status.written)} UTC"
+
+
+def _running_detail(status: Status) -> str:
+    parts = []
+    if status.progress is not None:
+        parts.append(f"{status.progress:.0%}".replace("%", " %"))
+    if status.rows_per_second is not None:
+        parts.append(f"{status.rows_per_second:,.0f} rows/s")
+    if status.seconds and status.progress and status.progress < 1:
+        parts.append(f"{duration(status.seconds * (1 - status.progress) / status.progress)} left")
+    return " · ".join(parts)
+
+
+def _ended_state(status: Status, *, has_bars: bool) -> RunState:
+    detail = []
+    if status.rows is not None and status.seconds is not None:
+        detail.append(f"{status.rows:,} rows in {duration(status.seconds)}")
+    if status.rows_per_second is not None:
+        detail.append(f"{status.rows_per_second:,.0f} rows/s")
+    words = " · ".join(detail)
+    if status.state == "finished":
+        note = None if has_bars else "The range holds no trades: there are no bars to draw."
+        return RunState("finished", "good", f"{words} · written {_clock(status)}", note)
+    done = "" if status.progress is None else f" at {status.progress:.0%}".replace("%", " %")
+    if status.state == "stopped":
+        why = f" ({status.reason})" if status.reason else ""
+        return RunState(
+            "stopped",
+            "warn",
+            words,
+            f"Stopped{done}{why}. What was processed until then is shown; start the replay again "
+            "for the rest.",
+            status.progress,
+        )
+    why = status.reason or "no reason was given: look at the replay's terminal"
+    return RunState("failed", "bad", words, f"Failed{done}: {why}", status.progress)
+
+
+def notes(data: PageData, state: RunState) -> list[tuple[str, str]]:
+    """Return (tone, sentence) of everything a reader of the page has to be told."""
+    told = [(state.tone, state.note)] if state.note else []
+    for name, problem, kept in data.problems():
+        what = "The last good content stays; if this lasts, start" if kept else "Start"
+        told.append(
+            (
+                "warn",
+                f"{name} cannot be used: {problem}. {what} the replay again: it writes it anew.",
+            )
+        )
+    status = data.status.content
+    if status is not None and status.reliable is False:
+        told.append(
+            ("warn", "The book is not reliable after a gap in its sequence; a snapshot mends it.")
+        )
+    return told
+
+
+def hint(data: PageData) -> list[Any]:
+    """Return what stands in the place of the charts while there is nothing to draw."""
+    bars = data.bars.content or Bars()
+    metrics = data.metrics.content or Metrics()
+    if bars.times or metrics.times:
+        return []
+    status = data.status.content
+    if data.problems():
+        return [html.H2("Nothing to draw"), html.P("The files here cannot be read; see above.")]
+    if status is not None and status.state == "running":
+        return [
+            html.H2("Waiting for the first bar"),
+            html.P("The replay runs. Rows before the range are read first: they build the book."),
+        ]
+    if status is not None:
+        return [html.H2("Nothing to draw"), html.P("The run ended without a bar.")]
+    return [
+        html.H2("No data yet"),
+        html.P("Start a replay; this page fills by itself."),
+        html.Code(HOW_TO_START),
+        html.P(["No recording at hand? Add ", html.Code("--demo"), " for a synthetic one."]),
+    ]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Hold the head line's figures as text; a dash where one is not known."""
+
+    last: str = DASH
+    trend: str = ""
+    spread: str = DASH
+    obi: str = DASH
+    cvd: str = DASH
+    event_time: str = DASH
+
+
+def headline_figures(data: PageData) -> Figures:
+    """Return the newest figures of the files, formatted for reading."""
+    bars = data.bars.content or Bars()
+    metrics = data.metrics.content or Metrics()
+    depth = data.depth.content or Depth()
+    status = data.status.content
+    decimals = price_decimals(bars, depth)
+    spread = spread_of(depth)
+    cvd = metrics.cvd_closes[-1] if metrics.times else None
+    newest = [times[-1] for times in (bars.times, metrics.times) if times]
+    event = max(newest, default=None)
+    if status is not None and status.event_time is not None:
+        event = status.event_time
+    trend = ""
+    if bars.closes:
+        trend = "up" if bars.closes[-1] >= bars.opens[-1] else "down"
+    return Figures(
+        last=fixed(bars.closes[-1], decimals) if bars.closes else DASH,
+        trend=trend,
+        spread=DASH if spread is None else fixed(spread, decimals),
+        obi=f"{metrics.obi_closes[-1]:+.2f}".replace("-", MINUS) if metrics.times else DASH,
+        cvd=DASH if cvd is None else short(cvd),
+        event_time=DASH if event is None else utc(event),
+    )
+
+
+def _figure(label: str, value: str, name: str, css: str = "") -> Any:
+    return html.Div(
+        [html.Span(label, className="label"), html.Span(value, id=name, className=f"value {css}")],
+        className="figure",
+    )
+
+
+def head(data: PageData) -> list[Any]:
+    """Return the head line: instrument, figures, and the state of the run."""
+    status = data.status.content
+    state = run_state(data)
+    figures = headline_figures(data)
+    return [
+        html.H1((status and status.instrument) or "Order flow"),
+        _figure("Last", figures.last, "last", f"last {figures.trend}"),
+        _figure("Spread", figures.spread, "spread"),
+        _figure("OBI", figures.obi, "obi"),
+        _figure("CVD", figures.cvd, "cvd"),
+        _figure("Event time, UTC", figures.event_time, "event-time"),
+        html.Div(_state_parts(state), className="state"),
+    ]
+
+
+def _state_parts(state: RunState) -> list[Any]:
+    parts: list[Any] = [html.Span(state.label, id="badge", className=f"badge {state.tone}")]
+    if state.progress is not None:
+        percent = f"{min(1.0, max(0.0, state.progress)):.1%}"
+        bar = html.Div(className="done", style={"width": percent})
+        parts.append(html.Div(bar, className="progress", role="progressbar", title=percent))
+    if state.detail:
+        parts.append(html.Span(state.detail, id="state-detail"))
+    return parts
+
+
+def notes_strip(data: PageData) -> list[Any]:
+    """Return the notes as elements, one line each."""
+    return [
+        html.Div(sentence, className=f"note {tone}")
+        for tone, sentence in notes(data, run_state(data))
+    ]
+
+
+def _column(values: list[float]) -> list[str]:
+    """Write a column of sizes with one number of decimals, as many as its largest leaves room."""
+    whole = len(str(int(max(map(abs, values), default=0))))
+    decimals = min(decimals_of(values), max(0, 9 - whole))
+    return [fixed(value, decimals) for value in values]
+
+
+def _ladder_side(levels: list[tuple[float, float]], side: str, decimals: int) -> list[Any]:
+    shown = levels[:LADDER_LEVELS]
+    sizes = [size for _, size in shown]
+    largest = max(sizes, default=0) or 1
+    rows = zip(shown, _column(sizes), _column(cumulative(shown)), strict=True)
+    return [
+        html.Tr(
+            [html.Td(fixed(price, decimals)), html.Td(size), html.Td(total)],
+            className=side,
+            style={"backgroundSize": f"{level_size / largest:.1%} 100%"},
+        )
+        for (price, level_size), size, total in rows
+    ]
+
+
+def ladder(bars: Bars, depth: Depth) -> list[Any]:
+    """Return the best levels, best first: asks (shown upwards), mid and spread, bids."""
+    if not depth.bids and not depth.asks:
+        return []
+    decimals = price_decimals(bars, depth)
+    titles = html.Tr([html.Th("Price"), html.Th("Size"), html.Th("Sum")])
+    # Best first on both sides: the style sheet turns the asks over, and drops far rows whole
+    # where there is no room for all.
+    asks = _ladder_side(depth.asks, "ask", decimals)
+    bids = _ladder_side(depth.bids, "bid", decimals)
+    return [
+        html.Table(html.Thead(titles)),
+        html.Div(html.Table(html.Tbody(asks)), className="asks"),
+        html.Div(mid_line(depth, decimals), className="mid", id="mid-line"),
+        html.Div(html.Table(html.Tbody(bids)), className="bids"),
+    ]
+
+
+def mid_line(depth: Depth, decimals: int) -> str:
+    """Return mid and spread in words, the spread also in basis points of the mid."""
+    mid, spread = mid_of(depth), spread_of(depth)
+    if mid is None or spread is None:
+        return "no bids" if not depth.bids else "no asks"
+    text = f"mid {fixed(mid, decimals_of([mid]))} · spread {fixed(spread, decimals)}"
+    if mid:
+        text += f" ({fixed(spread / mid * 10_000, 2)} bp)"
+    return f"{text} · crossed" if spread <= 0 else text
+
+
+def count_label(name: str) -> str:
+    """Return the words of a count; one this page does not know is shown by its own name."""
+    return COUNT_LABELS.get(name, name.replace("_", " "))
+
+
+def foot(status: Status | None) -> list[Any]:
+    """Return the recording's health: what was counted, everything not clean by kind."""
+    if status is None:
+        return []
+    dirty = {name: count for name, count in status.counts.items() if count}
+    doubtful = [name for name in dirty if name not in HARMLESS_COUNTS]
+    mark = (
+        html.Span("● recording clean", className="health good")
+        if not doubtful and status.reliable is not False
+        else html.Span("▲ recording not clean", className="health warn")
+    )
+    facts = [(f"{count:,} {count_label(name)}", "warn") for name, count in dirty.items()]
+    facts = [*((fact, "") for fact in _run_facts(status)), *facts]
+    return [mark, *(html.Span(text, className=tone) for text, tone in facts)]
+
+
+def _run_facts(status: Status) -> list[str]:
+    amounts = ((status.rows, "book rows"), (status.trades, "trades"), (status.bars, "bars"))
+    facts = [f"{value:,} {unit}" for value, unit in amounts if value is not None]
+    if status.volume is not None:
+        facts.append(f"volume {short(status.volume)}")
+    if status.longest_silence_ms is not None:
+        facts.append(f"longest silence {duration(status.longest_silence_ms / 1000)}")
+    if status.window_seconds:
+        facts.append(f"{duration(status.window_seconds)} bars")
+    if status.depth_levels:
+        facts.append(f"OBI over {status.depth_levels} levels a side")
+    if status.book_mode:
+        facts.append(f"{status.book_mode} book")
+    if status.engine:
+        facts.append(f"{status.engine} engine")
+    return facts

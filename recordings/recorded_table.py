@@ -1,0 +1,295 @@
+"""Read one table of a recording, `book` or `trades`, as rows in time order.
+
+Of a damaged file the rows before the damage come out; a value over the limit costs its row alone.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import islice, pairwise
+from operator import itemgetter
+from pathlib import Path
+
+from orderflow.errors import RecordingError
+from orderflow.events import OrderbookUpdate
+from orderflow.times import to_nanoseconds
+from recordings.connection import connect, identity, lock_reason, not_opened, recording_error
+from recordings.file_merge import TimedSource
+from recordings.row_order import ReorderBuffer, Row, normalise_times
+from recordings.table_shape import BOOK, TRADES, TableShape, TableSpec
+from recordings.windows import to_update
+
+CHUNK_ROWS = 32
+"""Rows fetched between two looks at how many bytes a batch has."""
+BATCH_BYTES = 4_000_000
+"""About how many bytes of levels are read at once."""
+HELD_BYTES = 16_000_000
+"""About how many bytes of levels are held back at most, to sort them."""
+
+_bids, _asks = itemgetter(2), itemgetter(3)
+
+
+class RecordedTable:
+    """One table of one recording, `book` or `trades`, as rows in time order.
+
+    With an `instrument` column only the rows of `instrument` are read. `exists` is False where the
+    file has no such table. `first_ms` and `last_ms` bound the rows as far as the file tells.
+    `late` and `skipped` count, while and after reading, the rows left out.
+
+    Raise `RecordingError` for a view, or when a required column is missing.
+    """
+
+    def __init__(self, path: Path, spec: TableSpec, instrument: str | None = None) -> None:
+        self.path = path
+        self.late = 0
+        self.skipped = 0
+        self._spec = spec
+        self._shape = TableShape(path, spec, instrument)
+        self.exists = self._shape.exists
+        self.first_ms, self.last_ms = self._shape.first_ms, self._shape.last_ms
+        self._held_back = spec.reorder
+
+    @property
+    def name(self) -> str:
+        """Return `book` or `trades`."""
+        return self._spec.name
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is no row to read."""
+        return not self.exists or self.last_ms < self.first_ms
+
+    @property
+    def names_instruments(self) -> bool:
+        """Tell whether rows were chosen by an `instrument` column."""
+        return self.exists and self._shape.filtered
+
+    def first_updates(self, count: int) -> Iterator[OrderbookUpdate]:
+        """Yield the first book rows in time order, at most `count`, each without an end."""
+        rows = (row for batch in self.batches() for row in batch)
+        return (to_update(row, None) for row in islice(rows, count))
+
+    def instruments(self) -> list[tuple[str, object, object]]:
+        """List the instruments of the table with their first and last timestamp as recorded."""
+        if not self.names_instruments:
+            return []
+        sql = (
+            f"SELECT instrument, min(timestamp), max(timestamp) FROM {self._spec.name} "  # noqa: S608
+            "WHERE instrument IS NOT NULL GROUP BY instrument"
+        )
+        with closing(connect(self.path)[0]) as connection:
+            try:
+                found = connection.execute(sql).fetchall()
+            except sqlite3.Error as error:
+                raise not_opened(self.path, error) from error
+        return [
+            (name.decode(errors="replace") if isinstance(name, bytes) else str(name), low, high)
+            for name, low, high in found
+        ]
+
+    # -- reading
+
+    def source(self) -> TimedSource:
+        """Return the table as a source for `FileMerge`."""
+        return TimedSource(self.first_ms, self.last_ms, self.batches)
+
+    def batches(self) -> Iterator[list[Row]]:
+        """Yield the rows `(ms, order, *payload)` in time order, in lists.
+
+        Raise `RecordingError` when the file cannot be read further, or changed while it was read
+        as immutable; whatever was read before has been yielded then.
+        """
+        self.late = self.skipped = 0
+        buffer = ReorderBuffer(self._spec.reorder)
+        failure: RecordingError | None = None
+        raw_batches = self._raw_batches()
+        while failure is None:
+            try:
+                raw = next(raw_batches, None)
+            except RecordingError as error:
+                raw, failure = None, error
+            if raw is None:
+                break
+            rows, unusable = normalise_times(raw)
+            self.skipped += unusable
+            rows = rows if self._shape.exact else buffer.push(rows, self._held_back)
+            if rows:
+                yield rows
+        rows = buffer.flush()
+        self.late = buffer.late
+        if rows:
+            yield rows
+        if failure:
+            raise failure
+
+    def _raw_batches(self) -> Iterator[list[Row]]:
+        """Yield the rows as fetched, `(timestamp, tie, *payload)`, in the order of reading."""
+        as_opened = identity(self.path)
+        connection, immutable = connect(self.path, self._spec.max_value)
+        with closing(connection):
+            self._count_untimed(connection)
+            cursor: sqlite3.Cursor | None = None
+            last: Row | None = None
+            total = 0
+            while True:
+                cursor, rows, error = self._fetch(connection, cursor, last, immutable=immutable)
+                if immutable and identity(self.path) != as_opened:
+                    raise recording_error(
+                        self.path, "changed while it was read; run again when it is done"
+                    )
+                # Where reading goes on from a position, damage must not lead it in a circle.
+                disorder = cursor is None and self._cut_at_disorder(last, rows)
+                if error and not (rows or disorder):
+                    rows, last = self._step_over(connection, last, error, total)
+                elif not (rows or disorder):
+                    return
+                if rows:
+                    total, last = total + len(rows), rows[-1]
+                    yield rows if self._shape.ties_by_key else [row[:-1] for row in rows]
+                if disorder:
+                    raise self._cannot_read_on(last, None, total)
+
+    def _count_untimed(self, connection: sqlite3.Connection) -> None:
+        try:
+            for count in self._shape.untimed_counts(connection):
+                self.skipped += count
+        except sqlite3.Error as error:
+            raise self._cannot_read_on(None, error, 0) from error
+
+    def _fetch(
+        self,
+        connection: sqlite3.Connection,
+        cursor: sqlite3.Cursor | None,
+        last: Row | None,
+        *,
+        immutable: bool,
+    ) -> tuple[sqlite3.Cursor | None, list[Row], sqlite3.Error | None]:
+        """Read on; return the cursor if it may stay open, the rows, and what ended them."""
+        rows: list[Row] = []
+        error = None
+        try:
+            # To the end, or a page of a live file.
+            limit = -1 if immutable else self._spec.batch
+            cursor = cursor or self._shape.read_on(connection, self._shape.select, last, limit)
+            self._fill(rows, cursor)
+        except sqlite3.Error as problem:
+            error = problem
+        if cursor and (error or not immutable):
+            # A statement left open would hold up the writer of a live recording.
+            cursor.close()
+            cursor = None
+        return cursor, rows, error
+
+    def _cut_at_disorder(self, last: Row | None, rows: list[Row]) -> bool:
+        """Cut `rows` before the first that does not lie beyond the one before it."""
+        positions = [self._position_of(row) for row in ([last] if last else []) + rows]
+        for number, (position, beyond) in enumerate(pairwise(positions)):
+            if (position > beyond) if self._shape.descending else (position < beyond):
+                continue
+            del rows[number + (last is None) :]
+            return True
+        return False
+
+    def _position_of(self, row: Row) -> Row:
+        """Return what SQLite compares positions by: numbers come before text."""
+        time = row[:1] if self._shape.indexed else ()
+        key = self._shape.key_of(row)
+        return tuple(part for raw in (*time, key) for part in (isinstance(raw, bytes), raw))
+
+    def _fill(self, rows: list[Row], cursor: sqlite3.Cursor) -> None:
+        """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""
+        size = known = 0
+        chunk = 1
+        weighed = self._spec.name == BOOK.name
+        try:
+            while len(rows) < self._spec.batch and size < BATCH_BYTES:
+                rows.extend(islice(cursor, chunk))
+                if len(rows) == known:
+                    break
+                if weighed:
+                    chunk_rows = rows[known:]
+                    size += sum(map(len, map(_bids, chunk_rows)))
+                    size += sum(map(len, map(_asks, chunk_rows)))
+                known = len(rows)
+                # Not all at once: a row may have megabytes.
+                chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)
+        finally:
+            if rows:
+                self._held_back = HELD_BYTES * len(rows) // (size + 1) + 1
+
+    def _step_over(
+        self,
+        connection: sqlite3.Connection,
+        last: Row | None,
+        error: sqlite3.Error,
+        rows_read: int,
+    ) -> tuple[list[Row], Row]:
+        """Return the position of the row after `last`, and the row if it can be read by itself.
+
+        Python's cursor drops the row before the one that fails, and an index that leaves ties to
+        be sorted fails at the first of them. A row with a value over the limit is skipped. Raise
+        `RecordingError` for any other error.
+        """
+        position = row = None
+        try:
+            if not lock_reason(self.path, error):
+                position = self._shape.position_after(connection, last)
+            if position:
+                row = self._shape.row_at(connection, position)
+        except sqlite3.Error as problem:
+            if not (position and _is_too_big(problem)):
+                position = None
+        if (
+            position is None
+            or not (row or _is_too_big(error))
+            or self._cut_at_disorder(last, [position])
+        ):
+            raise self._cannot_read_on(last, error, rows_read) from error
+        self.skipped += row is None
+        return ([row] if row else []), position
+
+    def _cannot_read_on(
+        self, last: Row | None, error: sqlite3.Error | None, rows_read: int
+    ) -> RecordingError:
+        where = f"after {rows_read} rows of table {self._spec.name}"
+        if last and (time_ns := to_nanoseconds(last[0])) is not None:
+            moment = datetime.fromtimestamp(time_ns / 1e9, UTC)
+            where += f", up to {moment:%Y-%m-%d %H:%M:%S} UTC"
+        reason = error and lock_reason(self.path, error)
+        advice = "" if reason else ", copy the file again or recover it with sqlite3 .recover"
+        damage = reason or error or "its rows are not in the order of their keys"
+        return recording_error(
+            self.path,
+            f"cannot be read further ({damage}), {where}; what came before is used{advice}",
+        )
+
+
+def _is_too_big(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorname == "SQLITE_TOOBIG"
+
+
+def open_tables(path: Path, instrument: str | None) -> tuple[RecordedTable, RecordedTable]:
+    """Open the tables `book` and `trades` of a recording; one of them may be missing.
+
+    Raise `RecordingError` when both are, or when the file is no recording.
+    """
+    book = RecordedTable(path, BOOK, instrument)
+    trades = RecordedTable(path, TRADES, instrument)
+    if not book.exists and not trades.exists:
+        raise recording_error(path, "no recording, it has neither a table book nor a table trades")
+    return book, trades
+
+
+def instruments_in(path: Path) -> dict[str, tuple[int, int]]:
+    """List the instruments of a recording's `instrument` columns with their first and last ms.
+
+    Both are 0 where no timestamp is usable. Raise `RecordingError` for a file that is no recording.
+    """
+    spans: dict[str, tuple[int, int]] = {}
+    for table in open_tables(path, ""):
+        for name, *ends in table.instruments():
+            times = [t // 1_000_000 for t in map(to_nanoseconds, ends) if t is not None]
+            times += [t for t in spans.get(name, ()) if t]
+            spans[name] = (min(times), max(times)) if times else (0, 0)
+    return spans

@@ -1,0 +1,1 @@
+"""Run one replay: its pace, its files, its summary and its progress."""

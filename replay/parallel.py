@@ -1,0 +1,348 @@
+"""Replay the files of a recording in processes of their own, and join what they make.
+
+Book rows are most of the work and need the book before them only up to a snapshot. So the range is
+cut where a file begins with one: each part's rows are replayed by a process of its own, the trades,
+for which order is everything and work little, by this one. The joined files are those of one
+process, to the byte. Where a part turns out not to begin with the whole book, or a file reaches
+into the next, the recording is replayed by one process after all.
+"""
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import time
+from bisect import bisect_left
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from multiprocessing import get_context
+from queue import Empty
+from typing import Any
+
+from db_interpreter import DBInterpreter
+from metrics.rolling_bars import Bar
+from ohlc_processor import OHLCProcessor
+from orderflow.errors import RecordingError
+from recordings.book_kind import RECOGNITION_ROWS, begins_with_snapshot, is_marked_snapshot
+from recordings.discovery import Recording
+from recordings.recorded_table import RecordedTable
+from replay.run import OBJECTS_PER_COLLECTION, RUNNING, Replay, ReplayOptions, Stopped
+from replay.summary import count_data_issues
+
+logger = logging.getLogger(__name__)
+
+SECONDS_PER_LOOK = 0.02
+Levels = list[list[float]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of the range, ms half open, with the book files that it needs.
+
+    `is_marked` tells whether its first row says that it is a snapshot, so that whatever the book
+    was before is gone; else that is checked when the parts are joined.
+    """
+
+    options: ReplayOptions
+    books: list[RecordedTable]
+    book_mode: str
+    start_ms: int
+    end_ms: int
+    is_marked: bool
+    parent_pid: int
+
+
+@dataclass
+class PartResult:
+    """What a part's process found; `bars` are those of samples alone.
+
+    `first_levels` is the book after the first row, None if that could not be read. A part that is
+    not `complete` was stopped, or met a row of the next part.
+    """
+
+    rows: int = 0
+    warm_up_rows: int = 0
+    span: tuple[int, int] | None = None
+    longest_silence_ms: int = 0
+    reliable: bool = True
+    bars: list[Bar] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    first_levels: tuple[Levels, Levels] | None = None
+    last_levels: tuple[Levels, Levels] = ([], [])
+    late_advice: list[str] = field(default_factory=list)
+    complete: bool = False
+    failure: str | None = None
+
+
+def cut_into_parts(recording: Recording, options: ReplayOptions) -> list[Part]:
+    """Cut the range where a book file begins with a snapshot and none before reaches into it."""
+    books = sorted(recording.books, key=lambda book: book.first_ms)
+    cuts = [0]
+    marked = [True]
+    for index in range(1, len(books)):
+        book = books[index]
+        apart = all(before.last_ms < book.first_ms for before in books[:index])
+        within = options.start_ms < book.first_ms < options.end_ms
+        if apart and within and begins_with_snapshot(book.first_updates(RECOGNITION_ROWS)):
+            cuts.append(index)
+            (first,) = book.first_updates(1)
+            marked.append(recording.book_mode == "snapshot" or is_marked_snapshot(first))
+    starts = [options.start_ms, *(books[cut].first_ms for cut in cuts[1:]), options.end_ms]
+    return [
+        Part(
+            options,
+            books[cut:end],
+            recording.book_mode,
+            starts[i],
+            starts[i + 1],
+            marked[i],
+            os.getpid(),
+        )
+        for i, (cut, end) in enumerate(zip(cuts, [*cuts[1:], len(books)], strict=True))
+    ]
+
+
+_stop: Any = None
+_progress: Any = None
+
+
+def _begin_worker(stop: Any, progress: Any) -> None:
+    """Take the channels to the parent, which a pool hands to a process only at its start."""
+    global _stop, _progress
+    _stop, _progress = stop, progress
+    progress.cancel_join_thread()  # reports nobody reads any more must not keep a process alive
+    # Ctrl+C reaches every process; the parent alone decides, and asks by the event.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
+
+
+def replay_part(number: int, part: Part) -> PartResult:
+    """Replay the book rows of one part, in a process begun by `_begin_worker`."""
+    options = part.options
+    processor = OHLCProcessor(
+        options.window_seconds,
+        options.depth_levels,
+        start_timestamp=part.start_ms,
+        book_mode=part.book_mode,
+        uncross=options.uncross,
+    )
+    # Read to the end of the range, to notice rows that belong to the next part.
+    reader = DBInterpreter.of_tables(part.books, [], part.start_ms, options.end_ms)
+    result = PartResult()
+    try:
+        _replay_rows(number, part, processor, reader, result)
+    except RecordingError as error:
+        result.complete, result.failure = True, str(error)
+    processor.finalize()
+    _note_state(result, processor, reader)
+    return result
+
+
+def _replay_rows(
+    number: int, part: Part, processor: OHLCProcessor, reader: DBInterpreter, result: PartResult
+) -> None:
+    book, done = processor.book, 0
+    for rows, _ in reader.batches():
+        own = rows[: bisect_left(rows, (part.end_ms,))]
+        if own and not done:
+            processor.process_rows(own[:1])
+            if not book.rows_skipped:
+                result.first_levels = book.top_levels(sum(book.level_counts))
+        processor.process_rows(own if done else own[1:])
+        done += len(own)
+        if len(own) < len(rows):
+            return
+        _progress.put((number, done, rows[-1][0]))
+        if _stop.is_set() or os.getppid() != part.parent_pid:
+            return
+    result.complete = True
+
+
+def _note_state(result: PartResult, processor: OHLCProcessor, reader: DBInterpreter) -> None:
+    book = processor.book
+    result.rows, result.warm_up_rows = processor.rows, processor.warm_up_rows
+    result.span = processor.row_span
+    result.longest_silence_ms = processor.longest_silence_ms
+    result.reliable = processor.sequence.reliable
+    result.bars = processor.metrics.samples.bars()
+    result.last_levels = book.top_levels(sum(book.level_counts))
+    result.late_advice = reader.late_advice
+    result.counts = count_data_issues(processor, reader)
+
+
+class ParallelReplay(Replay):
+    """A replay at full speed by `options.jobs` processes; its files are those of `Replay`.
+
+    OHLC bars grow as trades are read; what the book makes, metric bars and most counts, is there
+    when all parts are.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._parts: list[Part] = []
+        self._results: list[PartResult] = []
+        self._reports: Any = None
+        self._reached: dict[int, tuple[int, int]] = {}
+
+    def _consume(self) -> None:
+        self._parts = cut_into_parts(self.recording, self.options)
+        if len(self._parts) == 1:
+            logger.warning("no second file begins with a snapshot: replaying with one process")
+            super()._consume()
+            return
+        failures = self._run_parts()
+        problem = find_seam(self._parts, self._results)
+        if problem and not self._stop_asked:
+            logger.warning("%s: replaying with one process", problem)
+            self._parts, self._results, self._reached, self._reports = [], [], {}, None
+            self._begin()
+            super()._consume()
+            return
+        self._join()
+        if self._stop_asked:
+            raise Stopped
+        for failure in failures:
+            raise RecordingError(failure, "")
+
+    def _run_parts(self) -> list[str]:
+        """Replay all parts; return the errors of files that could not be read to their end."""
+        context = get_context("spawn")
+        stop, self._reports = context.Event(), context.Queue()
+        with ProcessPoolExecutor(
+            self.options.jobs, context, initializer=_begin_worker, initargs=(stop, self._reports)
+        ) as pool:
+            futures = [pool.submit(replay_part, i, part) for i, part in enumerate(self._parts)]
+            try:
+                failure = self._read_trades()
+                self._wait(futures)
+            except Stopped:
+                stop.set()
+                failure = None
+            except BaseException:
+                stop.set()
+                raise
+            self._results = [future.result() for future in futures]
+        failures = [failure, *(result.failure for result in self._results)]
+        return [failure for failure in failures if failure]
+
+    def _read_trades(self) -> str | None:
+        """Make the bars of trades, which need all of them in order, while the parts run."""
+        options = self.options
+        self._reader = DBInterpreter.of_tables(
+            [], self.recording.trades, options.start_ms, options.end_ms
+        )
+        try:
+            for _, trades in self._reader.batches():
+                self.processor.process_trades(trades)
+                self._tick()
+        except RecordingError as error:
+            return str(error)
+        return None
+
+    def _wait(self, futures: list[Future[PartResult]]) -> None:
+        while not all(future.done() for future in futures):
+            time.sleep(SECONDS_PER_LOOK)
+            self._tick()
+
+    def _tick(self) -> None:
+        with contextlib.suppress(Empty):
+            while self._reports is not None:
+                number, rows, timestamp = self._reports.get_nowait()
+                self._reached[number] = rows, timestamp
+        super()._tick()
+
+    @property
+    def progress(self) -> float:
+        """Return the share of the range that the parts have done, 0 to 1."""
+        if not self._parts or self.state != RUNNING or self._results:
+            return super().progress
+        first, last = self.recording.first_ms, self.recording.last_ms
+        starts = [max(part.start_ms, first) for part in self._parts]
+        done = sum(max(self._reached[i][1] - starts[i], 0) for i in self._reached)
+        return min(done / max(last - first, 1), 1.0)
+
+    @property
+    def rows_per_second(self) -> float:
+        """Return the book rows read a second by all processes together."""
+        if self._results or not self._reached:
+            return super().rows_per_second
+        return sum(rows for rows, _ in self._reached.values()) / self.seconds
+
+    def _depth(self) -> tuple[Levels, Levels]:
+        if not self._results:
+            return super()._depth()
+        bids, asks = self._results[-1].last_levels
+        return bids[: self.options.depth_levels], asks[: self.options.depth_levels]
+
+    def counts(self) -> dict[str, int]:
+        """Count everything that was not clean, by kind, over all parts and the trades."""
+        total = super().counts()
+        for result in self._results:
+            for kind, count in result.counts.items():
+                total[kind] += count
+        return total
+
+    @property
+    def late_advice(self) -> list[str]:
+        """Say how to put right each table that was too far out of order."""
+        return [*super().late_advice, *(a for r in self._results for a in r.late_advice)]
+
+    def _join(self) -> None:
+        """Take what the parts have found over into this process's state."""
+        done = next((i for i, r in enumerate(self._results) if not r.complete), len(self._results))
+        self._results = results = self._results[: done + 1]
+        processor = self.processor
+        processor.metrics.samples.replace(merge_sampled_bars([result.bars for result in results]))
+        processor.rows = sum(result.rows for result in results)
+        processor.warm_up_rows = sum(result.warm_up_rows for result in results)
+        for part, result in zip(self._parts, results, strict=False):
+            kept = processor.sequence.reliable or part.is_marked
+            processor.sequence.reliable = kept and result.reliable
+        spans = [result.span for result in results if result.span]
+        gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
+        silences = [result.longest_silence_ms for result in results]
+        processor.longest_silence_ms = max([*silences, *gaps])
+        if spans:
+            processor.row_span = spans[0][0], spans[-1][1]
+
+
+def find_seam(parts: list[Part], results: list[PartResult]) -> str | None:
+    """Say why the parts cannot be joined as if one process had made them; None if they can.
+
+    At each cut the book must be the same whether the rows before were applied or not: the first
+    row must be readable, and hold every level that the book before had, unless it is marked as a
+    snapshot; and no row may lie on the wrong side of the cut.
+    """
+    for i in range(len(parts) - 1):
+        before, after = results[i], results[i + 1]
+        where = f"{parts[i + 1].books[0].path}"
+        if not before.complete or after.warm_up_rows:
+            return f"{where}: rows lie across its beginning"
+        if after.first_levels is None:
+            return f"{where}: its first row cannot be read"
+        for had, has in zip(before.last_levels, after.first_levels, strict=True):
+            left_out = {price for price, _ in had} - {price for price, _ in has}
+            if left_out and not parts[i + 1].is_marked:
+                return f"{where}: its first row is not the whole book"
+    return None
+
+
+def merge_sampled_bars(parts: list[list[Bar]]) -> list[Bar]:
+    """Chain the OBI and TOT bars of successive parts; a window cut in two becomes one bar."""
+    bars: list[Bar] = []
+    for bar in chain.from_iterable(parts):
+        if bars and bars[-1][0] == bar[0]:
+            bars[-1] = [
+                bar[0],
+                *_merged(bars[-1][1:5], bar[1:5]),
+                *_merged(bars[-1][5:9], bar[5:9]),
+            ]
+        else:
+            bars.append(bar)
+    return bars
+
+
+def _merged(first: list[float], second: list[float]) -> list[float]:
+    return [first[0], max(first[1], second[1]), min(first[2], second[2]), second[3]]

@@ -1,0 +1,254 @@
+"""Run a replay: events in, files and a summary out. The shell around the pure core."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from db_interpreter import DBInterpreter
+from ohlc_processor import OHLCProcessor
+from orderflow.errors import NothingToReplayError, OrderflowError
+from orderflow.events import BookRow, OrderbookUpdate, Trade
+from recordings.discovery import Recording
+from replay.run_files import RunFiles
+from replay.summary import count_data_issues
+from replay.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 1
+"""Version of the summary and of `status_data.json`; fields are only ever added."""
+OBJECTS_PER_COLLECTION = 100_000
+"""For `gc.set_threshold`: neither imports nor a replay make cycles to speak of, and looking for
+them as often as usual costs a tenth of the start and 2 % of the rest."""
+HEARTBEAT_SECONDS = 0.5
+"""While waiting for the recorded pace, the status is renewed this often."""
+
+RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What to replay and how; times in ms since the epoch, UTC, the range half open.
+
+    `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
+    processes may replay side by side.
+    """
+
+    instrument: str
+    start_ms: int
+    end_ms: int
+    window_seconds: int = 60
+    depth_levels: int = 50
+    uncross: bool = False
+    speed: float | None = None
+    jobs: int = 1
+
+
+class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out of the loop)
+    """Carry the wish to stop out of the loop over the events."""
+
+
+class Replay:
+    """One run over one recording.
+
+    `stop()` may be called from a signal handler: the run then ends after the rows in hand, with its
+    bars finished and written. `on_tick` is called a few times a second with the run itself.
+    """
+
+    def __init__(
+        self,
+        options: ReplayOptions,
+        recording: Recording,
+        files: RunFiles,
+        on_tick: Callable[["Replay"], None] = lambda _: None,
+    ) -> None:
+        self.options = options
+        self.recording = recording
+        self.state = RUNNING
+        self.reason: str | None = None
+        self._files = files
+        self._on_tick = on_tick
+        self._began = time.monotonic()
+        self._seconds: float | None = None
+        self._paced_from: tuple[int, float] | None = None
+        self._stop_asked = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start from an empty book at the beginning of the recording."""
+        options = self.options
+        self.processor = OHLCProcessor(
+            options.window_seconds,
+            options.depth_levels,
+            start_timestamp=options.start_ms,
+            book_mode=self.recording.book_mode,
+            uncross=options.uncross,
+        )
+        self._reader = DBInterpreter.of_tables(
+            self.recording.books, self.recording.trades, options.start_ms, options.end_ms
+        )
+
+    def stop(self) -> None:
+        """Ask the run to end after the rows in hand: one at the recorded pace, else a list."""
+        self._stop_asked = True
+
+    def run(self) -> str:
+        """Replay to the end; return the state: finished, stopped or failed (see `reason`).
+
+        Whatever happens, the bars made so far are finished and written. Anything but an
+        `OrderflowError` is raised again after that.
+        """
+        self._files.clear(self.status())
+        try:
+            self._consume()
+            if self.processor.first_event is None:
+                msg = "no usable row or trade in the range; check START and END, they are in UTC"
+                raise NothingToReplayError(msg)
+            self._end(FINISHED)
+        except Stopped:
+            self._end(STOPPED)
+        except OrderflowError as error:
+            self._end(FAILED, str(error))
+        except KeyboardInterrupt:
+            self._end(STOPPED)
+            raise
+        except BaseException as error:
+            self._end(FAILED, f"a bug in the program: {error!r}")
+            raise
+        return self.state
+
+    def _consume(self) -> None:
+        """Take all events of the range."""
+        if self.options.speed is not None:
+            for update, trades in self._reader.stream():
+                self._step_paced(update, trades)
+            return
+        with Worker(threaded=self.processor.book.engine == "compiled") as worker:
+            for rows, trades in self._reader.batches():
+                worker.run(self._process, rows, trades)
+
+    def _process(self, rows: list[BookRow], trades: list[Trade]) -> None:
+        if self._stop_asked:
+            raise Stopped
+        self.processor.process_rows(rows)
+        self.processor.process_trades(trades)
+        self._publish_if_due()
+
+    def _step_paced(self, update: OrderbookUpdate, trades: list[Trade]) -> None:
+        if update.timestamp >= self.options.start_ms:
+            self._wait_for(update.timestamp)
+        else:
+            self._tick()  # the book is warmed up at full speed
+        self.processor.update_orderbook(update)
+        for trade in trades:
+            self._wait_for(trade[5])
+            self.processor.process_trades([trade])
+
+    def _wait_for(self, timestamp: int) -> None:
+        """Sleep until the recorded time comes up, with a sign of life now and then."""
+        speed = self.options.speed or 1.0
+        if self._paced_from is None:
+            self._paced_from = timestamp, time.monotonic()
+        first, began = self._paced_from
+        due = began + (timestamp - first) / 1000 / speed
+        while True:
+            self._tick()
+            left = due - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, HEARTBEAT_SECONDS))
+
+    def _tick(self) -> None:
+        if self._stop_asked:
+            raise Stopped
+        self._publish_if_due()
+
+    def _publish_if_due(self) -> None:
+        if self._files.is_due:
+            self._publish()
+            self._on_tick(self)
+
+    def _end(self, state: str, reason: str | None = None) -> None:
+        self.state, self.reason = state, reason
+        self._seconds = time.monotonic() - self._began
+        self.processor.finalize()
+        self._publish(durable=True)
+
+    def _publish(self, *, durable: bool = False) -> None:
+        processor = self.processor
+        self._files.publish(
+            processor.bars(),
+            processor.metric_bars(),
+            self._depth(),
+            self.status(),
+            durable=durable,
+        )
+
+    def _depth(self) -> tuple[list[list[float]], list[list[float]]]:
+        return self.processor.depth()
+
+    @property
+    def progress(self) -> float:
+        """Return the share of the recorded range that is done, 0 to 1."""
+        if self.state == FINISHED:
+            return 1.0
+        first, last = self.recording.first_ms, self.recording.last_ms
+        if self.processor.last_event is None or last <= first:
+            return 0.0
+        return min(max((self.processor.last_event - first) / (last - first), 0.0), 1.0)
+
+    @property
+    def seconds(self) -> float:
+        """Return how long the run has taken, in seconds."""
+        return time.monotonic() - self._began if self._seconds is None else self._seconds
+
+    @property
+    def rows_per_second(self) -> float:
+        """Return the book rows read a second, warm-up included."""
+        rows = self.processor.rows + self.processor.warm_up_rows
+        return rows / self.seconds if self.seconds > 0 else 0.0
+
+    def counts(self) -> dict[str, int]:
+        """Count everything that was not clean, by kind (see docs/reference.md)."""
+        return count_data_issues(self.processor, self._reader)
+
+    def summary(self) -> dict[str, Any]:
+        """Say what the run made and what was not clean; times in ms, UTC."""
+        options, processor = self.options, self.processor
+        return {
+            "schema": SCHEMA,
+            "instrument": options.instrument,
+            "start": options.start_ms,
+            "end": options.end_ms,
+            "window_seconds": options.window_seconds,
+            "depth_levels": options.depth_levels,
+            "state": self.state,
+            "reason": self.reason,
+            "first_event": processor.first_event,
+            "event_time": processor.last_event,
+            "bars": processor.bars_made,
+            "trades": processor.trades,
+            "volume": processor.volume,
+            "cvd": processor.cvd_cumulative,
+            "rows": processor.rows,
+            "seconds": self.seconds,
+            "rows_per_second": self.rows_per_second,
+            "book_mode": self.recording.book_mode,
+            "engine": processor.book.engine,
+            "reliable": processor.sequence.reliable,
+            "longest_silence_ms": processor.longest_silence_ms,
+            "counts": self.counts(),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return the summary so far with what `status_data.json` has beside it."""
+        now = {"progress": self.progress, "written": int(time.time() * 1000), "pid": os.getpid()}
+        return self.summary() | now
+
+    @property
+    def late_advice(self) -> list[str]:
+        """Say how to put right each table that was too far out of order."""
+        return self._reader.late_advice

@@ -1,0 +1,96 @@
+"""Write the files of one run, which owns their directory, at most ten times a second."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import orjson
+
+from orderflow.atomic import remove_leftovers, replace_file
+from orderflow.errors import OutputError
+from replay.output_lock import OutputLock
+from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE, Levels
+
+logger = logging.getLogger(__name__)
+
+MIN_SECONDS_BETWEEN_WRITES = 0.1
+"""A replay writes a file at most ten times a second (ADR-002)."""
+
+
+class RunFiles:
+    """The files of one run in one directory, which no other run may use meanwhile.
+
+    Opening takes the directory's lock and removes the temporaries that dead processes left. Raise
+    `OutputError`, with the pid of the other run, when the directory is in use, or when it can't be
+    used. A write that fails later is said once and tried again; `failure` holds its error as long
+    as the files are behind.
+    """
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = monotonic) -> None:
+        self.directory = directory
+        self.failure: OSError | None = None
+        self._clock = clock
+        self._next_write = -1.0
+        self._written: dict[str, bytes] = {}
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = OutputLock(directory)
+            remove_leftovers(directory)
+        except OSError as error:
+            msg = (
+                f"{directory}: cannot be written to ({error.strerror}); choose another directory "
+                "with --output-dir"
+            )
+            raise OutputError(msg) from error
+
+    def clear(self, status: dict[str, Any]) -> None:
+        """Replace what an earlier run left by empty files and the new run's status."""
+        self.publish([], [], ([], []), status)
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether it is time to write again."""
+        return self._clock() >= self._next_write
+
+    def publish(
+        self,
+        ohlc: Sequence[Sequence[float]],
+        metrics: Sequence[Sequence[float]],
+        depth: tuple[Levels, Levels],
+        status: dict[str, Any],
+        *,
+        durable: bool = False,
+    ) -> None:
+        """Write each file whose content has changed; `durable` for the last time in a run."""
+        began = self._clock()
+        contents: dict[str, object] = {
+            DATA_FILE.name: ohlc,
+            METRICS_FILE.name: metrics,
+            DEPTH_FILE.name: {"bids": depth[0], "asks": depth[1]},
+            STATUS_FILE.name: status,
+        }
+        try:
+            for name, value in contents.items():
+                self._write(name, orjson.dumps(value), durable=durable)
+        except OSError as error:
+            if self.failure is None:
+                logger.error("%s: cannot be written (%s); will try again", self.directory, error)
+            self.failure = error
+        else:
+            if self.failure is not None:
+                logger.warning("%s: written again", self.directory)
+            self.failure = None
+        ended = self._clock()
+        # No more than 2 % of a fast replay's time goes into files.
+        self._next_write = ended + max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
+
+    def _write(self, name: str, data: bytes, *, durable: bool) -> None:
+        if durable or self._written.get(name) != data:
+            replace_file(self.directory / name, data, durable=durable)
+            self._written[name] = data
+
+    def close(self) -> None:
+        """Give the directory free for the next run; harmless when repeated."""
+        self._lock.release()

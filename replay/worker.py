@@ -1,0 +1,60 @@
+"""Run tasks one after another, in a thread of their own where that gains anything."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+PENDING_TASKS = 2
+"""So many lists may be read and not yet processed, beside the one being read."""
+
+
+class Worker:
+    """Run tasks one after another, beside the thread that gives them where that gains anything.
+
+    It does with the compiled book, which leaves the GIL to others. At most `PENDING_TASKS` are in
+    hand beside the one being given. Leaving the block waits for them, and raises what one of them
+    raised; those after it are left, and so are those waiting when the block is interrupted.
+    """
+
+    def __init__(self, *, threaded: bool) -> None:
+        self._pool = ThreadPoolExecutor(1) if threaded else None
+        self._pending: deque[Future[None]] = deque()
+        self._ended = False
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind and not issubclass(kind, Exception):
+            self._ended = True
+        try:
+            self._wait(0)
+        except KeyboardInterrupt:
+            # A task takes milliseconds, and what it works on must not be used before its end.
+            self.__exit__(KeyboardInterrupt)
+            raise
+        finally:
+            if self._pool:
+                self._pool.shutdown()
+
+    def run(self, task: Callable[..., None], *given: object) -> None:
+        """Run `task` after those before it; raise what it, or an earlier one, raises."""
+        if not self._pool:
+            task(*given)
+            return
+        self._wait(PENDING_TASKS - 1)
+        self._pending.append(self._pool.submit(self._run_unless_ended, task, given))
+
+    def _run_unless_ended(self, task: Callable[..., None], given: tuple[object, ...]) -> None:
+        if self._ended:
+            return
+        try:
+            task(*given)
+        except BaseException:
+            self._ended = True
+            raise
+
+    def _wait(self, left: int) -> None:
+        while len(self._pending) > left:
+            wait([self._pending[0]])  # where this is interrupted, it is still pending
+            self._pending.popleft().result()

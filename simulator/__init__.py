@@ -1,0 +1,1 @@
+"""Simulate a market and, over the network, the exchange that publishes it."""

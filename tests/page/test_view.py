@@ -1,0 +1,203 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_fixtures import START_MS, grow_older, put, put_run, status
+
+from page import view
+from page.files import STATUS_NAME, Bars, Depth, PageData, PageFiles, Reading, parse_status
+
+
+def read(directory: Path, **changed: Any) -> PageData:
+    put_run(directory, 300, **changed)
+    return PageFiles(directory).refresh()
+
+
+def texts(tree: Any) -> str:
+    """Return all text of a component tree, joined by spaces."""
+    if isinstance(tree, list):
+        return " ".join(filter(None, map(texts, tree)))
+    if tree is None or isinstance(tree, (str, int, float)):
+        return "" if tree is None else str(tree)
+    return texts(getattr(tree, "children", None))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.002, "0.002"),
+        (0.00000012, "0.00000012"),
+        (31.424, "31.42"),
+        (-233.2, f"{view.MINUS}233.2"),
+        (999.999, "1,000"),
+        (4518.4, "4,518"),
+        (52_345.0, "52.34 k"),
+        (999_999.0, "1.00 M"),
+        (1_250_000.0, "1.25 M"),
+        (7.3e12, "7.30 T"),
+        (9.9e15, "9,900.0 T"),
+    ],
+)
+def test_short_numbers(value: float, text: str) -> None:
+    assert view.short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.43, "0.4 s"),
+        (2, "2 s"),
+        (14.4, "14 s"),
+        (60, "1 min"),
+        (200, "3 min 20 s"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert view.duration(seconds) == text
+
+
+def test_prices_keep_their_own_decimals(tmp_path: Path) -> None:
+    figures = view.headline_figures(read(tmp_path))
+    assert figures.last.count(".") == 1
+    assert figures.last.startswith("10")
+    assert figures.last[3] == ","
+    assert figures.spread == "0.1"
+
+
+def test_the_head_names_the_newest_figures() -> None:
+    bars = Bars([1000], [2.0], [3.0], [1.0], [1.5], [4.0])
+    data = PageData(
+        bars=_reading(bars),
+        metrics=_reading(None),
+        depth=_reading(Depth([(1.25, 1.0)], [(1.5, 1.0)])),
+        status=_reading(None),
+    )
+    figures = view.headline_figures(data)
+    assert (figures.last, figures.trend, figures.spread) == ("1.50", "down", "0.25")
+    assert (figures.obi, figures.cvd) == (view.DASH, view.DASH)
+    assert figures.event_time == "1970-01-01 00:00:01"
+
+
+def _reading(content: Any) -> Any:
+    return Reading(content, "v", missing=False)
+
+
+def test_no_files_say_how_to_start(tmp_path: Path) -> None:
+    data = PageFiles(tmp_path).refresh()
+    assert view.run_state(data).label == "no data yet"
+    assert "uv run main.py BTC-USDT 2025-06-09 2025-06-10" in texts(view.hint(data))
+    assert "--demo" in texts(view.hint(data))
+    assert view.notes_strip(data) == []
+
+
+def test_running_shows_share_pace_and_time_left(tmp_path: Path) -> None:
+    state = view.run_state(read(tmp_path, progress=0.5, seconds=10.0))
+    assert (state.label, state.progress, state.note) == ("running", 0.5, None)
+    assert state.detail == "50 % · 212,400 rows/s · 10 s left"
+
+
+def test_running_without_bars_says_what_it_waits_for(tmp_path: Path) -> None:
+    put_run(tmp_path, 0)
+    assert "Waiting for the first bar" in texts(view.hint(PageFiles(tmp_path).refresh()))
+
+
+def test_finished_says_when(tmp_path: Path) -> None:
+    state = view.run_state(read(tmp_path, state="finished", progress=1, written=START_MS))
+    assert state.label == "finished"
+    assert state.detail.endswith("written 2025-06-09 00:00:00 UTC")
+    assert state.progress is None
+
+
+def test_finished_without_a_trade_says_so(tmp_path: Path) -> None:
+    put_run(tmp_path, 0, state="finished")
+    data = PageFiles(tmp_path).refresh()
+    assert "holds no trades" in texts(view.notes_strip(data))
+    assert "ended without a bar" in texts(view.hint(data))
+
+
+def test_failed_gives_the_reason(tmp_path: Path) -> None:
+    data = read(tmp_path, state="failed", reason="BTC.db is cut short", progress=0.3)
+    assert view.run_state(data).tone == "bad"
+    assert texts(view.notes_strip(data)) == "Failed at 30 %: BTC.db is cut short"
+    data = read(tmp_path, state="failed", reason=None, progress=None)
+    assert "look at the replay's terminal" in texts(view.notes_strip(data))
+
+
+def test_stopped_says_what_is_shown(tmp_path: Path) -> None:
+    data = read(tmp_path, state="stopped", reason="Ctrl+C")
+    assert texts(view.notes_strip(data)).startswith("Stopped at 64 % (Ctrl+C). What was")
+
+
+def test_stale_says_what_to_do(tmp_path: Path) -> None:
+    put_run(tmp_path, 5)
+    grow_older(tmp_path / STATUS_NAME, 60)
+    data = PageFiles(tmp_path).refresh()
+    assert view.run_state(data).label == "stale"
+    assert "start it again" in texts(view.notes_strip(data))
+
+
+def test_files_of_another_writer_draw_without_a_status(tmp_path: Path) -> None:
+    put_run(tmp_path, 5)
+    (tmp_path / STATUS_NAME).unlink()
+    data = PageFiles(tmp_path).refresh()
+    assert view.run_state(data).label == "no run status"
+    assert view.hint(data) == []
+    assert view.headline_figures(data).last != view.DASH
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    put(tmp_path, STATUS_NAME, "{")
+    put(tmp_path, "ohlc_data.json", "[[")
+    data = PageFiles(tmp_path).refresh()
+    assert view.run_state(data).label == "unreadable"
+    told = texts(view.notes_strip(data))
+    assert "ohlc_data.json cannot be used: it is not JSON" in told
+    assert "status_data.json cannot be used" in told
+    assert "cannot be read" in texts(view.hint(data))
+
+
+def test_an_unreliable_book_is_told(tmp_path: Path) -> None:
+    data = read(tmp_path, reliable=False)
+    assert "not reliable" in texts(view.notes_strip(data))
+    assert "not clean" in texts(view.foot(data.status.content))
+
+
+def test_the_foot_of_a_clean_recording() -> None:
+    told = texts(view.foot(parse_status(status())))
+    assert told.startswith("● recording clean 553,118 book rows 431,604 trades 1,000 bars")
+    assert "longest silence 0.4 s" in told
+    assert "rejected" not in told
+
+
+def test_the_foot_shows_every_count_that_is_not_zero() -> None:
+    counts = {"rows_skipped": 3, "levels_rejected": 0, "invented_later": 1200}
+    told = texts(view.foot(parse_status(status(counts=counts))))
+    assert told.startswith("▲ recording not clean")
+    assert "3 rows skipped" in told
+    assert "1,200 invented later" in told
+    assert "rejected" not in told
+
+
+def test_repeats_alone_leave_a_recording_clean() -> None:
+    told = texts(view.foot(parse_status(status(counts={"repeated_trades": 7}))))
+    assert told.startswith("● recording clean")
+    assert "7 repeated trades" in told
+
+
+def test_the_ladder_has_both_sides_best_first() -> None:
+    depth = Depth([(99.5, 1.0), (99.0, 2.25)], [(100.5, 0.5), (101.0, 4.0)])
+    told = texts(view.ladder(Bars(), depth))
+    assert told == (
+        "Price Size Sum 100.5 0.5 0.5 101.0 4.0 4.5 "
+        "mid 100 · spread 1.0 (100.00 bp) 99.5 1.00 1.00 99.0 2.25 3.25"
+    )
+
+
+def test_the_ladder_says_what_is_missing_or_crossed() -> None:
+    assert view.ladder(Bars(), Depth()) == []
+    assert view.mid_line(Depth([], [(1.0, 1.0)]), 1) == "no bids"
+    assert view.mid_line(Depth([(1.0, 1.0)], []), 1) == "no asks"
+    assert view.mid_line(Depth([(2.0, 1.0)], [(1.0, 1.0)]), 1).endswith("crossed")
