@@ -29,6 +29,10 @@ METRICS_FILE = OUTPUT_DIR / "metrics_data.json"
 """`[[ts, obi_o, obi_h, obi_l, obi_c, tot_…, cvd_…], …]`, of 5, 9 or 13 fields."""
 STATUS_FILE = OUTPUT_DIR / "status_data.json"
 """The state of the run, an object; see docs/reference.md."""
+ISSUES_FILE = OUTPUT_DIR / "data_issues.json"
+"""`{"schema": 1, "issues": [{"kind", "start", "end", "count"}, …]}`: see `orderflow.issues`."""
+STATES = ("running", "finished", "stopped", "failed")
+"""What `state` in the status may be."""
 MAX_BARS = 1000
 """Most bars kept in a file."""
 
