@@ -19,8 +19,9 @@ import typer
 
 from orderflow.command import EXIT_DONE, EXIT_FAILED, errors_as_lines, say_error, set_up_logging
 from orderflow.errors import UsageError
+from orderflow.instruments import check_instrument
 from orderflow.times import parse_range
-from recordings.discovery import DEFAULT_DATA_DIR, Recording, check_instrument, find_recording
+from recordings.discovery import DEFAULT_DATA_DIR, Recording, find_recording
 from replay.page_process import PageProcess
 from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
 from replay.run_files import RunFiles
