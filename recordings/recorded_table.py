@@ -8,15 +8,22 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice, pairwise
-from operator import itemgetter
+from operator import gt, itemgetter, lt
 from pathlib import Path
 
 from orderflow.errors import RecordingError
 from orderflow.events import OrderbookUpdate
 from orderflow.times import to_nanoseconds
-from recordings.connection import connect, identity, lock_reason, not_opened, recording_error
+from recordings.connection import (
+    RECOVER,
+    connect,
+    identity,
+    lock_reason,
+    not_opened,
+    recording_error,
+)
 from recordings.file_merge import TimedSource
-from recordings.row_order import ReorderBuffer, Row, normalise_times
+from recordings.row_order import ReorderBuffer, Row, is_sorted, normalise_times
 from recordings.table_shape import BOOK, TRADES, TableShape, TableSpec
 from recordings.windows import to_update
 
@@ -35,6 +42,7 @@ class RecordedTable:
 
     With an `instrument` column only the rows of `instrument` are read. `exists` is False where the
     file has no such table. `first_ms` and `last_ms` bound the rows as far as the file tells.
+    `damage` says why rows may be missing although the file can be opened, None if nothing tells so.
     `late` and `skipped` count, while and after reading, the rows left out.
 
     Raise `RecordingError` for a view, or when a required column is missing.
@@ -48,6 +56,7 @@ class RecordedTable:
         self._shape = TableShape(path, spec, instrument)
         self.exists = self._shape.exists
         self.first_ms, self.last_ms = self._shape.first_ms, self._shape.last_ms
+        self.damage = self._shape.damage
         self._held_back = spec.reorder
 
     @property
@@ -91,8 +100,12 @@ class RecordedTable:
     # -- reading
 
     def source(self) -> TimedSource:
-        """Return the table as a source for `FileMerge`."""
-        return TimedSource(self.first_ms, self.last_ms, self.batches)
+        """Return the table as a source for `FileMerge`, which fails in the end if it is damaged."""
+        source = TimedSource(self.first_ms, self.last_ms, self.batches)
+        if self.damage:
+            why = f"rows may be missing ({self.damage}); what could be read is used, {RECOVER}"
+            source.failure = recording_error(self.path, why)
+        return source
 
     def batches(self) -> Iterator[list[Row]]:
         """Yield the rows `(ms, order, *payload)` in time order, in lists.
@@ -138,8 +151,9 @@ class RecordedTable:
                     raise recording_error(
                         self.path, "changed while it was read; run again when it is done"
                     )
-                # Where reading goes on from a position, damage must not lead it in a circle.
-                disorder = cursor is None and self._cut_at_disorder(last, rows)
+                # Damage must not lead reading in a circle, nor an index give rows in its own order.
+                disorder = not (cursor and self._is_in_order(last, rows))
+                disorder = disorder and self._cut_at_disorder(last, rows)
                 if error and not (rows or disorder):
                     rows, last = self._step_over(connection, last, error, total)
                 elif not (rows or disorder):
@@ -190,6 +204,19 @@ class RecordedTable:
             del rows[number + (last is None) :]
             return True
         return False
+
+    def _is_in_order(self, last: Row | None, rows: list[Row]) -> bool:
+        """Return whether rows surely come in order; a quick look that may miss that they do."""
+        rows = [last, *rows] if last else rows
+        try:
+            if self._shape.exact:
+                return is_sorted(rows)
+            keys = [self._shape.key_of(row) for row in rows]
+            if self._shape.indexed:
+                keys = list(zip([row[0] for row in rows], keys, strict=True))
+            return all(map(gt if self._shape.descending else lt, keys, keys[1:]))
+        except TypeError:  # numbers beside text, or a NULL
+            return False
 
     def _position_of(self, row: Row) -> Row:
         """Return what SQLite compares positions by: numbers come before text."""
@@ -257,8 +284,10 @@ class RecordedTable:
             moment = datetime.fromtimestamp(time_ns / 1e9, UTC)
             where += f", up to {moment:%Y-%m-%d %H:%M:%S} UTC"
         reason = error and lock_reason(self.path, error)
-        advice = "" if reason else ", copy the file again or recover it with sqlite3 .recover"
-        damage = reason or error or "its rows are not in the order of their keys"
+        advice = "" if reason else f", {RECOVER}"
+        damage = str(reason or error or "its rows are not in the order of their keys")
+        if self.damage not in (None, reason, damage):
+            damage = f"{damage}; {self.damage}"
         return recording_error(
             self.path,
             f"cannot be read further ({damage}), {where}; what came before is used{advice}",

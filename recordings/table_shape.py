@@ -4,7 +4,6 @@ From that follow the statements that read it in order and go on from any row; `r
 runs them.
 """
 
-import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,10 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from orderflow.times import time_form, to_nanoseconds
-from recordings.connection import MAX_BOOK_VALUE_BYTES, connect, not_opened, recording_error
+from recordings.connection import (
+    MAX_BOOK_VALUE_BYTES,
+    connect,
+    length_fault,
+    lock_reason,
+    not_opened,
+    recording_error,
+)
 from recordings.row_order import Row, are_whole_ms
-
-logger = logging.getLogger(__name__)
 
 BOOK_BATCH = 2048
 """Most book rows read at once."""
@@ -93,7 +97,8 @@ class TableShape:
     along the key (`descending` where the newest come first). `exact`: along the index, times need
     neither conversion nor sorting. `ties_by_key`: rows of one time go by the key, which then stands
     second in a row; else it stands last. `first_ms` and `last_ms` bound the rows as far as the file
-    tells, `last_ms` below `first_ms` where there is none.
+    tells, `last_ms` below `first_ms` where there is none. `damage` says why some of its rows may be
+    missing although the file can be opened, None where nothing tells so.
 
     Raise `RecordingError` for a view, a missing required column, or no key to go on from.
     """
@@ -107,17 +112,16 @@ class TableShape:
         self.indexed = self.descending = self.exact = False
         self._time_index_first = self._keyed_by_time = False
         self.first_ms, self.last_ms = UNKNOWN_SPAN
-        with closing(connect(path)[0]) as connection:
+        self.damage: str | None = None
+        connection, immutable = connect(path)
+        with closing(connection):
             try:
                 self.exists = self._learn_columns(connection)
+                self.damage = length_fault(path, connection, immutable=immutable)
             except sqlite3.Error as error:
                 raise not_opened(path, error) from error
-            try:
-                if self.exists:
-                    self._learn_order(connection)
-            except sqlite3.Error as error:
-                # Damage is reported when the rows are read, after those before it.
-                logger.warning("%s: damaged (%s)", path, error)
+            if self.exists:
+                self._learn_order_of_damaged(connection)
 
     # -- its statements
 
@@ -281,6 +285,20 @@ class TableShape:
             raise recording_error(self.path, why)
 
     # -- its order and its span
+
+    def _learn_order_of_damaged(self, connection: sqlite3.Connection) -> None:
+        """Learn the order, as far as damage lets; of what it hides nothing is taken for known."""
+        try:
+            self._learn_order(connection)
+        except sqlite3.Error as error:
+            if lock_reason(self.path, error):
+                raise not_opened(self.path, error) from error
+            # Along the key, what is read does not depend on an index that may be the damaged part.
+            self.indexed = self._time_index_first = self.exact = False
+            if error.sqlite_errorname != "SQLITE_TOOBIG":  # that row is skipped when it is read
+                self.damage = self.damage or str(error)
+        if self.damage and self.last_ms < self.first_ms:
+            self.first_ms, self.last_ms = UNKNOWN_SPAN
 
     def _learn_order(self, connection: sqlite3.Connection) -> None:
         self._find_index(connection)

@@ -573,15 +573,10 @@ def test_a_trade_with_a_huge_value_is_skipped_and_counted(
 
 
 @pytest.mark.parametrize("index", INDEXES)
-def test_a_huge_value_for_a_time_costs_its_row_or_ends_by_name(
-    tmp_path: Path, index: tuple[str, ...]
-) -> None:
+def test_a_huge_value_for_a_time_costs_only_its_row(tmp_path: Path, index: tuple[str, ...]) -> None:
     path = write_recording(tmp_path / "a.db", book_rows(range(START, START + 9)), index=index)
     huge = "'x' || CAST(zeroblob(9000000) AS TEXT)"
     change(path, f"UPDATE book SET timestamp = {huge} WHERE id = 5")
-    if index:
-        assert "cannot be read further (string or blob too big)" in refused(path)
-        return
     found, counts = events(path)
     assert (len(found), counts.rows_skipped) == (8, 1)
 
