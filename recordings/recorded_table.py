@@ -306,8 +306,19 @@ def open_tables(path: Path, instrument: str | None) -> tuple[RecordedTable, Reco
     book = RecordedTable(path, BOOK, instrument)
     trades = RecordedTable(path, TRADES, instrument)
     if not book.exists and not trades.exists:
-        raise recording_error(path, "no recording, it has neither a table book nor a table trades")
+        found = ", ".join(_table_names(path)) or "no table at all"
+        why = f"no recording, it has neither a table book nor a table trades; found {found}"
+        raise recording_error(path, why)
     return book, trades
+
+
+def _table_names(path: Path) -> list[str]:
+    sql = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name LIMIT 20"
+    with closing(connect(path)[0]) as connection:
+        try:
+            return [name.decode(errors="replace") for (name,) in connection.execute(sql)]
+        except sqlite3.Error as error:
+            raise not_opened(path, error) from error
 
 
 def instruments_in(path: Path) -> dict[str, tuple[int, int]]:

@@ -180,6 +180,23 @@ def test_a_log_that_cannot_be_read_where_it_lies_is_said(open_directory: Path) -
     assert message.endswith("copy both into a directory you may write to")
 
 
+@POSIX
+def test_a_fresh_file_that_needs_a_log_where_none_can_be_made_is_explained(
+    open_directory: Path,
+) -> None:
+    path = write_recording(open_directory / "a.db", book_rows([START]))
+    change(path, "PRAGMA journal_mode = WAL")
+    path.touch()
+    open_directory.chmod(0o555)
+    with without_privileges():
+        assert refused(path) == (
+            f"{path}: it keeps a write-ahead log, which can only be looked for by making a.db-shm "
+            f"beside it, and {open_directory} may not be written to; run again when the file has "
+            "been unchanged for 60 s, or copy it into a directory you may write to"
+        )
+        assert not list(open_directory.glob("a.db-*"))
+
+
 # -- settled files
 
 
