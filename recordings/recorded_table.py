@@ -24,7 +24,7 @@ from recordings.connection import (
 )
 from recordings.file_merge import TimedSource
 from recordings.row_order import ReorderBuffer, Row, is_sorted, normalise_times
-from recordings.table_shape import BOOK, TRADES, TableShape, TableSpec
+from recordings.table_shape import BOOK, TIME_FORMS, TRADES, TableShape, TableSpec
 from recordings.windows import to_update
 
 CHUNK_ROWS = 32
@@ -116,6 +116,7 @@ class RecordedTable:
         self.late = self.skipped = 0
         buffer = ReorderBuffer(self._spec.reorder)
         failure: RecordingError | None = None
+        usable = False
         raw_batches = self._raw_batches()
         while failure is None:
             try:
@@ -126,6 +127,7 @@ class RecordedTable:
                 break
             rows, unusable = normalise_times(raw)
             self.skipped += unusable
+            usable = usable or bool(rows)
             rows = rows if self._shape.exact else buffer.push(rows, self._held_back)
             if rows:
                 yield rows
@@ -133,8 +135,26 @@ class RecordedTable:
         self.late = buffer.late
         if rows:
             yield rows
-        if failure:
+        if failure := failure or (None if usable else self._without_times()):
             raise failure
+
+    def _without_times(self) -> RecordingError | None:
+        """Return the error for a table of which no row could be used for want of a time."""
+        if not self.skipped:
+            return None
+        with closing(connect(self.path)[0]) as connection:
+            try:
+                found = self._shape.sample_time(connection)
+            except sqlite3.Error as error:
+                return not_opened(self.path, error)
+        if to_nanoseconds(found) is not None:
+            return None
+        shown = found.decode(errors="replace") if isinstance(found, bytes) else found
+        return recording_error(
+            self.path,
+            f"no row of table {self._spec.name} has a usable timestamp; found "
+            f"{'NULL' if shown is None else repr(shown)}; understood are {TIME_FORMS}",
+        )
 
     def _raw_batches(self) -> Iterator[list[Row]]:
         """Yield the rows as fetched, `(timestamp, tie, *payload)`, in the order of reading."""

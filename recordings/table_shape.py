@@ -36,6 +36,12 @@ MAX_TRADE_VALUE_BYTES = 16_000
 UNKNOWN_SPAN = (0, 10**14)
 """First and last ms where a file does not tell: from the beginning of time to its end."""
 
+TIME_FORMS = (
+    "s, ms, µs or ns since 1970 as a number or as text, and ISO-8601 text such as "
+    "2025-06-09T12:30:00Z"
+)
+"""What a timestamp may be, in words."""
+
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
 # The index has numbers before text before blobs; a blob is no time.
 _TIMED, _NUMBERS, _TEXTS = (
@@ -165,6 +171,16 @@ class TableShape:
         for condition in ("timestamp IS NULL", "timestamp >= x''"):
             sql = self._sql("count(*)", condition, "1")
             yield self._run(connection, sql).fetchone()[0]
+
+    def sample_time(self, connection: sqlite3.Connection) -> object:
+        """Return some row's timestamp as recorded, text cut short; NULL only if there is no other.
+
+        None also for a table without rows.
+        """
+        short = "CASE WHEN typeof(timestamp) IN ('text', 'blob') THEN substr(timestamp, 1, 40) "
+        sql = self._sql(f"{short}ELSE timestamp END", "timestamp IS NOT NULL", "1", 1)
+        found = self._run(connection, sql).fetchone()
+        return found[0] if found else None
 
     def _page_sql(self, what: str, last: Row | None, limit: int) -> str:
         """Write the statement that reads on after `last`: along the index, or along the key."""

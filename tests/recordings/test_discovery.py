@@ -440,7 +440,10 @@ def test_a_table_without_one_usable_time_is_read_so_that_its_rows_are_counted(
     write_recording(tmp_path / "BTC-USDT.db", book_rows([START]), trade_rows([None, "n/a"]))
     found = find(tmp_path)
     interpreter = DBInterpreter.of_tables(found.books, found.trades)
-    assert len(list(interpreter.stream())) == 1
+    windows = interpreter.stream()
+    assert next(windows)[0].timestamp == START
+    with pytest.raises(RecordingError, match="no row of table trades has a usable timestamp"):
+        next(windows)
     assert interpreter.counts.trades_skipped == 2
 
 
