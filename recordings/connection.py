@@ -5,9 +5,11 @@ Files are never changed and their sidecars never touched; no committed row is mi
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from time import time
+from time import sleep, time
+from typing import TypeVar
 
 from orderflow.errors import RecordingError
 
@@ -18,8 +20,13 @@ SETTLED_SECONDS = 60.0
 LOCK_SECONDS = 30.0
 """How long to wait for a writer that has locked the whole file."""
 
+HOT_JOURNAL_LOOKS = 20
+"""How often a journal must look like one that a dead recorder has left."""
+SECONDS_BETWEEN_LOOKS = 0.02
 RECOVER = "copy the file again or recover it with sqlite3 .recover"
 """What to do about a damaged file."""
+
+Answer = TypeVar("Answer")
 
 _WAL_UNREADABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_PERM")
 
@@ -45,7 +52,7 @@ def connect(path: Path, max_value: int = MAX_BOOK_VALUE_BYTES) -> tuple[sqlite3.
             connection.execute("PRAGMA query_only = 1")
             connection.execute("PRAGMA trusted_schema = 0")
             connection.execute("PRAGMA mmap_size = 0")
-            _read_schema(connection)
+            not_while_written(lambda: _read_schema(connection))
         except sqlite3.Error as error:
             raise not_opened(path, error) from error
         except UnicodeDecodeError as error:  # out of SQLite's own message on a damaged schema
@@ -86,6 +93,22 @@ def lock_reason(path: Path, error: sqlite3.Error) -> str | None:
             "run again when that program is done"
         )
     return None
+
+
+def not_while_written(ask: Callable[[], Answer]) -> Answer:
+    """Return what `ask` does, asking again where a live journal was taken for a dead recorder's.
+
+    SQLite looks whether the file is locked, then whether the journal has content. A recorder that
+    keeps its journal (`PERSIST`) may begin to write in between.
+    """
+    for _ in range(HOT_JOURNAL_LOOKS):
+        try:
+            return ask()
+        except sqlite3.Error as error:
+            if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+                raise
+        sleep(SECONDS_BETWEEN_LOOKS)
+    return ask()
 
 
 def identity(path: Path) -> tuple[int, int, int] | None:

@@ -14,12 +14,14 @@ from pathlib import Path
 from orderflow.errors import RecordingError
 from orderflow.events import OrderbookUpdate
 from orderflow.times import to_nanoseconds
+from recordings.census import Census
 from recordings.connection import (
     RECOVER,
     connect,
     identity,
     lock_reason,
     not_opened,
+    not_while_written,
     recording_error,
 )
 from recordings.file_merge import TimedSource
@@ -165,6 +167,7 @@ class RecordedTable:
             cursor: sqlite3.Cursor | None = None
             last: Row | None = None
             total = 0
+            census = Census(self._shape) if immutable and self._shape.indexed else None
             while True:
                 cursor, rows, error = self._fetch(connection, cursor, last, immutable=immutable)
                 if immutable and identity(self.path) != as_opened:
@@ -177,7 +180,10 @@ class RecordedTable:
                 if error and not (rows or disorder):
                     rows, last = self._step_over(connection, last, error, total)
                 elif not (rows or disorder):
+                    self._check_census(connection, census, last, total)
                     return
+                if census:
+                    census.add(rows or ([last] if last else []))
                 if rows:
                     total, last = total + len(rows), rows[-1]
                     yield rows if self._shape.ties_by_key else [row[:-1] for row in rows]
@@ -205,7 +211,9 @@ class RecordedTable:
         try:
             # To the end, or a page of a live file.
             limit = -1 if immutable else self._spec.batch
-            cursor = cursor or self._shape.read_on(connection, self._shape.select, last, limit)
+            cursor = cursor or not_while_written(
+                lambda: self._shape.read_on(connection, self._shape.select, last, limit)
+            )
             self._fill(rows, cursor)
         except sqlite3.Error as problem:
             error = problem
@@ -243,6 +251,17 @@ class RecordedTable:
         time = row[:1] if self._shape.indexed else ()
         key = self._shape.key_of(row)
         return tuple(part for raw in (*time, key) for part in (isinstance(raw, bytes), raw))
+
+    def _check_census(
+        self, connection: sqlite3.Connection, census: Census | None, last: Row | None, total: int
+    ) -> None:
+        try:
+            difference = census and census.difference(connection)
+        except sqlite3.Error as error:
+            raise self._cannot_read_on(last, error, total) from error
+        if difference:
+            advice = "what was read is used, run REINDEX with the sqlite3 program"
+            raise recording_error(self.path, f"rows may be missing ({difference}); {advice}")
 
     def _fill(self, rows: list[Row], cursor: sqlite3.Cursor) -> None:
         """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""

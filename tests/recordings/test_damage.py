@@ -17,6 +17,7 @@ from recording_factory import (
     book_rows,
     change,
     expected_events,
+    insert,
     query,
     random_of,
     settle,
@@ -27,7 +28,7 @@ from recording_factory import (
 from db_interpreter import DBInterpreter
 from orderflow.errors import RecordingError
 from recordings.recorded_table import RecordedTable
-from recordings.table_shape import BOOK, TRADES
+from recordings.table_shape import BOOK, TRADES, TableShape
 
 PAGE = 4096
 ADVICE = "what could be read is used, copy the file again or recover it with sqlite3 .recover"
@@ -249,6 +250,130 @@ def test_an_index_in_order_is_no_damage_where_times_are_no_integers(tmp_path: Pa
         assert len(found) == 60
 
 
+# -- an index in order that is not the table's
+
+
+def times_far_apart(count: int = 90) -> list[int]:
+    return [START + 1000 * n for n in range(count)]
+
+
+def entry_of(path: Path, number: int) -> int:
+    """Return the offset of an entry in the one page of the book's index."""
+    start = page_of(path, "book_0") * PAGE
+    content = path.read_bytes()
+    assert content[start] == 10, "the index must be one leaf"
+    at = start + 8 + 2 * number
+    return start + int.from_bytes(content[at : at + 2], "big")
+
+
+def with_last_byte_of_entry(path: Path, number: int, change: int) -> Path:
+    """Change the key of the row to which an entry of the book's index belongs."""
+    begin = entry_of(path, number)
+    end = begin + 1 + path.read_bytes()[begin]
+    return patch(path, end - 1, bytes([path.read_bytes()[end - 1] ^ change]))
+
+
+@pytest.mark.parametrize("instrument", [None, "A-B"])
+@pytest.mark.parametrize("change", [1, 2, 127])
+def test_an_index_entry_of_another_row_fails(
+    tmp_path: Path, change: int, instrument: str | None
+) -> None:
+    rows = book_rows(times_far_apart())
+    path = write_recording(tmp_path / "a.db", rows, None, index=BY_TIMESTAMP, instrument=instrument)
+    with_last_byte_of_entry(path, 50, change)
+    found, error = read(path)
+    assert error is not None
+    assert found[:50] == expected_events(rows, [])[:50]
+
+
+@pytest.mark.parametrize("instrument", [None, "A-B"])
+@pytest.mark.parametrize("on", ["timestamp", "instrument, timestamp"])
+def test_an_index_that_lacks_rows_fails(tmp_path: Path, on: str, instrument: str | None) -> None:
+    if "instrument" in on and not instrument:
+        return
+    path = write_recording(
+        tmp_path / "a.db", book_rows(times_far_apart()), None, index=(on,), instrument=instrument
+    )
+    start = page_of(path, "book_0") * PAGE
+    patch(path, start + 3, (88).to_bytes(2, "big"))
+    table = RecordedTable(path, BOOK, instrument)
+    with pytest.raises(RecordingError) as caught:
+        list(table.batches())
+    assert str(caught.value) == (
+        f"{path}: rows may be missing (its index has 88 rows, not the 90 of the table); what was "
+        "read is used, run REINDEX with the sqlite3 program"
+    )
+
+
+def test_an_index_with_another_time_gives_each_row_its_own(tmp_path: Path) -> None:
+    rows = book_rows(times_far_apart())
+    path = write_recording(tmp_path / "a.db", rows, None, index=BY_TIMESTAMP)
+    begin = entry_of(path, 50)
+    # The last byte but one is of the time, which then still lies between its neighbours'.
+    end = begin + 1 + path.read_bytes()[begin]
+    patch(path, end - 2, bytes([path.read_bytes()[end - 2] ^ 1]))
+    found, _ = read(path)
+    assert found == expected_events(rows, [])
+
+
+@pytest.mark.parametrize("instrument", [None, "A-B"])
+@pytest.mark.parametrize("on", ["timestamp", "instrument, timestamp"])
+def test_holes_among_ids_and_rows_left_out_are_no_damage(
+    tmp_path: Path, on: str, instrument: str | None
+) -> None:
+    if "instrument" in on and not instrument:
+        return
+    rows = [row._replace(id=7 * (row.id or 0) // 4) for row in book_rows(times_far_apart())]
+    path = write_recording(tmp_path / "a.db", rows, None, index=(on,), instrument=instrument)
+    change(
+        path,
+        "UPDATE book SET bids = zeroblob(9000000) WHERE rowid = 70",
+        "UPDATE book SET timestamp = NULL WHERE rowid IN (7, 21)",
+        "UPDATE book SET timestamp = 'n/a' WHERE rowid = 35",
+    )
+    table = RecordedTable(path, BOOK, instrument)
+    assert sum(map(len, table.batches())) == 86
+
+
+def test_ids_too_large_to_add_up_are_no_damage(tmp_path: Path) -> None:
+    rows = [
+        row._replace(id=2**63 - 200 + 3 * (row.id or 0) // 2)
+        for row in book_rows(times_far_apart())
+    ]
+    path = write_recording(tmp_path / "a.db", rows, None, index=BY_TIMESTAMP)
+    assert read(path) == (expected_events(rows, []), None)
+
+
+def test_of_a_file_of_many_the_index_is_not_held_against_all_rows(tmp_path: Path) -> None:
+    # Looking at millions of rows for the few that were asked for is what `check` is for.
+    by_instrument = ("instrument, timestamp",)
+    path = write_recording(tmp_path / "a.db", instrument="A-B", index=by_instrument)
+    with closing(sqlite3.connect(path)) as connection:
+        for name in ("A-B", "C-D", "E-F"):
+            rows = [row._replace(id=None) for row in book_rows(times_far_apart(10))]
+            insert(connection, "book", rows, name)
+        connection.commit()
+    settle(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(TableShape, "count_keys")
+        assert sum(map(len, RecordedTable(path, BOOK, "A-B").batches())) == 10
+
+
+@pytest.mark.parametrize("instrument", [None, "A-B"])
+@pytest.mark.parametrize("seed", range(40))
+def test_a_flipped_bit_in_an_index_costs_no_row_in_silence(
+    tmp_path: Path, seed: int, instrument: str | None
+) -> None:
+    rows = book_rows([START + n // 3 for n in range(400)])
+    path = write_recording(tmp_path / "a.db", rows, None, index=BY_TIMESTAMP, instrument=instrument)
+    draw = random_of(seed)
+    leaves = [n for n in range(path.stat().st_size // PAGE) if _kind_of_page(path, n) == 10]
+    at = draw.choice(leaves) * PAGE + draw.randrange(PAGE)
+    patch(path, at, bytes([path.read_bytes()[at] ^ 1 << draw.randrange(8)]))
+    found, error = read(path)
+    assert error is not None or found == expected_events(rows, [])
+
+
 # -- damage that is met while a table is looked at
 
 
@@ -267,15 +392,16 @@ def test_a_damaged_index_fails_and_the_table_is_read_without_it(tmp_path: Path, 
 
 def test_a_damaged_end_fails_though_the_range_does_not_reach_it(tmp_path: Path) -> None:
     path = write_recording(tmp_path / "a.db", None, trade_rows(range(START, START + 3000)))
-    leaves = [n for n in range(path.stat().st_size // PAGE) if _is_table_leaf(path, n)]
+    leaves = [n for n in range(path.stat().st_size // PAGE) if _kind_of_page(path, n) == 13]
     patch(path, leaves[-1] * PAGE, b"\xff" * PAGE)
     found, error = read(path, end_ms=START + 5)
     assert [len(event.trades) for event in found] == [5]
     assert "rows may be missing (database disk image is malformed)" in str(error)
 
 
-def _is_table_leaf(path: Path, page: int) -> bool:
-    return page > 0 and path.read_bytes()[page * PAGE] == 13
+def _kind_of_page(path: Path, page: int) -> int:
+    """Return 13 for a leaf of a table, 10 for one of an index; see SQLite's file format."""
+    return path.read_bytes()[page * PAGE] if page else 0
 
 
 def test_a_table_that_damage_makes_look_empty_is_not_passed_over(tmp_path: Path) -> None:
