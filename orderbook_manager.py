@@ -253,7 +253,13 @@ class PythonOrderbookManager:
         return bids, asks
 
 
-OrderbookManager = fastest("OrderbookManager", PythonOrderbookManager)
+OrderbookManager = fastest(
+    "OrderbookManager",
+    PythonOrderbookManager,
+    parse_side=parse_side,
+    LevelFormatError=LevelFormatError,
+    OrderflowError=OrderflowError,
+)
 
 
 class SequenceCheck:

@@ -67,9 +67,6 @@ class PythonTradeDecoder:
         return trades
 
 
-TradeDecoder = fastest("TradeDecoder", PythonTradeDecoder)
-
-
 _SIDES = {b"buy": "buy", b"sell": "sell"}
 
 
@@ -91,3 +88,12 @@ def to_float(raw: object) -> float:
     if isinstance(raw, float):
         return raw
     return to_number(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)
+
+
+TradeDecoder = fastest(
+    "TradeDecoder",
+    PythonTradeDecoder,
+    to_float=to_float,
+    id_of=id_of,
+    MAX_TRADE_SIZE=MAX_TRADE_SIZE,
+)

@@ -107,9 +107,6 @@ def python_to_book_rows(rows: list[Row]) -> list[BookRow]:
     return [(*row[:4], *to_marks(row)) for row in rows]
 
 
-to_book_rows = fastest("to_book_rows", python_to_book_rows)
-
-
 def to_update(row: Row, end: int | None) -> OrderbookUpdate:
     """Make the update of a recorded book row `(ms, order, bids, asks)`, perhaps with marks."""
     return OrderbookUpdate(row[2], row[3], row[0], end, id_of(row[1]), *to_marks(row))
@@ -121,6 +118,9 @@ def to_marks(row: Row) -> tuple[str | None, int | None, int | None]:
         return None, None, None
     action, seq_id, prev_seq_id = row[4:]
     return lowered(action), _integer(seq_id), _integer(prev_seq_id)
+
+
+to_book_rows = fastest("to_book_rows", python_to_book_rows, to_marks=to_marks)
 
 
 def _integer(raw: object) -> int | None:

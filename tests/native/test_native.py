@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from compiled_twins import compiled_twins
 from hostile_rows import HOSTILE_NUMBERS, HOSTILE_SIDES, hostile_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,9 +18,7 @@ from metrics_calculator import python_sampled_bar
 from orderbook_manager import PythonOrderbookManager
 from orderflow.errors import OrderflowError
 
-native = pytest.importorskip(
-    "orderflow_native", reason="the compiled book is not built here", exc_type=ImportError
-)
+native = compiled_twins()
 
 Books = tuple[PythonOrderbookManager, Any]
 

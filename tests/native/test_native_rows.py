@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from compiled_twins import compiled_twins
 from hostile_rows import hostile_trades
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,9 +17,7 @@ from recordings.row_order import python_are_whole_ms, python_is_sorted
 from recordings.trade_decoder import PythonTradeDecoder
 from recordings.windows import python_to_book_rows
 
-native = pytest.importorskip(
-    "orderflow_native", reason="the compiled code is not built here", exc_type=ImportError
-)
+native = compiled_twins()
 
 Row = tuple[Any, ...]
 MS = 10**12

@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from compiled_twins import compiled_twins
 
 from orderbook_manager import PythonOrderbookManager
 from orderflow.errors import OrderflowError
 
-native = pytest.importorskip(
-    "orderflow_native", reason="the compiled book is not built here", exc_type=ImportError
-)
+native = compiled_twins()
 
 
 def side(levels: Any) -> bytes:

@@ -8,8 +8,7 @@ What a level is, is not decided here: a side that is not plain goes through `lev
 import os
 from math import fsum, inf
 
-from orderflow.errors import LevelFormatError, OrderflowError
-from level_parser import parse_side
+from orderflow_native._needs import needed
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -118,9 +117,10 @@ cdef Py_ssize_t read_odd_side(object raw, Key side, LevelRow *row) except? FAILE
     # Numbers of many digits are plain to who has the GIL.
     if type(raw) is bytes and level_text_read(raw, <size_t>len(raw), side, row) == LEVELS_READ:
         return 0
+    parse_side, unreadable = needed("parse_side"), needed("LevelFormatError")
     try:
         prices, sizes, rejected = parse_side(raw)
-    except LevelFormatError:
+    except unreadable:
         return UNREADABLE
     count = len(prices)
     if level_row_reserve(row, count) < 0:
@@ -199,7 +199,7 @@ cdef class OrderbookManager:
 
     def __cinit__(self, depth_levels=50, *, uncross=False):
         if depth_levels < 1:
-            raise OrderflowError(f"depth is at least 1 level a side; found {depth_levels}")
+            raise needed("OrderflowError")(f"depth is at least 1 level a side; found {depth_levels}")
         cdef size_t depth = min(depth_levels, DEEPEST)
         book_side_init(&self._bids, depth, SEED)
         book_side_init(&self._asks, depth, SEED)
@@ -265,7 +265,8 @@ cdef class OrderbookManager:
 
     cdef int _check_idle(self) except -1:
         if self._busy:
-            raise OrderflowError("the book is at work in another thread; wait until it is done")
+            raise needed("OrderflowError")(
+                "the book is at work in another thread; wait until it is done")
         return 0
 
     cdef int _apply_row(self, Row *row) except -1 nogil:

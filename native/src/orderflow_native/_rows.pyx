@@ -1,5 +1,7 @@
 # cython: language_level=3
-"""The compiled twins of what `row_order` and `market_events` do with every row of a table."""
+"""The compiled twins of what `recordings` does with every row of a table."""
+
+from orderflow_native._needs import needed
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
@@ -63,8 +65,7 @@ cdef tuple marked(tuple row):
         action = row[4]
         if PyBytes_GET_SIZE(action) == 6 and memcmp(PyBytes_AS_STRING(action), b"update", 6) == 0:
             return row[0], row[1], row[2], row[3], "update", row[5], row[6]
-    from recordings.windows import to_marks
-    return (*row[:4], *to_marks(row))
+    return (*row[:4], *needed("to_marks")(row))
 
 
 cdef bint is_id(object value):
@@ -72,7 +73,7 @@ cdef bint is_id(object value):
 
 
 cdef class TradeDecoder:
-    """Turn recorded rows into trades: see `market_events.PythonTradeDecoder`."""
+    """Turn recorded rows into trades: see `recordings.trade_decoder.PythonTradeDecoder`."""
 
     cdef double _start, _end, _largest
     cdef long long _seen_ms
@@ -82,8 +83,7 @@ cdef class TradeDecoder:
     cdef readonly Py_ssize_t repeated
 
     def __cinit__(self, double start_ms, double end_ms):
-        from recordings.trade_decoder import MAX_TRADE_SIZE  # which imports this module
-        self._start, self._end, self._largest = start_ms, end_ms, MAX_TRADE_SIZE
+        self._start, self._end, self._largest = start_ms, end_ms, needed("MAX_TRADE_SIZE")
         self._seen_ms = NEVER
 
     def decode(self, batches):
@@ -118,6 +118,7 @@ cdef class TradeDecoder:
         """Return the trade of a row, or None if its price or its size is not usable."""
         price, size = row[3], row[4]
         if not (PyFloat_CheckExact(price) and PyFloat_CheckExact(size)):
+            to_float = needed("to_float")
             price, size = to_float(price), to_float(size)
         if not (0.0 < PyFloat_AS_DOUBLE(price) < INFINITY
                 and 0.0 <= PyFloat_AS_DOUBLE(size) <= self._largest):
@@ -145,8 +146,7 @@ cdef object own_id(object order):
     PyLong_AsLongLongAndOverflow(order, &overflow)
     if not overflow:  # as most are: the time has no part finer than 1 ms
         return order
-    from recordings.row_order import id_of
-    return id_of(order)
+    return needed("id_of")(order)
 
 
 cdef object to_text(object raw):
@@ -163,8 +163,3 @@ cdef object to_side(object raw):
             return "sell"
     text = to_text(raw)
     return None if text is None else text.strip().lower()
-
-
-cdef object to_float(object raw):
-    from recordings.trade_decoder import to_float
-    return to_float(raw)
