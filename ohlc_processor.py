@@ -109,8 +109,9 @@ class OHLCProcessor:
         before the current window.
         """
         snapshots = self._find_snapshots(rows)
-        samples, skipped = self.book.update_rows(rows, snapshots)
-        self._check_sequence(rows, snapshots, skipped)
+        outcome = self.book.update_rows(rows, snapshots)
+        samples = outcome.samples
+        self._check_sequence(rows, snapshots, outcome.skipped)
         times = [row[0] for row in rows]
         begun = bisect_left(times, self._start)
         if begun:

@@ -16,7 +16,7 @@ from operator import neg
 from level_parser import parse_side
 from orderflow.compiled import fastest
 from orderflow.errors import LevelFormatError, OrderflowError
-from orderflow.events import BookRow, BookSample, RawSide
+from orderflow.events import BookOutcome, BookRow, BookSample, RawSide
 
 BULK_LEVELS = 2000
 """A row of more levels a side is sorted as a whole."""
@@ -176,27 +176,30 @@ class PythonOrderbookManager:
             self.rows_skipped += 1
             return None
 
-    def update_rows(
-        self, rows: Sequence[BookRow], snapshots: Sequence[bool]
-    ) -> tuple[Sequence[BookSample], list[int]]:
-        """Apply rows and return the samples after each, and the indexes of the rows skipped.
+    def update_rows(self, rows: Sequence[BookRow], snapshots: Sequence[bool]) -> BookOutcome:
+        """Apply rows and return the samples after each, and which rows were odd.
 
-        `snapshots` tells which rows replace the book. A row after which a side is empty, and one
-        that could not be parsed, gives no sample.
+        `snapshots` says which rows replace the book.
         """
         samples: list[BookSample] = []
-        skipped: list[int] = []
-        apply = self._apply
+        outcome = BookOutcome(samples, [], [], [])
+        apply, crossed, rejected = self._apply, self.crossed_books, self.levels_rejected
         for index, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
             try:
                 sums = apply(row[2], row[3], snapshot)
             except LevelFormatError:
                 self.rows_skipped += 1
-                skipped.append(index)
+                outcome.skipped.append(index)
                 continue
             if sums is not None:
                 samples.append((row[0], *sums))
-        return samples, skipped
+            if self.crossed_books != crossed:
+                crossed = self.crossed_books
+                outcome.crossed.append(index)
+            if self.levels_rejected != rejected:
+                outcome.rejected.append((index, self.levels_rejected - rejected))
+                rejected = self.levels_rejected
+        return outcome
 
     def _apply(self, bids: RawSide, asks: RawSide, snapshot: bool) -> tuple[float, float] | None:
         bid_prices, bid_sizes, bids_rejected = parse_side(bids)
@@ -259,6 +262,7 @@ OrderbookManager = fastest(
     parse_side=parse_side,
     LevelFormatError=LevelFormatError,
     OrderflowError=OrderflowError,
+    BookOutcome=BookOutcome,
 )
 
 

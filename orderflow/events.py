@@ -20,6 +20,22 @@ The rows of one list have the same fields."""
 BookSample = tuple[int, float, float]
 """`(timestamp_ms, bid_sum, ask_sum)`: the sums of the best sizes after a book row."""
 
+
+class BookOutcome(NamedTuple):
+    """What became of a list of book rows, applied one after another; places are indexes of it.
+
+    `samples` has one for each row after which neither side was empty. `skipped` are the rows of
+    which a side could not be parsed: they changed nothing. `crossed` are those after which the best
+    bid was at or above the best ask, before any uncrossing. `rejected` has `(index, count)` for
+    each row applied without `count` of its levels, which were not usable.
+    """
+
+    samples: Sequence[BookSample]
+    skipped: list[int]
+    crossed: list[int]
+    rejected: list[tuple[int, int]]
+
+
 SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
 """The recorded actions that replace the book."""
 

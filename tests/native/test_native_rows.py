@@ -116,7 +116,7 @@ def test_samples_make_the_same_bars(samples: list[tuple[int, float, float]]) -> 
 
 def test_samples_are_a_sequence_whose_parts_outlive_it() -> None:
     rows = [(MS + n, n, b"[[1,%d]]" % n, b"[[2,1]]" if n else b"") for n in range(6)]
-    samples, _ = native.OrderbookManager().update_rows(rows, [False] * 6)
+    samples = native.OrderbookManager().update_rows(rows, [False] * 6).samples
     expected = [(MS + n, float(n), 1.0) for n in range(1, 6)]
     assert list(samples) == expected
     assert [samples[-1], samples[0]] == [expected[4], expected[0]]

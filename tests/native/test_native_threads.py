@@ -40,8 +40,8 @@ def test_a_book_at_work_is_left_alone() -> None:
             return super().__iter__()
 
     rows = [(1, 0, Levels([[1, 2]]), b"[[2,6]]")]
-    samples, skipped = book.update_rows(rows, [False])
-    assert (list(samples), skipped) == ([(1, 2.0, 6.0)], [])
+    outcome = book.update_rows(rows, [False])
+    assert (list(outcome.samples), outcome.skipped) == ([(1, 2.0, 6.0)], [])
     assert book.update(b"", b"") == (2.0, 6.0)
 
 
@@ -80,5 +80,5 @@ def test_threads_may_each_have_a_book() -> None:
     with ThreadPoolExecutor(4) as pool:
         done = [pool.submit(book.update_rows, rows, [False] * 5000) for book in books]
     expected = PythonOrderbookManager(3).update_rows(rows, [False] * 5000)
-    for samples, skipped in (future.result() for future in done):
-        assert (list(samples), skipped) == expected
+    for outcome in (future.result() for future in done):
+        assert outcome._replace(samples=list(outcome.samples)) == expected

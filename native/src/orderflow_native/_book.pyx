@@ -90,6 +90,8 @@ cdef struct Row:
     PyObject *asks
     bint snapshot
     Outcome outcome
+    bint crossed
+    Py_ssize_t rejected  # levels
     long long timestamp
     double bid_sum
     double ask_sum
@@ -217,7 +219,7 @@ cdef class OrderbookManager:
         Sizes are absolute, 0 deletes. A `snapshot` replaces the book. Return None when a side is
         empty or the row could not be parsed (see `rows_skipped`).
         """
-        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, 0, 0.0, 0.0)
+        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, False, 0, 0, 0.0, 0.0)
         self._check_idle()
         self._busy = True
         try:
@@ -227,10 +229,12 @@ cdef class OrderbookManager:
         return (row.bid_sum, row.ask_sum) if row.outcome == SAMPLED else None
 
     def update_rows(self, rows, snapshots):
-        """Apply rows; return the samples after each, and the places of the rows skipped.
+        """Apply rows; return the samples after each, and which rows were odd.
 
-        Other threads run meanwhile; the book must be left alone until this returns, and says so.
+        Releases the GIL; a use of the book by another thread before this returns raises
+        `OrderflowError`.
         """
+        outcome_class = needed("BookOutcome")
         cdef tuple kept = tuple(rows)  # nobody can take the texts away while they are read
         cdef tuple marks = tuple(snapshots)
         cdef tuple row
@@ -247,7 +251,8 @@ cdef class OrderbookManager:
                     raise ValueError(f"a row of {len(row)} fields; its sides are the third and fourth")
                 bids, asks = row[2], row[3]
                 work[i] = Row(
-                    <PyObject *>bids, <PyObject *>asks, marks[i], UNSAMPLED, row[0], 0.0, 0.0)
+                    <PyObject *>bids, <PyObject *>asks, marks[i],
+                    UNSAMPLED, False, 0, row[0], 0.0, 0.0)
             self._check_idle()
             self._busy = True  # with the GIL still held: nobody comes between
             try:
@@ -256,9 +261,11 @@ cdef class OrderbookManager:
                         self._apply_row(&work[i])
             finally:
                 self._busy = False
-            return (
+            return outcome_class(
                 samples_of(work, count),
                 [i for i in range(count) if work[i].outcome == SKIPPED],
+                [i for i in range(count) if work[i].crossed],
+                [(i, work[i].rejected) for i in range(count) if work[i].rejected],
             )
         finally:
             free(work)
@@ -279,7 +286,8 @@ cdef class OrderbookManager:
             self.rows_skipped += 1
             row.outcome = SKIPPED
             return 0
-        self.levels_rejected += bids_rejected + asks_rejected
+        row.rejected = bids_rejected + asks_rejected
+        self.levels_rejected += row.rejected
         if row.snapshot:
             book_side_clear(&self._bids)
             book_side_clear(&self._asks)
@@ -287,6 +295,7 @@ cdef class OrderbookManager:
                 or book_side_apply(&self._asks, asks.keys, asks.sizes, asks.count) < 0):
             raise_no_memory()
         if book_side_best(&self._bids) >= ~book_side_best(&self._asks):
+            row.crossed = True
             self._note_crossed()
         if not book_side_count(&self._bids) or not book_side_count(&self._asks):
             row.outcome = UNSAMPLED
