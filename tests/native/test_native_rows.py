@@ -23,10 +23,12 @@ Row = tuple[Any, ...]
 MS = 10**12
 
 
-def cleaned(cleaner: Any, rows: list[Row], batch: int) -> tuple[list[Any], int, int]:
+def cleaned(cleaner: Any, rows: list[Row], batch: int) -> tuple[Any, ...]:
     batches = (rows[begin : begin + batch] for begin in range(0, len(rows), batch))
     trades = list(cleaner.decode(batches))
-    return trades, cleaner.skipped, cleaner.repeated
+    times = cleaner.skipped_times, cleaner.repeated_times
+    assert list(map(len, times)) == [cleaner.skipped, cleaner.repeated]
+    return trades, cleaner.skipped, cleaner.repeated, *times
 
 
 def compare_trades(random: Random) -> None:

@@ -184,7 +184,7 @@ def test_a_trade_without_a_usable_price_or_size_is_skipped_and_counted(
 ) -> None:
     found, cleaner = cleaned([raw(1, b"a", price, size), raw(2)])
     assert [t[5] for t in found] == [2]
-    assert cleaner.skipped == 1
+    assert (cleaner.skipped, cleaner.skipped_times) == (1, [1])
 
 
 def test_numbers_of_trades_may_be_integers_reals_or_text() -> None:
@@ -208,7 +208,19 @@ def test_a_trade_equal_to_an_earlier_one_in_its_id_and_all_else_is_a_repeat() ->
     rows = [raw(1, b"a"), raw(1, b"b"), raw(1, b"a"), raw(1, b"b"), raw(2, b"a")]
     found, cleaner = cleaned(rows)
     assert [(t[1], t[5]) for t in found] == [("a", 1), ("b", 1), ("a", 2)]
-    assert cleaner.repeated == 2
+    assert (cleaner.repeated, cleaner.repeated_times) == (2, [1, 1])
+
+
+def test_times_of_trades_left_out_are_taken_while_more_come() -> None:
+    rows = [raw(1, b"a", 0), raw(1, b"b"), raw(2, b"a"), raw(2, b"a"), raw(3, b"c", 0), raw(4)]
+    cleaner = TradeDecoder(0, 100)
+    taken = []
+    for _ in cleaner.decode(batches_of(rows, 2)):
+        taken.append((cleaner.skipped_times[:], cleaner.repeated_times))
+        cleaner.skipped_times.clear()
+        cleaner.repeated_times = []
+    assert taken == [([1], []), ([], [2]), ([3], [])]
+    assert (cleaner.skipped, cleaner.repeated) == (2, 1)
 
 
 @pytest.mark.parametrize("change", [{"price": 2.0}, {"size": 2.0}, {"side": b"sell"}])

@@ -81,10 +81,13 @@ cdef class TradeDecoder:
     cdef set _seen  # the keys of all of its trades, from the second on
     cdef readonly Py_ssize_t skipped
     cdef readonly Py_ssize_t repeated
+    cdef public list skipped_times
+    cdef public list repeated_times
 
     def __cinit__(self, double start_ms, double end_ms):
         self._start, self._end, self._largest = start_ms, end_ms, needed("MAX_TRADE_SIZE")
         self._seen_ms = NEVER
+        self.skipped_times, self.repeated_times = [], []
 
     def decode(self, batches):
         """Yield the usable trades, in the order of the rows, in lists that are not empty."""
@@ -108,8 +111,10 @@ cdef class TradeDecoder:
             trade = self._trade(row)
             if trade is None:
                 self.skipped += 1
+                self.skipped_times.append(row[0])
             elif self._is_repeat(ms, trade):
                 self.repeated += 1
+                self.repeated_times.append(row[0])
             else:
                 trades.append(trade)
         return trades
