@@ -12,7 +12,7 @@ from strategies import quoted_levels, side_texts
 
 import orderbook_manager
 from level_parser import parse_levels_including_zeros
-from orderbook_manager import PythonOrderbookManager, SequenceCheck
+from orderbook_manager import PythonOrderbookManager
 
 CLASSES = {c.engine: c for c in (PythonOrderbookManager, orderbook_manager.OrderbookManager)}
 
@@ -222,32 +222,6 @@ def check_against_brute_force(
     together = [(index, 0, bids, asks) for index, (bids, asks, _) in enumerate(rows)]
     outcome = book_class(depth).update_rows(together, [kind == 0 for _, _, kind in rows])
     assert (list(outcome.samples), outcome.skipped, outcome.crossed) == (sampled, [], crossing)
-
-
-class TestSequence:
-    def test_an_unbroken_chain(self) -> None:
-        check = SequenceCheck()
-        check.follow(10, -1, is_snapshot=True)
-        check.follow(11, 10, is_snapshot=False)
-        check.follow(11, 11, is_snapshot=False)  # keep-alive
-        check.follow(3, 11, is_snapshot=False)  # the exchange's reset
-        check.follow(4, 3, is_snapshot=False)
-        assert (check.gaps, check.reliable) == (0, True)
-
-    def test_a_gap_makes_the_book_unreliable_until_the_next_snapshot(self) -> None:
-        check = SequenceCheck()
-        check.follow(10, -1, is_snapshot=True)
-        check.follow(13, 12, is_snapshot=False)
-        assert (check.gaps, check.reliable) == (1, False)
-        check.follow(14, 13, is_snapshot=False)
-        assert (check.gaps, check.reliable) == (1, False)
-        check.follow(20, -1, is_snapshot=True)
-        assert (check.gaps, check.reliable) == (1, True)
-
-    def test_a_recording_that_begins_without_a_snapshot_has_a_gap(self) -> None:
-        check = SequenceCheck()
-        check.follow(11, 10, is_snapshot=False)
-        assert (check.gaps, check.reliable) == (1, False)
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def apply_to_both(books: Books, bids: Any, asks: Any, snapshot: bool = False) ->
 
 def apply_rows_to_both(books: Books, rows: list[tuple[Any, Any, bool]]) -> Any:
     python, compiled = books
-    given = [(n, 0, bids, asks, None, None, None) for n, (bids, asks, _) in enumerate(rows)]
+    given = [(n, 0, bids, asks) for n, (bids, asks, _) in enumerate(rows)]
     marks = [snapshot for _, _, snapshot in rows]
     expected = python.update_rows(given, marks)
     outcome = compiled.update_rows(given, marks)

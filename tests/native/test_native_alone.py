@@ -18,7 +18,6 @@ USES = {
     "parse_side": 'OrderbookManager().update(b"odd", b"")',
     "OrderflowError": "OrderbookManager(0)",
     "MAX_TRADE_SIZE": "TradeDecoder(0, 1)",
-    "to_marks": 'to_book_rows([(1, 1, b"", b"", b"snapshot", 1, 1)])',
 }
 
 

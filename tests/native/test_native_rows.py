@@ -15,7 +15,6 @@ from metrics.rolling_bars import PythonCompensatedSum
 from metrics_calculator import python_sampled_bar
 from recordings.row_order import python_are_whole_ms, python_is_sorted
 from recordings.trade_decoder import PythonTradeDecoder
-from recordings.windows import python_to_book_rows
 
 native = compiled_twins()
 
@@ -94,17 +93,6 @@ def test_order_is_recognised_alike(rows: list[Row], put_right: bool) -> None:
     rows = sorted(rows, key=lambda row: row[:2]) if put_right else rows
     assert native.is_sorted(rows) is python_is_sorted(rows)
     assert native.is_sorted(rows) is (rows == sorted(rows, key=lambda row: row[:2]))
-
-
-IDS = st.sampled_from([None, 5, -1, b"7", b"x", 1.5, "7", True])
-MARKED = st.tuples(
-    *[st.just(1)] * 4, st.sampled_from([b"update", b"Update", b"snapshot", None, 7, "x"]), IDS, IDS
-)
-
-
-@given(st.lists(st.one_of(MARKED, MARKED, st.just((1, 1, 1, 1))), max_size=4))
-def test_actions_and_ids_are_given_the_same_form(rows: list[Row]) -> None:
-    assert repr(native.to_book_rows(rows)) == repr(python_to_book_rows(rows))
 
 
 SUMS = st.one_of(st.floats(1e-300, 1e300), st.sampled_from([1.0, 2.0, 1e308, float("inf")]))

@@ -75,7 +75,7 @@ def test_threads_that_share_a_book_are_refused_or_served() -> None:
 
 
 def test_threads_may_each_have_a_book() -> None:
-    rows = [(n, 0, side([(1 + n % 50, n)]), side([(99 - n % 30, n)]), None) for n in range(5000)]
+    rows = [(n, 0, side([(1 + n % 50, n)]), side([(99 - n % 30, n)])) for n in range(5000)]
     books = [native.OrderbookManager(3) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         done = [pool.submit(book.update_rows, rows, [False] * 5000) for book in books]

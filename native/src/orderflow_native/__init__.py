@@ -7,7 +7,7 @@ what a twin needs of it is handed in before its first use, which else raises `Ru
 
 from orderflow_native._book import OrderbookManager, parse_plain_side
 from orderflow_native._needs import hand_in
-from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted, to_book_rows
+from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar
 from orderflow_native._sums import CompensatedSum
 
@@ -21,5 +21,4 @@ __all__ = [
     "is_sorted",
     "parse_plain_side",
     "sampled_bar",
-    "to_book_rows",
 ]

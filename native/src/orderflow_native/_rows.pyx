@@ -50,28 +50,6 @@ def is_sorted(list rows):
     return True
 
 
-def to_book_rows(list rows):
-    """Give recorded actions and ids the form that the core takes."""
-    cdef tuple row
-    for row in rows:
-        if len(row) != 4:
-            return [marked(row) for row in rows]
-    return rows
-
-
-cdef tuple marked(tuple row):
-    """Return a row with its action and ids; most actions are one word, and most ids integers."""
-    if len(row) == 7 and PyBytes_CheckExact(row[4]) and is_id(row[5]) and is_id(row[6]):
-        action = row[4]
-        if PyBytes_GET_SIZE(action) == 6 and memcmp(PyBytes_AS_STRING(action), b"update", 6) == 0:
-            return row[0], row[1], row[2], row[3], "update", row[5], row[6]
-    return (*row[:4], *needed("to_marks")(row))
-
-
-cdef bint is_id(object value):
-    return value is None or PyLong_CheckExact(value)
-
-
 cdef class TradeDecoder:
     """Turn recorded rows into trades: see `recordings.trade_decoder.PythonTradeDecoder`."""
 
