@@ -16,7 +16,7 @@ from operator import neg
 from level_parser import parse_side
 from orderflow.compiled import fastest
 from orderflow.errors import LevelFormatError, OrderflowError
-from orderflow.events import BookRow, BookSample, RawSide
+from orderflow.events import BookOutcome, BookRow, BookSample, RawSide
 
 BULK_LEVELS = 2000
 """A row of more levels a side is sorted as a whole."""
@@ -176,27 +176,30 @@ class PythonOrderbookManager:
             self.rows_skipped += 1
             return None
 
-    def update_rows(
-        self, rows: Sequence[BookRow], snapshots: Sequence[bool]
-    ) -> tuple[Sequence[BookSample], list[int]]:
-        """Apply rows and return the samples after each, and the indexes of the rows skipped.
+    def update_rows(self, rows: Sequence[BookRow], snapshots: Sequence[bool]) -> BookOutcome:
+        """Apply rows and return the samples after each, and which rows were odd.
 
-        `snapshots` tells which rows replace the book. A row after which a side is empty, and one
-        that could not be parsed, gives no sample.
+        `snapshots` says which rows replace the book.
         """
         samples: list[BookSample] = []
-        skipped: list[int] = []
-        apply = self._apply
+        outcome = BookOutcome(samples, [], [], [])
+        apply, crossed, rejected = self._apply, self.crossed_books, self.levels_rejected
         for index, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
             try:
                 sums = apply(row[2], row[3], snapshot)
             except LevelFormatError:
                 self.rows_skipped += 1
-                skipped.append(index)
+                outcome.skipped.append(index)
                 continue
             if sums is not None:
                 samples.append((row[0], *sums))
-        return samples, skipped
+            if self.crossed_books != crossed:
+                crossed = self.crossed_books
+                outcome.crossed.append(index)
+            if self.levels_rejected != rejected:
+                outcome.rejected.append((index, self.levels_rejected - rejected))
+                rejected = self.levels_rejected
+        return outcome
 
     def _apply(self, bids: RawSide, asks: RawSide, snapshot: bool) -> tuple[float, float] | None:
         bid_prices, bid_sizes, bids_rejected = parse_side(bids)
@@ -253,42 +256,11 @@ class PythonOrderbookManager:
         return bids, asks
 
 
-OrderbookManager = fastest("OrderbookManager", PythonOrderbookManager)
-
-
-class SequenceCheck:
-    """Follow the exchange's `seq_id`/`prev_seq_id` chain and count its gaps.
-
-    `gaps` counts the breaks. `reliable` tells whether the book can be trusted: not from a gap (or
-    a row that could not be read) until the next snapshot. Source: the sequence rules of OKX v5.
-    """
-
-    def __init__(self) -> None:
-        self.gaps = 0
-        self.reliable = True
-        self._last: int | None = None
-
-    def follows(self, rows: Sequence[BookRow]) -> bool:
-        """Follow rows that are updates, if they all have ids and none breaks the chain.
-
-        Return False, with nothing changed, where that is not so: then take them one by one.
-        """
-        seq_ids, prev_seq_ids = [row[5] for row in rows], [row[6] for row in rows]
-        if None in (self._last, *seq_ids) or prev_seq_ids != [self._last, *seq_ids[:-1]]:
-            return False
-        self._last = seq_ids[-1]
-        return True
-
-    def follow(self, seq_id: int, prev_seq_id: int, *, is_snapshot: bool) -> None:
-        """Take the next row's ids.
-
-        A snapshot starts the chain anew. Otherwise `prev_seq_id` must be the last row's `seq_id`,
-        whether the ids grow, stay (a keep-alive) or fall (the exchange's reset); else it is a gap,
-        a first row that is no snapshot included.
-        """
-        if is_snapshot:
-            self.reliable = True
-        elif prev_seq_id != self._last:
-            self.gaps += 1
-            self.reliable = False
-        self._last = seq_id
+OrderbookManager = fastest(
+    "OrderbookManager",
+    PythonOrderbookManager,
+    parse_side=parse_side,
+    LevelFormatError=LevelFormatError,
+    OrderflowError=OrderflowError,
+    BookOutcome=BookOutcome,
+)

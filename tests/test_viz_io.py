@@ -128,14 +128,15 @@ class TestAtomicWrite:
 
 def publish(files: RunFiles, number: int, *, durable: bool = False) -> None:
     bars = [[number, 1.0, 1.0, 1.0, 1.0, 1.0]]
-    files.publish(bars, bars, ([[1.0, 2.0]], []), {"number": number}, durable=durable)
+    files.publish(bars, bars, ([[1.0, 2.0]], []), {"number": number}, {}, durable=durable)
 
 
 class TestRunFiles:
     def test_a_new_run_clears_the_files_of_the_one_before(self, tmp_path: Path) -> None:
         (tmp_path / "ohlc_data.json").write_text("[[1,2,3,4,5,6]]")
         files = RunFiles(tmp_path)
-        files.clear({"state": "running"})
+        files.clear({"state": "running"}, {"issues": []})
+        assert read(tmp_path / "data_issues.json") == {"issues": []}
         assert read(tmp_path / "ohlc_data.json") == []
         assert read(tmp_path / "metrics_data.json") == []
         assert read(tmp_path / "depth_data.json") == {"bids": [], "asks": []}
@@ -173,7 +174,7 @@ class TestRunFiles:
         files = RunFiles(tmp_path)
         publish(files, 1)
         before = (tmp_path / "ohlc_data.json").stat().st_ino
-        files.publish([[1, 1.0, 1.0, 1.0, 1.0, 1.0]], [], ([], []), {"number": 2})
+        files.publish([[1, 1.0, 1.0, 1.0, 1.0, 1.0]], [], ([], []), {"number": 2}, {})
         assert (tmp_path / "ohlc_data.json").stat().st_ino == before
         assert read(tmp_path / "status_data.json") == {"number": 2}
         publish(files, 2, durable=True)
@@ -222,7 +223,7 @@ WRITER = """
     while True:
         number += 1
         bars = [[number + i, 1.5, 2.5, 0.5, 1.5, 10.25] for i in range(1000)]
-        files.publish(bars, bars, (bars[:50], bars[:50]), {"number": number, "pad": "x" * 5000})
+        files.publish(bars, bars, (bars[:50], bars[:50]), {"number": number, "pad": "x" * 5000}, {})
         if number == 1:
             print("ready", flush=True)
 """
@@ -254,7 +255,14 @@ def kill_and_read(tmp_path: Path, kills: int) -> tuple[int, int]:
 
 
 def left_over(tmp_path: Path) -> list[str]:
-    names = {"ohlc_data.json", "depth_data.json", "metrics_data.json", "status_data.json"}
+    paths = (
+        viz_io.DATA_FILE,
+        viz_io.DEPTH_FILE,
+        viz_io.METRICS_FILE,
+        viz_io.ISSUES_FILE,
+        viz_io.STATUS_FILE,
+    )
+    names = {path.name for path in paths}
     return [path.name for path in tmp_path.iterdir() if path.name not in names]
 
 

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from compiled_twins import compiled_twins
 from hostile_rows import hostile_trades
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,20 +15,19 @@ from metrics.rolling_bars import PythonCompensatedSum
 from metrics_calculator import python_sampled_bar
 from recordings.row_order import python_are_whole_ms, python_is_sorted
 from recordings.trade_decoder import PythonTradeDecoder
-from recordings.windows import python_to_book_rows
 
-native = pytest.importorskip(
-    "orderflow_native", reason="the compiled code is not built here", exc_type=ImportError
-)
+native = compiled_twins()
 
 Row = tuple[Any, ...]
 MS = 10**12
 
 
-def cleaned(cleaner: Any, rows: list[Row], batch: int) -> tuple[list[Any], int, int]:
+def cleaned(cleaner: Any, rows: list[Row], batch: int) -> tuple[Any, ...]:
     batches = (rows[begin : begin + batch] for begin in range(0, len(rows), batch))
     trades = list(cleaner.decode(batches))
-    return trades, cleaner.skipped, cleaner.repeated
+    times = cleaner.skipped_times, cleaner.repeated_times
+    assert list(map(len, times)) == [cleaner.skipped, cleaner.repeated]
+    return trades, cleaner.skipped, cleaner.repeated, *times
 
 
 def compare_trades(random: Random) -> None:
@@ -95,17 +95,6 @@ def test_order_is_recognised_alike(rows: list[Row], put_right: bool) -> None:
     assert native.is_sorted(rows) is (rows == sorted(rows, key=lambda row: row[:2]))
 
 
-IDS = st.sampled_from([None, 5, -1, b"7", b"x", 1.5, "7", True])
-MARKED = st.tuples(
-    *[st.just(1)] * 4, st.sampled_from([b"update", b"Update", b"snapshot", None, 7, "x"]), IDS, IDS
-)
-
-
-@given(st.lists(st.one_of(MARKED, MARKED, st.just((1, 1, 1, 1))), max_size=4))
-def test_actions_and_ids_are_given_the_same_form(rows: list[Row]) -> None:
-    assert repr(native.to_book_rows(rows)) == repr(python_to_book_rows(rows))
-
-
 SUMS = st.one_of(st.floats(1e-300, 1e300), st.sampled_from([1.0, 2.0, 1e308, float("inf")]))
 
 
@@ -117,7 +106,7 @@ def test_samples_make_the_same_bars(samples: list[tuple[int, float, float]]) -> 
 
 def test_samples_are_a_sequence_whose_parts_outlive_it() -> None:
     rows = [(MS + n, n, b"[[1,%d]]" % n, b"[[2,1]]" if n else b"") for n in range(6)]
-    samples, _ = native.OrderbookManager().update_rows(rows, [False] * 6)
+    samples = native.OrderbookManager().update_rows(rows, [False] * 6).samples
     expected = [(MS + n, float(n), 1.0) for n in range(1, 6)]
     assert list(samples) == expected
     assert [samples[-1], samples[0]] == [expected[4], expected[0]]

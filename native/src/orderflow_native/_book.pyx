@@ -8,8 +8,7 @@ What a level is, is not decided here: a side that is not plain goes through `lev
 import os
 from math import fsum, inf
 
-from orderflow.errors import LevelFormatError, OrderflowError
-from level_parser import parse_side
+from orderflow_native._needs import needed
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -91,6 +90,8 @@ cdef struct Row:
     PyObject *asks
     bint snapshot
     Outcome outcome
+    bint crossed
+    Py_ssize_t rejected  # levels
     long long timestamp
     double bid_sum
     double ask_sum
@@ -118,9 +119,10 @@ cdef Py_ssize_t read_odd_side(object raw, Key side, LevelRow *row) except? FAILE
     # Numbers of many digits are plain to who has the GIL.
     if type(raw) is bytes and level_text_read(raw, <size_t>len(raw), side, row) == LEVELS_READ:
         return 0
+    parse_side, unreadable = needed("parse_side"), needed("LevelFormatError")
     try:
         prices, sizes, rejected = parse_side(raw)
-    except LevelFormatError:
+    except unreadable:
         return UNREADABLE
     count = len(prices)
     if level_row_reserve(row, count) < 0:
@@ -199,7 +201,7 @@ cdef class OrderbookManager:
 
     def __cinit__(self, depth_levels=50, *, uncross=False):
         if depth_levels < 1:
-            raise OrderflowError(f"depth is at least 1 level a side; found {depth_levels}")
+            raise needed("OrderflowError")(f"depth is at least 1 level a side; found {depth_levels}")
         cdef size_t depth = min(depth_levels, DEEPEST)
         book_side_init(&self._bids, depth, SEED)
         book_side_init(&self._asks, depth, SEED)
@@ -217,7 +219,7 @@ cdef class OrderbookManager:
         Sizes are absolute, 0 deletes. A `snapshot` replaces the book. Return None when a side is
         empty or the row could not be parsed (see `rows_skipped`).
         """
-        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, 0, 0.0, 0.0)
+        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, False, 0, 0, 0.0, 0.0)
         self._check_idle()
         self._busy = True
         try:
@@ -227,10 +229,12 @@ cdef class OrderbookManager:
         return (row.bid_sum, row.ask_sum) if row.outcome == SAMPLED else None
 
     def update_rows(self, rows, snapshots):
-        """Apply rows; return the samples after each, and the places of the rows skipped.
+        """Apply rows; return the samples after each, and which rows were odd.
 
-        Other threads run meanwhile; the book must be left alone until this returns, and says so.
+        Releases the GIL; a use of the book by another thread before this returns raises
+        `OrderflowError`.
         """
+        outcome_class = needed("BookOutcome")
         cdef tuple kept = tuple(rows)  # nobody can take the texts away while they are read
         cdef tuple marks = tuple(snapshots)
         cdef tuple row
@@ -247,7 +251,8 @@ cdef class OrderbookManager:
                     raise ValueError(f"a row of {len(row)} fields; its sides are the third and fourth")
                 bids, asks = row[2], row[3]
                 work[i] = Row(
-                    <PyObject *>bids, <PyObject *>asks, marks[i], UNSAMPLED, row[0], 0.0, 0.0)
+                    <PyObject *>bids, <PyObject *>asks, marks[i],
+                    UNSAMPLED, False, 0, row[0], 0.0, 0.0)
             self._check_idle()
             self._busy = True  # with the GIL still held: nobody comes between
             try:
@@ -256,16 +261,19 @@ cdef class OrderbookManager:
                         self._apply_row(&work[i])
             finally:
                 self._busy = False
-            return (
+            return outcome_class(
                 samples_of(work, count),
                 [i for i in range(count) if work[i].outcome == SKIPPED],
+                [i for i in range(count) if work[i].crossed],
+                [(i, work[i].rejected) for i in range(count) if work[i].rejected],
             )
         finally:
             free(work)
 
     cdef int _check_idle(self) except -1:
         if self._busy:
-            raise OrderflowError("the book is at work in another thread; wait until it is done")
+            raise needed("OrderflowError")(
+                "the book is at work in another thread; wait until it is done")
         return 0
 
     cdef int _apply_row(self, Row *row) except -1 nogil:
@@ -278,7 +286,8 @@ cdef class OrderbookManager:
             self.rows_skipped += 1
             row.outcome = SKIPPED
             return 0
-        self.levels_rejected += bids_rejected + asks_rejected
+        row.rejected = bids_rejected + asks_rejected
+        self.levels_rejected += row.rejected
         if row.snapshot:
             book_side_clear(&self._bids)
             book_side_clear(&self._asks)
@@ -286,6 +295,7 @@ cdef class OrderbookManager:
                 or book_side_apply(&self._asks, asks.keys, asks.sizes, asks.count) < 0):
             raise_no_memory()
         if book_side_best(&self._bids) >= ~book_side_best(&self._asks):
+            row.crossed = True
             self._note_crossed()
         if not book_side_count(&self._bids) or not book_side_count(&self._asks):
             row.outcome = UNSAMPLED
