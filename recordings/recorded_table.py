@@ -87,23 +87,31 @@ class RecordedTable:
         """Yield the first rows in time order, at most `count`."""
         return islice((row for batch in self.batches() for row in batch), count)
 
-    def instruments(self) -> list[tuple[str, object, object]]:
-        """List the instruments of the table with their first and last timestamp as recorded."""
-        if not self.names_instruments:
+    @property
+    def is_indexed(self) -> bool:
+        """Return whether an index gives the rows in order."""
+        return self._shape.indexed
+
+    def count_by_instrument(self) -> list[tuple[str | None, int, object, object]]:
+        """List the instruments of the table with rows, first and last timestamp as recorded.
+
+        Rows without a usable timestamp are counted too, those without an instrument are not. Where
+        no column names instruments, all rows are of None.
+        """
+        if not self.exists:
             return []
+        name = "instrument" if self.names_instruments else "NULL"
+        of_any = f"{name} IS NOT NULL" if self.names_instruments else "1"
         sql = (
-            f"SELECT instrument, min(timestamp), max(timestamp) FROM {self._spec.name} "  # noqa: S608
-            "WHERE instrument IS NOT NULL GROUP BY instrument"
+            f"SELECT {name}, count(*), min(timestamp), max(timestamp) "  # noqa: S608
+            f"FROM {self._spec.name} WHERE {of_any} GROUP BY 1"
         )
         with closing(connect(self.path)[0]) as connection:
             try:
                 found = connection.execute(sql).fetchall()
             except sqlite3.Error as error:
                 raise not_opened(self.path, error) from error
-        return [
-            (name.decode(errors="replace") if isinstance(name, bytes) else str(name), low, high)
-            for name, low, high in found
-        ]
+        return [(_as_text(name), count, low, high) for name, count, low, high in found]
 
     # -- reading
 
@@ -359,6 +367,12 @@ def _is_too_big(error: sqlite3.Error) -> bool:
     return error.sqlite_errorname == "SQLITE_TOOBIG"
 
 
+def _as_text(name: object) -> str | None:
+    if name is None:
+        return None
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+
+
 def open_tables(path: Path, instrument: str | None) -> tuple[RecordedTable, RecordedTable]:
     """Open the tables `book` and `trades` of a recording; one of them may be missing.
 
@@ -389,7 +403,9 @@ def instruments_in(path: Path) -> dict[str, tuple[int, int]]:
     """
     spans: dict[str, tuple[int, int]] = {}
     for table in open_tables(path, ""):
-        for name, *ends in table.instruments():
+        for name, _, *ends in table.count_by_instrument():
+            if name is None:
+                continue
             times = [t // 1_000_000 for t in map(to_nanoseconds, ends) if t is not None]
             times += [t for t in spans.get(name, ()) if t]
             spans[name] = (min(times), max(times)) if times else (0, 0)
