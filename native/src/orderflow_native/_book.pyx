@@ -42,14 +42,10 @@ cdef extern from "book_side.h" nogil:
     int book_side_apply(BookSide *side, const Key *keys, const double *sizes, size_t count)
     size_t book_side_count(const BookSide *side)
     Key book_side_best(const BookSide *side)
+    int book_side_has(const BookSide *side, Key key)
     size_t book_side_top(const BookSide *side, size_t wanted, Level *top)
     int book_side_sum(const BookSide *side, double *sum)
     const double *book_side_summed(const BookSide *side, size_t *count)
-
-
-cdef extern from "uncross.h" nogil:
-    int uncross(BookSide *bids, BookSide *asks, Key *bid_keys, size_t bid_count,
-                Key *ask_keys, size_t ask_count)
 
 
 cdef extern from "level_text.h" nogil:
@@ -165,6 +161,51 @@ cdef list top_of(const BookSide *side, Key side_bits, size_t count):
         return [[price_of(top[i].key, side_bits), top[i].size] for i in range(count)]
     finally:
         free(top)
+
+
+cdef int drop_older(
+        BookSide *bids, BookSide *asks, const LevelRow *bid_row, const LevelRow *ask_row) except -1:
+    """Drop the levels that cross one of the row's own, unless they are of the row too."""
+    cdef set own_bids = keys_of(bid_row), own_asks = keys_of(ask_row)
+    crossing_asks = keys_down_to(asks, ~best_of(bids, own_bids))
+    crossing_bids = keys_down_to(bids, ~best_of(asks, own_asks))
+    drop(asks, crossing_asks - own_asks)
+    drop(bids, crossing_bids - own_bids)
+    return 0
+
+
+cdef set keys_of(const LevelRow *row):
+    cdef size_t i
+    return {row.keys[i] for i in range(row.count)}
+
+
+cdef Key best_of(const BookSide *side, set keys) except? 0:
+    """Return the best of `keys` that is in the book now, or 0."""
+    return max([key for key in keys if book_side_has(side, key)], default=0)
+
+
+cdef set keys_down_to(const BookSide *side, Key limit):
+    """Return the keys from the best of the side to `limit`."""
+    cdef size_t count = book_side_count(side), i
+    if book_side_best(side) < limit:
+        return set()
+    cdef Level *levels = <Level *>malloc(count * sizeof(Level))
+    if levels == NULL:
+        raise MemoryError
+    count = book_side_top(side, count, levels)
+    try:
+        return {levels[i].key for i in range(count) if levels[i].key >= limit}
+    finally:
+        free(levels)
+
+
+cdef int drop(BookSide *side, set keys) except -1:
+    cdef Key key
+    cdef double deleted = 0.0
+    for key in keys:
+        if book_side_apply(side, &key, &deleted, 1) < 0:
+            raise MemoryError
+    return 0
 
 
 cdef object samples_of(const Row *work, Py_ssize_t count):
@@ -307,10 +348,9 @@ cdef class OrderbookManager:
 
     cdef int _note_crossed(self) except -1 nogil:
         self.crossed_books += 1
-        if self._uncross and uncross(
-                &self._bids, &self._asks, self._bid_row.keys, self._bid_row.count,
-                self._ask_row.keys, self._ask_row.count) < 0:
-            raise_no_memory()
+        if self._uncross:
+            with gil:
+                drop_older(&self._bids, &self._asks, &self._bid_row, &self._ask_row)
         return 0
 
     def clear(self):
