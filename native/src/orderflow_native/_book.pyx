@@ -22,6 +22,10 @@ cdef extern from "Python.h":
     int PyBytes_CheckExact(PyObject *value) nogil
     const char *PyBytes_AS_STRING(PyObject *value) nogil
     Py_ssize_t PyBytes_GET_SIZE(PyObject *value) nogil
+    int PyUnicode_CheckExact(PyObject *value) nogil
+    int PyUnicode_IS_COMPACT_ASCII(PyObject *value) nogil
+    const char *PyUnicode_1BYTE_DATA(PyObject *value) nogil
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject *value) nogil
 
 
 cdef extern from "level_table.h" nogil:
@@ -98,22 +102,36 @@ cdef enum:
     FAILED = -2
 
 
+cdef inline const char *text_of(PyObject *raw, size_t *length) noexcept nogil:
+    """Return the bytes of text, with a NUL after them, or NULL for what is never plain."""
+    if PyBytes_CheckExact(raw):
+        length[0] = <size_t>PyBytes_GET_SIZE(raw)
+        return PyBytes_AS_STRING(raw)
+    # ASCII is UTF-8 as it lies in memory; other text is plain nowhere.
+    if PyUnicode_CheckExact(raw) and PyUnicode_IS_COMPACT_ASCII(raw):
+        length[0] = <size_t>PyUnicode_GET_LENGTH(raw)
+        return <const char *>PyUnicode_1BYTE_DATA(raw)
+    return NULL
+
+
 cdef Py_ssize_t read_side(PyObject *raw, Key side, LevelRow *row) except? FAILED nogil:
     """Read a side into `row`; return how many of its levels were rejected, or UNREADABLE."""
     if raw == NONE:
         row.count = 0
         return 0
-    if PyBytes_CheckExact(raw) and level_text_read(
-            PyBytes_AS_STRING(raw), <size_t>PyBytes_GET_SIZE(raw), side, row) == LEVELS_READ:
+    cdef size_t length
+    cdef const char *text = text_of(raw, &length)
+    if text != NULL and level_text_read(text, length, side, row) == LEVELS_READ:
         return 0
     with gil:
         return read_odd_side(<object>raw, side, row)
 
 
 cdef Py_ssize_t read_odd_side(object raw, Key side, LevelRow *row) except? FAILED:
-    cdef size_t i, count
-    # Numbers of many digits are plain to who has the GIL.
-    if type(raw) is bytes and level_text_read(raw, <size_t>len(raw), side, row) == LEVELS_READ:
+    cdef size_t i, count, length
+    cdef const char *text = text_of(<PyObject *>raw, &length)
+    # With the GIL, numbers of many digits are plain too.
+    if text != NULL and level_text_read(text, length, side, row) == LEVELS_READ:
         return 0
     parse_side, unreadable = needed("parse_side"), needed("LevelFormatError")
     try:
