@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """The compiled twin of `orderbook_manager.PythonOrderbookManager`.
 
-What costs is done here, in C: reading plain level text, keeping the book, summing its best levels.
-What a level is, is not decided here: a side that is not plain goes through `level_parser`.
+The expensive part is done here, in C: reading plain level text, keeping the book, summing its best
+levels. What a level is, is not decided here: a side that is not plain goes through `level_parser`.
 """
 
 import os
@@ -18,7 +18,7 @@ from orderflow_native._samples cimport Sample, Samples, new_samples
 
 
 cdef extern from "Python.h":
-    # as macros, which only read an object that somebody keeps: that needs no GIL
+    # As macros, which only read an object that the caller keeps alive: that needs no GIL.
     int PyBytes_CheckExact(PyObject *value) nogil
     const char *PyBytes_AS_STRING(PyObject *value) nogil
     Py_ssize_t PyBytes_GET_SIZE(PyObject *value) nogil
@@ -66,12 +66,13 @@ cdef extern from "level_text.h" nogil:
     int level_text_read(const char *text, size_t length, Key side, LevelRow *row)
 
 
-# No book is deeper; it keeps the arithmetic on depths far from overflow.
+# No book is deeper; the limit keeps arithmetic on depths far from overflow.
 cdef object DEEPEST = 1 << 40
 # The side of a key (level_table.h).
 cdef Key BIDS = 0
 cdef Key ASKS = ~BIDS
-# Of this process alone, so that nobody can write a recording whose prices collide (level_table.h).
+# Drawn anew in each process, so that nobody can write a recording whose prices collide
+# (level_table.h).
 cdef uint64_t SEED = int.from_bytes(os.urandom(8), "little")
 
 
@@ -85,7 +86,7 @@ cdef enum Outcome:
 
 
 cdef struct Row:
-    # borrowed: whoever makes the row keeps them
+    # borrowed: whoever makes the row keeps them alive
     PyObject *bids
     PyObject *asks
     bint snapshot
@@ -294,7 +295,7 @@ cdef class OrderbookManager:
         `OrderflowError`.
         """
         outcome_class = needed("BookOutcome")
-        cdef tuple kept = tuple(rows)  # nobody can take the texts away while they are read
+        cdef tuple kept = tuple(rows)  # keeps the texts alive while they are read
         cdef tuple marks = tuple(snapshots)
         cdef tuple row
         cdef Py_ssize_t count = len(kept), i
@@ -313,7 +314,7 @@ cdef class OrderbookManager:
                     <PyObject *>bids, <PyObject *>asks, marks[i],
                     UNSAMPLED, False, 0, row[0], 0.0, 0.0)
             self._check_idle()
-            self._busy = True  # with the GIL still held: nobody comes between
+            self._busy = True  # the GIL is still held: no thread runs between check and mark
             try:
                 with nogil:
                     for i in range(count):
@@ -379,13 +380,13 @@ cdef class OrderbookManager:
 
     @property
     def is_empty(self):
-        """Tell whether neither side holds a level."""
+        """Return whether neither side holds a level."""
         self._check_idle()
         return not book_side_count(&self._bids) and not book_side_count(&self._asks)
 
     @property
     def level_counts(self):
-        """Count the levels kept, `(bids, asks)`."""
+        """Return how many levels are kept, `(bids, asks)`."""
         self._check_idle()
         return book_side_count(&self._bids), book_side_count(&self._asks)
 
@@ -397,7 +398,7 @@ cdef class OrderbookManager:
 
 
 def parse_plain_side(bytes text):
-    """Read one side as the compiled book does; for tests.
+    """Read one side as the compiled book does, for tests.
 
     Return `(prices, sizes)`, or None where the text is not plain and is left to `level_parser`.
     """

@@ -20,7 +20,7 @@ cdef long long NEVER = -(2 ** 62)
 
 
 def are_whole_ms(list rows):
-    """Tell whether every row begins with an integer that is a time in milliseconds."""
+    """Return whether every row begins with an integer that is a time in milliseconds."""
     cdef tuple row
     cdef int overflow = 0
     cdef long long ms
@@ -34,7 +34,7 @@ def are_whole_ms(list rows):
 
 
 def is_sorted(list rows):
-    """Tell whether rows are in the order of their first two fields, integers."""
+    """Return whether rows are in the order of their first two fields, integers."""
     cdef tuple row
     cdef int ms_overflow = 0, order_overflow = 0
     cdef long long ms, order, ms_before = -1, order_before = 0
@@ -51,7 +51,7 @@ def is_sorted(list rows):
 
 
 def to_book_rows(list rows):
-    """Give recorded actions and ids the form that the core takes."""
+    """Return rows with their recorded actions and ids in the form that the core takes."""
     cdef tuple row
     for row in rows:
         if len(row) != 4:
@@ -60,7 +60,7 @@ def to_book_rows(list rows):
 
 
 cdef tuple marked(tuple row):
-    """Return a row with its action and ids; most actions are one word, and most ids integers."""
+    """Return a row with its action and ids; most are `update` with integers, made here at once."""
     if len(row) == 7 and PyBytes_CheckExact(row[4]) and is_id(row[5]) and is_id(row[6]):
         action = row[4]
         if PyBytes_GET_SIZE(action) == 6 and memcmp(PyBytes_AS_STRING(action), b"update", 6) == 0:
@@ -120,7 +120,7 @@ cdef class TradeDecoder:
         return trades
 
     cdef tuple _trade(self, tuple row):
-        """Return the trade of a row, or None if its price or its size is not usable."""
+        """Return the trade of a row, or None if its price or size is not usable."""
         price, size = row[3], row[4]
         if not (PyFloat_CheckExact(price) and PyFloat_CheckExact(size)):
             to_float = needed("to_float")
