@@ -34,3 +34,11 @@ class OutputError(OrderflowError):
 
 class UsageError(OrderflowError):
     """Report an argument that cannot be meant; the command line ends with exit code 2."""
+
+
+class ListenError(OrderflowError):
+    """Report an address the page cannot listen on."""
+
+
+class PortTakenError(ListenError):
+    """Report a port that another program listens on; the command line ends with exit code 3."""
