@@ -19,8 +19,8 @@ import plotly.io
 import typer
 from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
 
-from orderflow.command import new_app, say
-from orderflow.command import run as run_command
+from orderflow import command
+from orderflow.command import say
 from page import charts
 from page import server as page_server
 from page.files import Bars, Depth, Metrics, PageFiles
@@ -122,7 +122,7 @@ def make_app(directory: Path) -> Dash:
     return app
 
 
-cli = new_app()
+cli = command.new_app()
 
 
 @cli.command()
@@ -159,4 +159,4 @@ def run(
 
 
 if __name__ == "__main__":
-    run_command(cli)
+    command.run(cli)
