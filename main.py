@@ -292,8 +292,8 @@ def _report(run: Replay, files: RunFiles, *, json_summary: bool, quiet: bool) ->
         say_error(str(run.reason))
     if files.failure:
         say_error(
-            f"{files.directory}: the files are not up to date ({files.failure.strerror}); make "
-            "room or choose another directory with --output-dir, and run again"
+            f"{files.directory}: the files are not up to date ({files.failure.strerror}); run "
+            "again, with room there, or into another directory with --output-dir"
         )
     if json_summary:
         command.print_result(orjson.dumps(summary).decode())
