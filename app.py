@@ -140,7 +140,7 @@ def run(
     exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Show the order flow that a replay writes, as a page in the browser."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    command.set_up_logging(0, quiet=False)
     if exit_with_parent:
         # Ctrl+C reaches both: the parent still writes how far it came, then lets go of the page.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -61,7 +61,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "plotly": {"app", "page"},
     "flask": {"app", "page"},
     "waitress": {"app", "page"},
-    "rich": {"replay.terminal"},
+    "rich": set(),
     "typer": {"main", "app", "synthetic_market", "orderflow.command", "recordings.__main__"},
     "fcntl": {"replay.output_lock"},
 }
