@@ -30,7 +30,7 @@ from benchmarks.contenders import Bars  # noqa: E402
 TOLERANCE = 1e-9
 MAX_BARS = 1000
 # A process's peak begins with that of the one it was forked from: so a small one starts them. It
-# ends with a line of seconds and MB; Linux counts in kB, macOS in bytes, Windows does not.
+# ends with a line of seconds and MB; Linux counts in kB, macOS in bytes.
 LAUNCHER = """
 import os, subprocess, sys, time
 began = time.perf_counter()
@@ -100,7 +100,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished process: its stdout and stderr, seconds, and peak in MB (0 on Windows)."""
+    """One finished process: its stdout and stderr, seconds, and peak in MB."""
 
     output: str
     errors: str
