@@ -1,6 +1,6 @@
 """Compare a whole replay with what people would use instead, in one run on one machine.
 
-    uv run --group bench python benchmarks/compare.py [--rows 200000] [--repeat 3] [--quick]
+    uv run --group bench -m benchmarks.compare [--rows 200000] [--repeat 3] [--quick]
 
 Each way works on the same recordings in a process of its own, in turn, several times; the bars of
 all must be equal before any speed is printed. Figures are medians. See docs/benchmarks.md.
@@ -21,11 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from benchmarks.compared_recordings import ComparedRecording, generated, real  # noqa: E402
-from benchmarks.contenders import Bars  # noqa: E402
+from benchmarks.compared_recordings import ComparedRecording, generated, real
+from benchmarks.task import PROJECT, Bars
 
 TOLERANCE = 1e-9
 MAX_BARS = 1000
@@ -322,7 +319,7 @@ def main() -> None:
         print("No real recording: there is no ../shared/data beside the project's folder.\n")
     arguments = " ".join(sys.argv[1:])
     print(f"Machine: {machine()}")
-    print(f"Command: uv run --group bench python benchmarks/compare.py {arguments}".rstrip())
+    print(f"Command: uv run --group bench -m benchmarks.compare {arguments}".rstrip())
     print(
         f"Medians of {options.repeat}, bars equal to 1e-9, "
         f"{time.perf_counter() - began:.0f} s in all."
