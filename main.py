@@ -263,7 +263,7 @@ def _tick(run: Replay, progress: Progress, page: PageProcess | None) -> None:
 
 @contextmanager
 def _stop_on_signals(run: Replay) -> Iterator[Signals]:
-    """Let Ctrl+C and SIGTERM end the run after the rows in hand, a second one as soon as it can."""
+    """Let Ctrl+C and SIGTERM end the run after the rows being processed, a second one at once."""
     signals = Signals()
 
     def stop(number: int, _frame: FrameType | None) -> None:
