@@ -5,13 +5,13 @@ reading (`page_files`), the traces (`page_charts`) and the words (`page_view`) t
 the command line; who may ask and when the process ends is in `page_server`.
 """
 
-import signal
+from orderflow import startup
 
 if __name__ == "__main__":
-    # Dash takes half a second to import; Ctrl+C in that time, or later, ends without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    startup.begin()
 
 import logging
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,8 @@ import plotly.io
 import typer
 from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
 
-from orderflow.errors import OrderflowError
+from orderflow import command
+from orderflow.command import say
 from page import charts
 from page import server as page_server
 from page.files import Bars, Depth, Metrics, PageFiles
@@ -121,6 +122,10 @@ def make_app(directory: Path) -> Dash:
     return app
 
 
+cli = command.new_app()
+
+
+@cli.command()
 def run(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8050,
@@ -135,25 +140,23 @@ def run(
     exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Show the order flow that a replay writes, as a page in the browser."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    command.set_up_logging(0, quiet=False)
     if exit_with_parent:
         # Ctrl+C reaches both: the parent still writes how far it came, then lets go of the page.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         page_server.end_with_parent()
+    else:
+        startup.end_at_interrupt()  # the page holds nothing that has to be saved
     if not page_server.is_loopback(host):
-        typer.echo(page_server.exposure_warning(host, allow_host or []), err=True)
+        say(page_server.exposure_warning(host, allow_host or []))
     app = make_app(output_dir)
     guarded = page_server.guard(
         app.server.wsgi_app,
         page_server.allowed_hosts(host, allow_host or []),
         lambda: page_server.content_policy(app.csp_hashes()),
     )
-    try:
-        page_server.serve(guarded, host, port, lambda url: typer.echo(f"Page: {url}", err=True))
-    except OrderflowError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    page_server.serve(guarded, host, port, lambda url: say(f"Page: {url}"))
 
 
 if __name__ == "__main__":
-    typer.run(run)
+    command.run(cli)
