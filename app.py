@@ -1,8 +1,8 @@
 """Serve the order-flow page: `uv run app.py`, then open http://127.0.0.1:8050.
 
 The page is drawn from the files of a replay alone and never writes one. This module wires the
-reading (`page_files`), the traces (`page_charts`) and the words (`page_view`) to Dash, and holds
-the command line; who may ask and when the process ends is in `page_server`.
+sections (`page.sections`) to Dash, and holds the command line; who may ask and when the process
+ends is in `page.server`.
 """
 
 from orderflow import startup
@@ -21,9 +21,10 @@ from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
 
 from orderflow.command import new_app, say
 from orderflow.command import run as run_command
-from page import charts
+from page import charts, layouts
 from page import server as page_server
-from page.files import Bars, Depth, Metrics, PageFiles
+from page.contents import Bars, Depth, Metrics, Shown
+from page.files import PageFiles
 from page.sections import Sections, changes
 from page.server import refuse_malformed
 
@@ -48,10 +49,10 @@ def layout() -> Any:
     """Return the page's elements: empty charts with their layouts, and the places for words."""
     template = plotly.io.templates["plotly_dark"].to_plotly_json()
     time_figure = {
-        "data": charts.time_traces(Bars(), Metrics()),
-        "layout": charts.time_layout(template),
+        "data": charts.time_traces(Shown(Bars(), Metrics())),
+        "layout": layouts.time_layout(template),
     }
-    depth_figure = {"data": charts.depth_traces(Depth()), "layout": charts.depth_layout(template)}
+    depth_figure = {"data": charts.depth_traces(Depth()), "layout": layouts.depth_layout(template)}
     return html.Div(
         [
             html.Header(
@@ -71,6 +72,7 @@ def layout() -> Any:
                 ]
             ),
             html.Footer(id="foot"),
+            html.Div(id="about", hidden=True),  # what page.js calls the tab and saved pictures
             dcc.Interval(id="poll", interval=POLL_MS),
             dcc.Store(id="seen", data=""),
         ],

@@ -36,10 +36,10 @@ from page_fixtures import book, market, put, status  # noqa: E402
 from waitress.server import create_server  # noqa: E402
 
 import app  # noqa: E402
-from page import charts, sections  # noqa: E402
+from page import charts, layouts, sections  # noqa: E402
 
 TEMPLATE = plotly.io.templates["plotly_dark"].to_plotly_json()
-LAYOUTS = {"time": charts.time_layout(TEMPLATE), "depth": charts.depth_layout(TEMPLATE)}
+LAYOUTS = {"time": layouts.time_layout(TEMPLATE), "depth": layouts.depth_layout(TEMPLATE)}
 POINT_KEYS = ("open", "high", "low", "close", "y")
 
 
