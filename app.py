@@ -10,7 +10,6 @@ from orderflow import startup
 if __name__ == "__main__":
     startup.begin()
 
-import logging
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,8 +18,9 @@ import plotly.io
 import typer
 from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
 
-from orderflow.command import new_app, say
+from orderflow.command import Quiet, Verbose, new_app, say, set_up_logging
 from orderflow.command import run as run_command
+from orderflow.errors import UsageError
 from page import charts, layouts
 from page import server as page_server
 from page.contents import Bars, Depth, Metrics, Shown
@@ -28,18 +28,17 @@ from page.files import PageFiles
 from page.sections import Sections, changes
 from page.server import refuse_malformed
 
-log = logging.getLogger("page")
-
 POLL_MS = 500
 # For who hears the page: the button is drawn by the style sheet.
 NAMED: dict[str, Any] = {"aria-label": "Full screen"}
 HERE = Path(__file__).resolve().parent
-BUTTONS_OUT = ["select2d", "lasso2d"]
+# The wheel and two fingers zoom, and leave the prices to fit what is seen.
+BUTTONS_OUT = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d"]
 GRAPH_OPTIONS = {
     "displaylogo": False,
     "showSendToCloud": False,  # Plotly 7 shows a button that uploads the chart
     "responsive": True,
-    "scrollZoom": False,
+    "scrollZoom": True,  # one axis at a time: assets/charts.js
     "doubleClick": "reset+autosize",
     "modeBarButtonsToRemove": BUTTONS_OUT,
 }
@@ -81,10 +80,7 @@ def layout() -> Any:
 
 
 def _graph(name: str, figure: dict[str, Any]) -> Any:
-    image = {"format": "png", "filename": f"order-flow-{name}", "scale": 2}
-    config: Any = GRAPH_OPTIONS | {"toImageButtonOptions": image}
-    if name == "depth":  # a narrow panel: the legend needs the room of the zoom steps
-        config["modeBarButtonsToRemove"] = [*BUTTONS_OUT, "zoomIn2d", "zoomOut2d"]
+    config: Any = GRAPH_OPTIONS
     return dcc.Graph(id=name, figure=figure, config=config, responsive=True)
 
 
@@ -124,6 +120,16 @@ def make_app(directory: Path) -> Dash:
     return app
 
 
+def check_directory(directory: Path) -> None:
+    """Say that there is no such directory, as a replay may yet make it; refuse what is a file."""
+    if directory.is_dir():
+        return
+    if directory.exists():
+        msg = f"--output-dir must be a directory; found a file: {directory}"
+        raise UsageError(msg)
+    say(f"Warning: --output-dir {directory} does not exist; the page waits for a replay to make it")
+
+
 cli = new_app()
 
 
@@ -139,10 +145,12 @@ def run(
         list[str] | None,
         typer.Option(help="A further name the page may be called by; may be repeated."),
     ] = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
     exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Show the order flow that a replay writes, as a page in the browser."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    set_up_logging(verbose, quiet=quiet)
     if exit_with_parent:
         # Ctrl+C reaches both: the parent still writes how far it came, then lets go of the page.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -151,6 +159,7 @@ def run(
         startup.end_at_interrupt()  # the page holds nothing that has to be saved
     if not page_server.is_loopback(host):
         say(page_server.exposure_warning(host, allow_host or []))
+    check_directory(output_dir)
     app = make_app(output_dir)
     guarded = page_server.guard(
         app.server.wsgi_app,

@@ -1,4 +1,3 @@
-import inspect
 import threading
 from pathlib import Path
 from typing import Any
@@ -6,6 +5,7 @@ from typing import Any
 import orjson
 import plotly.io
 import pytest
+import typer
 from page_fixtures import START_MS, put, put_run, status
 from places import PROJECT
 
@@ -171,13 +171,16 @@ def test_the_client_of_a_poll_gets_a_patch(tmp_path: Path) -> None:
 
 def test_every_option_is_documented() -> None:
     told = (PROJECT / "docs" / "page.md").read_text()
-    shown = [
-        name
-        for option in inspect.signature(app.run).parameters.values()
-        if not option.annotation.__metadata__[0].hidden
-        for name in [f"--{option.name.replace('_', '-')}"]
+    command = typer.main.get_command(app.cli)
+    shown = [option.opts[0] for option in command.params if not getattr(option, "hidden", False)]
+    assert shown == [
+        "--host",
+        "--port",
+        "--output-dir",
+        "--allow-host",
+        "--verbose",
+        "--quiet",
     ]
-    assert shown == ["--host", "--port", "--output-dir", "--allow-host"]
     assert all(name in told for name in shown)
 
 
