@@ -186,10 +186,14 @@ class DBInterpreter:
                 raise merge.failure
 
     def _decoded_trades(self) -> Iterator[list[Trade]]:
-        for trades in self._trade_decoder.decode(self._trade_merge.batches()):
-            self._note_trades()
-            yield trades
+        yield from self._trade_decoder.decode(self._trade_rows())
         self._note_trades()
+
+    def _trade_rows(self) -> Iterator[list[Row]]:
+        for rows in self._trade_merge.batches():
+            # Once a list, and not once a list of usable trades: there may be none.
+            self._note_trades()
+            yield rows
 
     def _note_trades(self) -> None:
         """Take over what was found wrong with trades since the last time."""

@@ -3,6 +3,11 @@
 This module wires the others together, and nothing imports it.
 """
 
+from orderflow import startup
+
+if __name__ == "__main__":
+    startup.begin()
+
 import gc
 import signal
 import sys
@@ -17,21 +22,24 @@ from typing import Annotated
 import orjson
 import typer
 
-from orderflow.command import EXIT_DONE, EXIT_FAILED, errors_as_lines, say_error, set_up_logging
+from orderflow import command
+from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, Recording, find_recording
-from replay.page_process import PageProcess
+from replay.page_process import PageProcess, check_port
 from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
 from replay.run_files import RunFiles
 from replay.terminal import Progress, start_line, summary_lines
 from viz_io import OUTPUT_DIR
 
 VERSION = "0.1.0"
+MAX_WINDOW_SECONDS = 7 * 86_400
+MAX_DEPTH_LEVELS = 100_000
+MAX_JOBS = 256
 
-# Plain help: laying it out in boxes takes longer to import than the rest of the program.
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = command.new_app()
 
 
 class BookMode(StrEnum):
@@ -51,7 +59,7 @@ class Signals:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"orderflow-replay {VERSION}")
+        command.print_result(f"orderflow-replay {VERSION}")
         raise typer.Exit
 
 
@@ -67,12 +75,19 @@ def replay(
         str, typer.Argument(metavar="END", help="Likewise; not included: one day ends at the next.")
     ],
     window_seconds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Length of a bar, in seconds.")
+        int,
+        typer.Option(
+            callback=in_range(1, MAX_WINDOW_SECONDS),
+            metavar="N",
+            help="Length of a bar, in seconds, up to a week.",
+        ),
     ] = 60,
     depth_levels: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="Best levels a side for OBI, TOT and the depth shown."
+            callback=in_range(1, MAX_DEPTH_LEVELS),
+            metavar="N",
+            help="Best levels a side for OBI, TOT and the depth shown.",
         ),
     ] = 50,
     data_dir: Annotated[
@@ -105,7 +120,9 @@ def replay(
     jobs: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="Replay files that begin with a snapshot side by side."
+            callback=in_range(1, MAX_JOBS),
+            metavar="N",
+            help="Replay files that begin with a snapshot side by side.",
         ),
     ] = 1,
     ui: Annotated[bool, typer.Option(help="Start the page too and keep it until Ctrl+C.")] = True,
@@ -116,7 +133,7 @@ def replay(
         ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=1, max=65535, metavar="PORT", help="Port of the page.")
+        int, typer.Option(callback=in_range(1, 65535), metavar="PORT", help="Port of the page.")
     ] = 8050,
     allow_host: Annotated[
         list[str] | None,
@@ -128,13 +145,8 @@ def replay(
     json_summary: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose", "-v", count=True, show_default=False, help="Say more; -vv adds tracebacks."
-        ),
-    ] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,
@@ -145,32 +157,31 @@ def replay(
     One day:       main.py BTC-USDT 2025-06-09 2025-06-10
     Without data:  main.py BTC-USDT 2025-06-09 2025-06-10 --demo
     """  # noqa: D301 (the escape keeps the lines apart)
-    set_up_logging(verbose, quiet=quiet)
-    with errors_as_lines(verbose):
-        check_instrument(instrument)
-        options = ReplayOptions(
-            instrument,
-            *parse_range(start_date, end_date),
-            window_seconds,
-            depth_levels,
-            uncross,
-            parse_speed(speed),
-            jobs,
-        )
-        if jobs > 1 and options.speed is not None:
-            msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
-            raise UsageError(msg)
-        page_options = (host, port, allow_host or []) if ui else None
-        data_dir = _make_demo(options) if demo else data_dir or DEFAULT_DATA_DIR
-        code = _run(
-            options,
-            data_dir,
-            output_dir or OUTPUT_DIR,
-            book_mode,
-            page_options,
-            json_summary=json_summary,
-            quiet=quiet,
-        )
+    command.set_up_logging(verbose, quiet=quiet)
+    check_instrument(instrument)
+    options = ReplayOptions(
+        instrument,
+        *parse_range(start_date, end_date),
+        window_seconds,
+        depth_levels,
+        uncross,
+        parse_speed(speed),
+        jobs,
+    )
+    if jobs > 1 and options.speed is not None:
+        msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
+        raise UsageError(msg)
+    if ui:
+        check_port(host, port)
+    code = _run(
+        options,
+        _make_demo(options) if demo else data_dir or DEFAULT_DATA_DIR,
+        output_dir or OUTPUT_DIR,
+        book_mode,
+        (host, port, allow_host or []) if ui else None,
+        json_summary=json_summary,
+        quiet=quiet,
+    )
     raise typer.Exit(code)
 
 
@@ -191,7 +202,7 @@ def parse_speed(text: str) -> float | None:
 def _make_demo(options: ReplayOptions) -> Path:
     from synthetic_market import demo_recording  # noqa: PLC0415 (only a demo needs it)
 
-    typer.echo("demo: a made-up market, not a recording", err=True)
+    say("demo: a made-up market, not a recording")
     return demo_recording(options.instrument, options.start_ms, options.end_ms).parent
 
 
@@ -214,7 +225,7 @@ def _run(
         progress = Progress(shown=not quiet)
         run = new_replay(options, recording, files, lambda run: _tick(run, progress, page))
         if not (quiet or json_summary):
-            typer.echo(start_line(run), err=True)
+            say(start_line(run))
         with progress, _stop_on_signals(run) as signals:
             state = run.run()
     finally:
@@ -223,6 +234,8 @@ def _run(
             page.close()
     _report(run, files, json_summary=json_summary, quiet=quiet)
     if page and not signals.received:
+        if page.is_up and not quiet:
+            say("The page stays until Ctrl+C; --no-ui ends with the replay.")
         page.keep()
     if page:
         page.close()
@@ -250,7 +263,7 @@ def _tick(run: Replay, progress: Progress, page: PageProcess | None) -> None:
 
 @contextmanager
 def _stop_on_signals(run: Replay) -> Iterator[Signals]:
-    """Let Ctrl+C and SIGTERM end the run after the rows in hand, a second one as soon as it can."""
+    """Let Ctrl+C and SIGTERM end the run after the rows being processed, a second one at once."""
     signals = Signals()
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -271,22 +284,21 @@ def _stop_on_signals(run: Replay) -> Iterator[Signals]:
 
 def _report(run: Replay, files: RunFiles, *, json_summary: bool, quiet: bool) -> None:
     summary = run.summary()
-    if json_summary:
-        sys.stdout.write(orjson.dumps(summary).decode() + "\n")
-        sys.stdout.flush()
-    elif not quiet:
-        typer.echo("\n".join(summary_lines(summary)), err=True)
+    if not (json_summary or quiet):
+        say("\n".join(summary_lines(summary)))
     for advice in run.late_advice:
-        typer.echo(f"Note: {advice}", err=True)
+        say(f"Note: {advice}")
     if run.state == FAILED:
         say_error(str(run.reason))
     if files.failure:
         say_error(
-            f"{files.directory}: the files are not up to date ({files.failure.strerror}); make "
-            "room or choose another directory with --output-dir, and run again"
+            f"{files.directory}: the files are not up to date ({files.failure.strerror}); run "
+            "again, with room there, or into another directory with --output-dir"
         )
+    if json_summary:
+        command.print_result(orjson.dumps(summary).decode())
 
 
 if __name__ == "__main__":
     gc.set_threshold(OBJECTS_PER_COLLECTION)
-    app()
+    command.run(app)

@@ -2,10 +2,10 @@
 
 All levels of the exchange's window are kept. What is asked after every row, the sums of the best
 N levels, is answered from a small window of the best ones that is kept in order, so that a row
-costs neither a sort nor a walk through the whole book; the others lie in a dict, unsorted.
+needs neither a sort nor a walk through the whole book; the others are in a dict, unsorted.
 
 `OrderbookManager` is the compiled class of the same semantics where `native/` was built, else the
-Python one; `engine` tells which.
+Python one; `engine` says which.
 """
 
 from bisect import bisect_left
@@ -19,9 +19,9 @@ from orderflow.errors import LevelFormatError, OrderflowError
 from orderflow.events import BookOutcome, BookRow, BookSample, RawSide
 
 BULK_LEVELS = 2000
-"""A row of more levels a side is sorted as a whole."""
+"""A row with more levels than this on a side is sorted as a whole."""
 WINDOW_MARGIN = 32
-"""How many levels more than are summed a window is filled with."""
+"""How many more levels than are summed a window is filled with."""
 
 
 class _BookSide:
@@ -91,7 +91,7 @@ class _BookSide:
             self.best_sum = inf
 
     def _move_all_far(self) -> None:
-        """Make a row of very many levels cost a sort, not an insertion in order for each."""
+        """Empty the window: one sort is less work than very many insertions in order."""
         self._far.update(zip(self._near[:-1], self._near_sizes, strict=True))
         self._near[:-1] = []
         self._near_sizes.clear()
@@ -232,18 +232,18 @@ class PythonOrderbookManager:
         bids.delete(set(crossing_bids) - set(bid_keys))
 
     def clear(self) -> None:
-        """Empty the book, as before a snapshot."""
+        """Remove all levels, as before a snapshot; the counts stay."""
         self._bids.clear()
         self._asks.clear()
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether neither side holds a level."""
+        """Return whether neither side holds a level."""
         return not self._bids and not self._asks
 
     @property
     def level_counts(self) -> tuple[int, int]:
-        """Count the levels kept, `(bids, asks)`."""
+        """Return how many levels are kept, `(bids, asks)`."""
         return len(self._bids), len(self._asks)
 
     def top_levels(self, count: int) -> tuple[list[list[float]], list[list[float]]]:

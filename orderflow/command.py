@@ -1,55 +1,199 @@
-"""The manners of every command line: one line an error, exit codes, what is logged."""
+"""The manners of every command line: one line an error, exit codes, what is logged.
 
+A program makes a `typer.Typer` with `new_app`, its commands raise `OrderflowError`s, and it ends in
+`run(app)`. The exit codes are in docs/reference.md.
+"""
+
+import contextlib
+import errno
 import logging
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
-from orderflow.errors import OrderflowError, UsageError
+from orderflow.errors import OrderflowError, OutputError, PortTakenError, UsageError
+from orderflow.startup import EXIT_INTERRUPTED, end_at_interrupt
 
-EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_PORT_TAKEN = 0, 1, 2, 3
+EXIT_NOBODY_READS = 141
+"""What a shell calls the end by SIGPIPE: the usual end of a command before `| head`."""
+
+CLEAR_LINE = "\r\x1b[K"
+"""Takes away what a terminal's line holds: the progress of this process, or of another."""
+
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, show_default=False, help="Say more; -vv adds tracebacks."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+def new_app(**settings: Any) -> typer.Typer:
+    """Return a Typer without what the project does not want; `settings` are Typer's own."""
+    # Plain help: laying it out in boxes takes longer to import than the rest of the program.
+    return typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings
+    )
 
 
 def set_up_logging(verbose: int, *, quiet: bool) -> None:
-    """Log warnings to stderr; with -v what is going on, with -vv more, with -q errors alone."""
+    """Log warnings to stderr; with -v what is going on, with -vv more, with -q errors alone.
+
+    With -vv, and without -q, an unforeseen error shows its traceback too.
+    """
     level = (
         logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     )
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s: %(message)s")
+    form = f"{_line_start()}%(levelname)s: %(message)s"
+    logging.basicConfig(level=level, stream=sys.stderr, format=form)
 
 
-@contextmanager
-def errors_as_lines(verbose: int) -> Iterator[None]:
-    """Turn an error into one line and an exit code; a bug's traceback shows with -vv."""
-    try:
-        yield
-    except typer.Exit:
-        raise
-    except UsageError as error:
-        fail(str(error), EXIT_USAGE)
-    except OrderflowError as error:
-        fail(str(error), EXIT_FAILED)
-    except KeyboardInterrupt:
-        fail("stopped", 130)
-    except Exception as error:  # noqa: BLE001 (the outermost line of defence: said, never swallowed)
-        if verbose >= 2:
-            traceback.print_exc()
-        hint = "" if verbose >= 2 else "; -vv shows where, please report it"
-        fail(f"a bug in the program: {error!r}{hint}", EXIT_FAILED)
+def is_terminal() -> bool:
+    """Return whether stderr is a terminal that understands more than plain text."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def fail(message: str, code: int) -> NoReturn:
-    """End with one line on stderr and an exit code."""
-    say_error(message)
-    raise typer.Exit(code)
+def say(text: str) -> None:
+    """Write a line to stderr; where nobody can read it any more, go on all the same."""
+    with contextlib.suppress(OSError):
+        typer.echo(f"{_line_start()}{text}", err=True)
 
 
 def say_error(message: str) -> None:
     """Write one line about an error to stderr, in red where it is a terminal."""
-    color = None if not os.environ.get("NO_COLOR") else False
-    typer.secho(f"Error: {message}", err=True, fg="red", color=color)
+    shown = f"Error: {message}"
+    if is_terminal() and not os.environ.get("NO_COLOR"):
+        shown = typer.style(shown, fg="red")
+    say(shown)
+
+
+def _line_start() -> str:
+    return CLEAR_LINE if is_terminal() else ""
+
+
+class StdoutError(OutputError):
+    """Report that standard output takes no more; `errno` is the system's number, None if closed."""
+
+    def __init__(self, message: str, number: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = number
+
+
+def print_result(text: str) -> None:
+    """Print what a command was asked for to stdout, as a line, and flush it.
+
+    Raise `StdoutError` when stdout is closed or takes no more.
+    """
+    if sys.stdout is None:
+        msg = "standard output is closed, so the result cannot be printed"
+        raise StdoutError(msg)
+    with _stdout_errors():
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _stdout_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        msg = f"standard output cannot be written to ({error.strerror}); send it elsewhere"
+        raise StdoutError(msg, error.errno) from error
+
+
+def in_range(low: int, high: int) -> Callable[[int], int]:
+    """Return a callback for an option that refuses a number outside `low` to `high`."""
+
+    def check(value: int) -> int:
+        if not low <= value <= high:
+            msg = f"must be {low:,} to {high:,}; found {value:,}"
+            raise typer.BadParameter(msg)
+        return value
+
+    return check
+
+
+def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a program's command line and end the process with its exit code.
+
+    An `OrderflowError` becomes one line, a wrong argument too; anything else is a bug, and is said
+    as one. Ctrl+C ends with 130. `arguments` are those of the process unless given.
+    """
+    command = typer.main.get_command(app)
+    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with _stdout_errors():  # --help and --version print
+            context = command.make_context(_program_name(), given)
+        with context:
+            command.invoke(context)
+        code = EXIT_DONE
+    except KeyboardInterrupt:
+        end_at_interrupt()
+        code = EXIT_INTERRUPTED
+        say_error("stopped")
+    except Exception as error:  # noqa: BLE001 (the outermost line of defence: said, never swallowed)
+        end_at_interrupt()
+        code = _say_why(error)
+    end_at_interrupt()
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        _let_go(stream, descriptor)
+    sys.exit(code)
+
+
+def _program_name() -> str:
+    path = Path(sys.argv[0])
+    return path.name if path.name != "__main__.py" else f"python -m {path.parent.name}"
+
+
+def _say_why(error: Exception) -> int:
+    """Say why a command has ended; return its exit code."""
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, StdoutError) and error.errno == errno.EPIPE:
+        return EXIT_NOBODY_READS
+    if isinstance(error, OrderflowError):
+        say_error(str(error))
+        kinds = {UsageError: EXIT_USAGE, PortTakenError: EXIT_PORT_TAKEN}
+        return next((kinds[kind] for kind in kinds if isinstance(error, kind)), EXIT_FAILED)
+    if message := _argument_message(error):
+        say_error(message)
+        return EXIT_USAGE
+    shown = logging.getLogger().isEnabledFor(logging.DEBUG)
+    if shown:
+        say("".join(traceback.format_exception(error)).rstrip())
+    hint = "" if shown else "; -vv shows where, please report it"
+    say_error(f"a bug in the program: {error!r}{hint}")
+    return EXIT_FAILED
+
+
+def _argument_message(error: Exception) -> str | None:
+    """Return in one line what Typer says of a wrong argument; None for any other error."""
+    # Typer exports only one class of that family, so they are known by their common method.
+    if not hasattr(error, "format_message"):
+        return None
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    context = getattr(error, "ctx", None)
+    return f"{said}; {context.command_path} --help shows what is understood" if context else said
+
+
+def _let_go(stream: TextIO | None, descriptor: int) -> None:
+    """Flush a standard stream for the last time; let go of what it does not take.
+
+    The interpreter would try once more, and change the exit code. A result was flushed when it was
+    printed, so nothing that matters is left.
+    """
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

@@ -34,3 +34,16 @@ class OutputError(OrderflowError):
 
 class UsageError(OrderflowError):
     """Report an argument that cannot be meant; the command line ends with exit code 2."""
+
+
+class ListenError(OrderflowError):
+    """Report an address, `host` and `port`, that the page cannot listen on."""
+
+    def __init__(self, message: str, host: str, port: int) -> None:
+        super().__init__(message)
+        self.host = host
+        self.port = port
+
+
+class PortTakenError(ListenError):
+    """Report a port that another program listens on; the command line ends with exit code 3."""

@@ -1,11 +1,27 @@
 """Times: read them as recorded, or as typed, into one scale, and write them for people."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from orderflow.errors import UsageError
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)", re.ASCII)
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 _NUMBER = re.compile(r"\s*\d+(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII)
 
 
@@ -60,9 +76,9 @@ def _iso_to_nanoseconds(text: str) -> int | None:
 
 
 def time_form(raw: object) -> tuple[str, object] | None:
-    """Tell what `raw` is a time by: numbers by their unit, text by what its order depends on.
+    """Return the form in which `raw` writes a time: a number's unit, what orders a text.
 
-    Of one form, times compare as they were recorded. Return None for what is no time.
+    Times of one form compare as they were recorded. Return None for what is no time.
     """
     if to_nanoseconds(raw) is None:
         return None
@@ -100,9 +116,62 @@ def parse_moment(name: str, text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        msg = f"{name} must be a date like 2025-06-09 or 2025-06-09T12:30; found {text!r}"
+        why = _why_no_day(text) or "it must be a date like 2025-06-09 or 2025-06-09T12:30"
+        msg = f"{name} {text!r} is no time: {why}"
         raise UsageError(msg) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    since = moment - _EPOCH
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+
+
+def _why_no_day(text: str) -> str | None:
+    """Say why a text of the form of a date is none; None for any other text."""
+    found = _DAY.match(text)
+    if not found:
+        return None
+    year, month, day = (int(number) for number in found.groups())
+    if not 1 <= month <= 12:
+        return f"a year has months 01 to 12; found {month:02}"
+    days = 31 if month == 12 else (date(year or 1, month + 1, 1) - date(year or 1, month, 1)).days
+    if not 1 <= day <= days:
+        return f"{_MONTHS[month - 1]} {year} has {days} days; found {day:02}"
+    return None
+
+
+def format_utc(ms: int | None) -> str:
+    """Write a time in ms as `2025-06-09 12:30:00`, UTC, without its fraction; None as `-`."""
+    return "-" if ms is None else f"{_moment(ms):%Y-%m-%d %H:%M:%S}"
+
+
+def format_dates(first_ms: int, last_ms: int) -> str:
+    """Write the days of two times in ms as `2025-06-09 to 2025-06-11`, UTC; one day once."""
+    return _joined(f"{_moment(first_ms):%Y-%m-%d}", f"{_moment(last_ms):%Y-%m-%d}")
+
+
+def format_range(first_ms: int, last_ms: int) -> str:
+    """Write two times in ms as START and END are typed, `2025-06-09T00:00 to 2025-06-09T12:30`."""
+    return _joined(f"{_moment(first_ms):%Y-%m-%dT%H:%M}", f"{_moment(last_ms):%Y-%m-%dT%H:%M}")
+
+
+def _joined(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
+
+
+def _moment(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
+def format_duration(seconds: float) -> str:
+    """Write a length of time as `0.4 s`, `14 s`, `3 min 20 s`, `2 h 5 min` or `3 d 4 h`."""
+    if round(seconds, 1) < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    whole = round(seconds)
+    for size, name, part, part_name in _LENGTHS:
+        if whole >= size:
+            text = f"{whole // size} {name} {whole % size // part} {part_name}"
+            return text.removesuffix(f" 0 {part_name}")
+    return f"{whole} s"
+
+
+_LENGTHS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))

@@ -22,7 +22,7 @@ from flask import Flask, Response, request
 from waitress.server import create_server
 from werkzeug.exceptions import HTTPException
 
-from orderflow.errors import OrderflowError
+from orderflow.errors import ListenError, PortTakenError
 
 log = logging.getLogger("page")
 
@@ -32,10 +32,6 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_CONNECTIONS = 1000
 THREADS = 4
 SEEN_PATTERN = re.compile(r"[0-9a-f.]{0,100}")
-
-
-class ListenError(OrderflowError):
-    """Report an address the page cannot listen on."""
 
 
 def is_loopback(host: str) -> bool:
@@ -177,10 +173,13 @@ def serve(application: WSGIApplication, host: str, port: int, ready: Callable[[s
             clear_untrusted_proxy_headers=True,
         )
     except OSError as error:
-        raise ListenError(_why_not_listening(host, port, error)) from error
+        kind = PortTakenError if error.errno == errno.EADDRINUSE else ListenError
+        raise kind(_why_not_listening(host, port, error), host, port) from error
     except ValueError as error:  # what waitress makes of a name that has no address
         raise ListenError(
-            f"--host {host} is no address of this machine; 127.0.0.1 is this machine alone"
+            f"--host {host} is no address of this machine; 127.0.0.1 is this machine alone",
+            host,
+            port,
         ) from error
     # A name with several addresses gives a server of several sockets.
     own = [(host, getattr(server, "effective_port", port))]

@@ -5,13 +5,14 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,6 @@ from places import PROJECT
 from real_recordings import DATA, needs_recordings
 
 import main
-from orderflow.errors import UsageError
-from orderflow.times import parse_range
 from synthetic_market import NORMAL, write_recording
 
 START = 1_749_427_200_000  # 2025-06-09
@@ -275,13 +274,20 @@ class TestMessages:
         [
             (("BTC-USDT", "2025-06-09", "2025-06-09"), "one day is asked for as 2025-06-09"),
             (("BTC-USDT", "2025-06-10", "2025-06-09"), "START must be before END"),
-            (("BTC-USDT", "yesterday", "2025-06-09"), "START must be a date like 2025-06-09"),
-            (("BTC-USDT", "2025-06-09", "2025-13-09"), "END must be a date like 2025-06-09"),
+            (
+                ("BTC-USDT", "yesterday", "2025-06-09"),
+                "START 'yesterday' is no time: it must be a date like",
+            ),
+            (("BTC-USDT", "2025-06-09", "2025-06-31"), "June 2025 has 30 days; found 31"),
             (("../../etc", "2025-06-09", "2025-06-10"), "an instrument has only letters"),
             (("*", "2025-06-09", "2025-06-10"), "an instrument has only letters"),
             ((*DAY, "--speed", "fast"), "--speed must be max or a number above 0"),
             ((*DAY, "--speed", "0"), "--speed must be max or a number above 0"),
-            ((*DAY, "--window-seconds", "0"), "--window-seconds"),
+            ((*DAY, "--window-seconds", "0"), "must be 1 to 604,800; found 0"),
+            ((*DAY, "--window-seconds", "604801"), "must be 1 to 604,800; found 604,801"),
+            ((*DAY, "--depth-levels", "100001"), "must be 1 to 100,000; found 100,001"),
+            ((*DAY, "--jobs", "257"), "must be 1 to 256; found 257"),
+            ((*DAY, "--port", "65536"), "must be 1 to 65,535; found 65,536"),
             ((*DAY, "--book-mode", "full"), "--book-mode"),
             (("BTC-USDT",), "Missing argument"),
         ],
@@ -291,6 +297,28 @@ class TestMessages:
         assert (code, out) == (2, "")
         assert said in " ".join(err.split())
         assert "Traceback" not in err
+
+    def test_h_shows_the_help(self) -> None:
+        short = run("-h")
+        assert short[0] == 0
+        assert short == run("--help")
+        assert "--window-seconds" in short[1]
+
+    def test_what_cannot_be_printed_is_said_and_the_files_are_there(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        command = (sys.executable, PROJECT / "main.py", *DAY, "--no-ui", "--json")
+        places = ("--data-dir", recording.parent, "--output-dir", tmp_path)
+        for redirection, code, said in (
+            ("| true; exit ${PIPESTATUS[0]}", 141, ""),
+            (">&-", 1, "Error: standard output is closed, so the result cannot be printed\n"),
+            ("2>&- >/dev/null", 0, ""),
+        ):
+            shell = ["bash", "-c", f'"$0" "$@" {redirection}', *map(str, (*command, *places))]
+            done = subprocess.run(shell, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (code, said)
+            status = json.loads((tmp_path / "status_data.json").read_bytes())
+            assert status["state"] == "finished"
 
     def test_version_is_the_packages(self) -> None:
         project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
@@ -322,6 +350,16 @@ def wait_for_status(out: Path, rows: int) -> dict[str, Any]:
                 return status
         time.sleep(0.02)
     pytest.fail("the run has not come that far in 30 s")
+
+
+def wait_for_owner(out: Path, pid: int) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        with suppress(FileNotFoundError):
+            if json.loads((out / "status_data.json").read_bytes())["pid"] == pid:
+                return
+        time.sleep(0.02)
+    pytest.fail(f"process {pid} has not written into {out} in 30 s")
 
 
 class TestStopping:
@@ -369,6 +407,32 @@ class TestStopping:
         assert err.count("will try again") == 1
         assert "the files are not up to date" in err
 
+    @pytest.mark.parametrize("gone", ["moved", "lock"])
+    def test_a_run_that_lost_its_directory_keeps_out_of_the_next_run_s_and_says_so(
+        self, recording: Path, tmp_path: Path, gone: str
+    ) -> None:
+        out = tmp_path / "out"
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", out, "--no-ui")
+        with start(*common, "--speed", "600") as first:
+            wait_for_status(out, 1)
+            if gone == "moved":
+                out.rename(tmp_path / "moved")
+            else:
+                (out / ".orderflow.lock").unlink()
+            with start(*common, "--speed", "300") as second:
+                wait_for_owner(out, second.pid)
+                _, err = first.communicate(timeout=60)
+                assert first.returncode == 1
+                assert f"another run, pid {second.pid}, has taken it over" in err.splitlines()[-1]
+                assert json.loads((out / "status_data.json").read_bytes())["pid"] == second.pid
+                assert run(*common)[2].startswith(
+                    f"Error: {out}: in use by another run, pid {second.pid};"
+                )
+                second.send_signal(signal.SIGINT)
+                second.communicate(timeout=20)
+        assert second.returncode == 130
+        assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+
     def test_a_full_disk_does_not_stop_the_run_but_shows_in_the_code(
         self, recording: Path, tmp_path: Path
     ) -> None:
@@ -415,6 +479,53 @@ class TestRecordedPace:
         assert without_times(replayed(recording.parent, "--speed", "900", day=day)) == fast
 
 
+class TestPage:
+    def test_a_taken_port_ends_with_3_before_anything_is_replayed(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", tmp_path / "out")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            code, out, err = run(*common, "--port", str(port))
+            assert (code, out) == (3, "")
+            assert err == (
+                f"Error: port {port} of 127.0.0.1 is in use, perhaps by the page of another "
+                "replay; stop that one, choose another port, such as --port "
+                f"{port % 65535 + 1}, or replay without the page with --no-ui\n"
+            )
+            assert not (tmp_path / "out").exists()
+            assert run(*common, "--port", str(port), "--no-ui")[0] == 0
+
+    def test_json_with_the_page_prints_and_says_that_the_page_stays(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", tmp_path)
+        with start(*common, "--port", free_port(), "--json") as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert json.loads(process.stdout.readline())["state"] == "finished"
+            said = [process.stderr.readline() for _ in range(2)]
+            assert "The page stays until Ctrl+C; --no-ui ends with the replay.\n" in said
+            assert any(line.startswith("Page: http://127.0.0.1:") for line in said)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (0, "", "")
+
+    def test_a_page_that_cannot_start_is_said_and_the_replay_goes_on(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", tmp_path)
+        code, out, err = run(*common, "--host", "192.0.2.1", "--json")
+        assert (code, json.loads(out)["state"]) == (0, "finished")
+        assert "cannot listen on 192.0.2.1" in err
+        assert "the page has ended (exit code 1)" in err
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
 def test_a_demo_needs_no_data(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     args = (*DAY, "--demo", "--no-ui", "--output-dir", tmp_path, "--json")
@@ -428,16 +539,6 @@ def test_a_demo_needs_no_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["max", "1", "0.5", "600"])
 def test_speeds(text: str) -> None:
     assert main.parse_speed(text) == (None if text == "max" else float(text))
-
-
-def test_ranges_are_in_utc_unless_they_say_otherwise() -> None:
-    assert parse_range("2025-06-09", "2025-06-10") == (START, START + 24 * HOUR)
-    assert parse_range("2025-06-09T12:30", "2025-06-09T14:30+01:00") == (
-        START + 12 * HOUR + HOUR // 2,
-        START + 13 * HOUR + HOUR // 2,
-    )
-    with pytest.raises(UsageError):
-        parse_range("2025-06-09T02:00+02:00", "2025-06-09")
 
 
 @needs_recordings

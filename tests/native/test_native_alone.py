@@ -12,6 +12,7 @@ PLAIN = """
 import orderflow_native
 book = orderflow_native.OrderbookManager()
 print(book.update(b"[[1,2]]", b"[[3,4]]"))
+print(book.update('[["1","5"]]', '[["3","6.5"]]'))
 """
 # What a twin needs, and a use of it that needs that.
 USES = {
@@ -27,9 +28,9 @@ def run_outside_the_project(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_is_imported_and_works_from_any_directory() -> None:
+def test_it_is_imported_and_reads_plain_bytes_and_str_by_itself_from_any_directory() -> None:
     run = run_outside_the_project(PLAIN)
-    assert (run.stdout, run.stderr) == ("(2.0, 4.0)\n", "")
+    assert (run.stdout, run.stderr) == ("(2.0, 4.0)\n(5.0, 6.5)\n", "")
 
 
 @pytest.mark.parametrize(("name", "use"), USES.items(), ids=USES)

@@ -22,33 +22,33 @@ Row = tuple[Any, ...]
 MS = 10**12
 
 
-def cleaned(cleaner: Any, rows: list[Row], batch: int) -> tuple[Any, ...]:
+def decoded(decoder: Any, rows: list[Row], batch: int) -> tuple[Any, ...]:
     batches = (rows[begin : begin + batch] for begin in range(0, len(rows), batch))
-    trades = list(cleaner.decode(batches))
-    times = cleaner.skipped_times, cleaner.repeated_times
-    assert list(map(len, times)) == [cleaner.skipped, cleaner.repeated]
-    return trades, cleaner.skipped, cleaner.repeated, *times
+    trades = list(decoder.decode(batches))
+    times = decoder.skipped_times, decoder.repeated_times
+    assert list(map(len, times)) == [decoder.skipped, decoder.repeated]
+    return trades, decoder.skipped, decoder.repeated, *times
 
 
 def compare_trades(random: Random) -> None:
     rows, batch = hostile_trades(random), random.randrange(1, 8)
     span = random.randrange(5), random.randrange(4, 10)
-    expected = cleaned(PythonTradeDecoder(*span), rows, batch)
+    expected = decoded(PythonTradeDecoder(*span), rows, batch)
     # As text, so that types and the sign of zero are compared too.
-    assert repr(cleaned(native.TradeDecoder(*span), rows, batch)) == repr(expected), rows
+    assert repr(decoded(native.TradeDecoder(*span), rows, batch)) == repr(expected), rows
 
 
 @settings(max_examples=1000, deadline=None)
 @given(st.integers(0, 2**64))
-def test_trades_are_cleaned_alike(seed: int) -> None:
+def test_trades_are_decoded_alike(seed: int) -> None:
     compare_trades(Random(seed))
 
 
-def test_trades_without_an_end_are_cleaned_alike() -> None:
+def test_trades_without_an_end_are_decoded_alike() -> None:
     rows = [(MS + n // 3, n, b"%d" % (n % 2), 1.0, 2.0, b"buy") for n in range(100)]
     ends = (float("-inf"), float("inf"))
-    expected = cleaned(PythonTradeDecoder(*ends), rows, 9)
-    assert cleaned(native.TradeDecoder(*ends), rows, 9) == expected
+    expected = decoded(PythonTradeDecoder(*ends), rows, 9)
+    assert decoded(native.TradeDecoder(*ends), rows, 9) == expected
     assert expected[2] > 0
 
 
@@ -123,7 +123,7 @@ def test_samples_are_a_sequence_whose_parts_outlive_it() -> None:
         part[::2]
 
 
-def test_precise_sums_are_the_same_to_the_last_bit() -> None:
+def test_compensated_sums_are_the_same_to_the_last_bit() -> None:
     random = Random(1)
     for _ in range(200):
         sums = (

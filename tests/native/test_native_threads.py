@@ -1,4 +1,4 @@
-"""The compiled book lets other threads run while it works: each may have a book, none may share."""
+"""The compiled book releases the GIL while it works: a book a thread, none shared by two."""
 
 import sys
 import time

@@ -214,7 +214,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run_app("--port", str(port), "--output-dir", str(tmp_path))
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr == (
         f"Error: port {port} of 127.0.0.1 is in use, perhaps by another page; "
         f"stop that one or choose another, such as --port {port + 1}\n"
@@ -226,6 +226,42 @@ def test_a_host_that_is_no_address_is_one_clear_line() -> None:
     assert done.returncode == 1
     assert "--host no such host is no address of this machine" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_directory_that_is_not_there_is_said_and_waited_for(tmp_path: Path) -> None:
+    missing = tmp_path / "typo"
+    command = [sys.executable, str(PROJECT / "app.py"), "--port", "0", "--output-dir", str(missing)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert process.stderr.readline() == (
+                f"Warning: --output-dir {missing} does not exist; "
+                "the page waits for a replay to make it\n"
+            )
+            address = process.stderr.readline().removeprefix("Page: http://").strip()
+            told = poll(address)[2]
+            assert "The output directory does not exist" in told
+            assert "typo" not in told
+            put_run(missing, 5)
+            told = poll(address)[2]
+            assert "does not exist" not in told
+            assert "BTC-USDT" in told
+        finally:
+            process.kill()
+
+
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = run_app("--output-dir", str(file), "--port", "0")
+    assert done.returncode == 2
+    assert done.stderr == f"Error: --output-dir must be a directory; found a file: {file}\n"
+
+
+def test_help_has_a_short_name() -> None:
+    done = run_app("-h")
+    assert done.returncode == 0
+    assert "--allow-host" in done.stdout
 
 
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -295,7 +331,7 @@ def test_the_page_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
 
 
 def gone_within(pid: int, seconds: float) -> bool:
-    """Tell whether a process that is not ours to wait for ends within its limit."""
+    """Return whether a process that is not ours to wait for ends within its limit."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -321,5 +357,5 @@ def test_ctrl_c_ends_quietly(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("Page: ")
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == -signal.SIGINT
+        assert process.wait(10) == 130
         assert process.stderr.read() == ""

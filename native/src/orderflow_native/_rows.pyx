@@ -20,7 +20,7 @@ cdef long long NEVER = -(2 ** 62)
 
 
 def are_whole_ms(list rows):
-    """Tell whether every row begins with an integer that is a time in milliseconds."""
+    """Return whether every row begins with an integer that is a time in milliseconds."""
     cdef tuple row
     cdef int overflow = 0
     cdef long long ms
@@ -34,7 +34,7 @@ def are_whole_ms(list rows):
 
 
 def is_sorted(list rows):
-    """Tell whether rows are in the order of their first two fields, integers."""
+    """Return whether rows are in the order of their first two fields, integers."""
     cdef tuple row
     cdef int ms_overflow = 0, order_overflow = 0
     cdef long long ms, order, ms_before = -1, order_before = 0
@@ -98,7 +98,7 @@ cdef class TradeDecoder:
         return trades
 
     cdef tuple _trade(self, tuple row):
-        """Return the trade of a row, or None if its price or its size is not usable."""
+        """Return the trade of a row, or None if its price or size is not usable."""
         price, size = row[3], row[4]
         if not (PyFloat_CheckExact(price) and PyFloat_CheckExact(size)):
             to_float = needed("to_float")
