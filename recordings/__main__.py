@@ -1,18 +1,26 @@
 """List and check recordings: `uv run -m recordings list`, `uv run -m recordings check FILE`."""
 
-import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
 
-from orderflow.command import EXIT_DONE, EXIT_FAILED, errors_as_lines, set_up_logging
+from orderflow.command import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    Quiet,
+    Verbose,
+    new_app,
+    print_result,
+    run,
+    set_up_logging,
+)
 from orderflow.errors import RecordingError, UsageError
 from orderflow.instruments import check_instrument
 from orderflow.issues import DataIssue, describe, losses
+from orderflow.times import format_utc
 from recordings.check import CheckedFile, CheckedRecording, check_file
 from recordings.discovery import DEFAULT_DATA_DIR
 from recordings.listing import ListedRecording, ListedTable, Listing, list_recordings
@@ -23,21 +31,8 @@ MOST_SPANS = 5
 
 KINDS = {"action": "by an action column", "snapshot": "full snapshots", "incremental": "updates"}
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app()
 
-Verbose = Annotated[
-    int,
-    typer.Option(
-        "--verbose", "-v", count=True, show_default=False, help="Say more; -vv adds tracebacks."
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -66,21 +61,21 @@ def list_command(
 ) -> None:
     """List the recordings: instruments, tables, rows, spans, what book rows are, indexes."""
     set_up_logging(verbose, quiet=quiet)
-    with errors_as_lines(verbose):
-        if name is not None:
-            check_instrument(name)
-        listing = list_recordings(data_dir or DEFAULT_DATA_DIR, name)
-        if as_json:
-            _print_json(_listing_as_json(listing))
-        elif not quiet:
-            _print(line for recording in listing.recordings for line in _listed_lines(recording))
-            _print(f"left out: {error}" for error in listing.left_out)
+    if name is not None:
+        check_instrument(name)
+    listing = list_recordings(data_dir or DEFAULT_DATA_DIR, name)
+    if as_json:
+        print_result(orjson.dumps(_listing_as_json(listing)).decode())
+    elif not quiet:
+        lines = [line for recording in listing.recordings for line in _listed_lines(recording)]
+        lines += [f"left out: {error}" for error in listing.left_out]
+        print_result("\n".join(lines))
 
 
 @app.command(name="check")
 def check_command(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="FILE|DIR…", help="Files, or folders to search.")
+        list[Path], typer.Argument(metavar="FILE|DIR", help="Files, or folders to search.")
     ],
     instrument: Annotated[
         str | None, typer.Option(metavar="NAME", help="Check only this instrument's rows.")
@@ -94,16 +89,13 @@ def check_command(
     The file and its indexes, the order of rows, sequence, snapshots, silences, every level.
     """
     set_up_logging(verbose, quiet=quiet)
-    code = EXIT_DONE
-    with errors_as_lines(verbose):
-        if instrument is not None:
-            check_instrument(instrument)
-        checked = _check_all(paths, instrument, shown=not (quiet or as_json))
-        if as_json:
-            _print_json({"files": [_checked_as_json(file) for file in checked]})
-        if any(file.has_losses for file in checked):
-            code = EXIT_FAILED
-    raise typer.Exit(code)
+    if instrument is not None:
+        check_instrument(instrument)
+    checked = _check_all(paths, instrument, shown=not (quiet or as_json))
+    if as_json:
+        files = [_checked_as_json(file) for file in checked]
+        print_result(orjson.dumps({"files": files}).decode())
+    raise typer.Exit(EXIT_FAILED if any(file.has_losses for file in checked) else EXIT_DONE)
 
 
 def _check_all(paths: list[Path], instrument: str | None, *, shown: bool) -> list[CheckedFile]:
@@ -113,18 +105,18 @@ def _check_all(paths: list[Path], instrument: str | None, *, shown: bool) -> lis
             msg = f"{given} does not exist; name a recording or a folder of recordings"
             raise UsageError(msg)
         found = find_files(given)
+        # What could not be looked into has been logged.
         checked += [CheckedFile(Path(e.path), [str(e)]) for e in found.hidden]
         for path in found.files:
             try:
                 checked.append(check_file(path, instrument))
+                lines = _checked_lines(checked[-1])
             except RecordingError as error:
                 if found.is_outright:
                     raise
-                if shown:
-                    _print([f"{error}; left out"])
-                continue
+                lines = [f"{error}; left out"]
             if shown:
-                _print(_checked_lines(checked[-1]))
+                print_result("\n".join(lines))
     if not any(file.recordings or file.damage for file in checked):
         of = f" of {instrument}" if instrument else ""
         where = ", ".join(map(str, paths))
@@ -194,12 +186,8 @@ def _issue_line(issue: DataIssue) -> str:
 def _span(first_ms: int | None, last_ms: int | None) -> str:
     if first_ms is None or last_ms is None:
         return "no usable times"
-    first, last = _utc(first_ms), _utc(last_ms)
+    first, last = format_utc(first_ms), format_utc(last_ms)
     return f"{first} UTC" if first == last else f"{first} to {last} UTC"
-
-
-def _utc(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 # -- JSON
@@ -233,15 +221,5 @@ def _checked_as_json(file: CheckedFile) -> dict[str, Any]:
     }
 
 
-def _print_json(content: dict[str, Any]) -> None:
-    _print([orjson.dumps(content).decode()])
-
-
-def _print(lines: Any) -> None:
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    app(prog_name="python -m recordings")
+    run(app)

@@ -2,11 +2,11 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from orderflow.errors import NothingToReplayError, RecordingError
 from orderflow.instruments import check_instrument, nearest_first
+from orderflow.times import format_dates, format_range
 from recordings.book_kind import begins_with_snapshot, book_mode_of
 from recordings.connection import UnreadableError
 from recordings.recorded_table import RecordedTable, instruments_in, open_tables
@@ -205,7 +205,7 @@ def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:
             "directory with --data-dir, or try --demo"
         )
     nearest = nearest_first(instrument, seen)
-    listed = ", ".join(f"{name} ({_dates(*seen[name])})" for name in nearest[:10])
+    listed = ", ".join(f"{name} ({_days(*seen[name])})" for name in nearest[:10])
     more = f" and {len(nearest) - 10} more" if len(nearest) > 10 else ""
     return f"no recording of {instrument} under {data_dir}; found there: {listed}{more}"
 
@@ -228,12 +228,9 @@ def _nothing_in_range(instrument: str, data_dir: Path, tables: list[RecordedTabl
     first, last = min(t.first_ms for t in tables), max(t.last_ms for t in tables)
     return (
         f"no row of {instrument} in the range; the recordings under {data_dir} have "
-        f"{_dates(first, last, '%Y-%m-%dT%H:%M')} UTC"
+        f"{format_range(first, last)} UTC"
     )
 
 
-def _dates(first_ms: int, last_ms: int, pattern: str = "%Y-%m-%d") -> str:
-    if not last_ms:
-        return "no dates"
-    ends = [datetime.fromtimestamp(ms / 1000, UTC).strftime(pattern) for ms in (first_ms, last_ms)]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+def _days(first_ms: int, last_ms: int) -> str:
+    return format_dates(first_ms, last_ms) if last_ms else "no dates"

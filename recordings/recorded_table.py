@@ -6,14 +6,13 @@ Of a damaged file the rows before the damage come out; a value over the limit co
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from itertools import islice, pairwise
 from operator import gt, itemgetter, lt
 from pathlib import Path
 
 from orderflow.errors import RecordingError
 from orderflow.events import LostRows
-from orderflow.times import to_nanoseconds
+from orderflow.times import format_utc, to_nanoseconds
 from recordings.census import Census
 from recordings.connection import (
     RECOVER,
@@ -350,8 +349,7 @@ class RecordedTable:
     ) -> RecordingError:
         where = f"after {rows_read} rows of table {self._spec.name}"
         if last and (time_ns := to_nanoseconds(last[0])) is not None:
-            moment = datetime.fromtimestamp(time_ns / 1e9, UTC)
-            where += f", up to {moment:%Y-%m-%d %H:%M:%S} UTC"
+            where += f", up to {format_utc(time_ns // NANOSECONDS_PER_MS)} UTC"
         reason = error and lock_reason(self.path, error)
         advice = "" if reason else f", {RECOVER}"
         damage = str(reason or error or "its rows are not in the order of their keys")
