@@ -184,6 +184,9 @@ class DBInterpreter:
         for merge in merges:
             if merge.failure:
                 raise merge.failure
+        for merge in merges:
+            if error := merge.verdict():
+                raise error
 
     def _decoded_trades(self) -> Iterator[list[Trade]]:
         yield from self._trade_decoder.decode(self._trade_rows())

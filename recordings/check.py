@@ -20,6 +20,7 @@ from orderflow.issues import IssueLog, losses
 from recordings.book_decoder import BookDecoder
 from recordings.book_kind import begins_with_snapshot, book_mode_of
 from recordings.connection import connect, length_fault, not_opened
+from recordings.integrity import integrity_faults
 from recordings.listing import rows_by_instrument
 from recordings.recorded_table import RecordedTable, open_tables
 from recordings.search import instrument_of
@@ -101,10 +102,8 @@ def _faults(path: Path, connection: sqlite3.Connection, *, immutable: bool) -> I
         length = length_fault(path, connection, immutable=immutable)
         if length:
             yield f"{path}: {length}"
-        for (line,) in connection.execute(f"PRAGMA integrity_check({MOST_FAULTS})"):
-            if line != b"ok":
-                said = " ".join(line.decode(errors="replace").split())
-                yield f"{path}: {said.removeprefix('*** in database main *** ')}"
+        for line in integrity_faults(connection, MOST_FAULTS):
+            yield f"{path}: {line}"
     except sqlite3.Error as error:
         yield str(not_opened(path, error))
 

@@ -24,6 +24,7 @@ from recordings.connection import (
     recording_error,
 )
 from recordings.file_merge import TimedSource
+from recordings.integrity import IntegrityCheck
 from recordings.row_order import (
     NANOSECONDS_PER_MS,
     ReorderBuffer,
@@ -52,11 +53,20 @@ class RecordedTable:
     `late` and `skipped` count, while and after reading, the rows left out; `lost` says about when
     each was, for the caller to take and clear.
 
+    The whole file is checked while the `source` is read, once for all tables given one `check`.
+
     Raise `RecordingError` for a view, or when a required column is missing.
     """
 
-    def __init__(self, path: Path, spec: TableSpec, instrument: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        spec: TableSpec,
+        instrument: str | None = None,
+        check: IntegrityCheck | None = None,
+    ) -> None:
         self.path = path
+        self._check = check or IntegrityCheck(path)
         self.late = 0
         self.skipped = 0
         self.lost: list[LostRows] = []
@@ -116,11 +126,15 @@ class RecordedTable:
 
     def source(self) -> TimedSource:
         """Return the table as a source for `FileMerge`, which fails in the end if it is damaged."""
-        source = TimedSource(self.first_ms, self.last_ms, self.batches)
+        source = TimedSource(self.first_ms, self.last_ms, self._read_whole, self._check.verdict)
         if self.damage:
             why = f"rows may be missing ({self.damage}); what could be read is used, {RECOVER}"
             source.failure = recording_error(self.path, why)
         return source
+
+    def _read_whole(self) -> Iterator[list[Row]]:
+        self._check.begin()
+        return self.batches()
 
     def batches(self) -> Iterator[list[Row]]:
         """Yield the rows `(ms, order, *payload)` in time order, in lists.
@@ -376,8 +390,9 @@ def open_tables(path: Path, instrument: str | None) -> tuple[RecordedTable, Reco
 
     Raise `RecordingError` when both are, or when the file is no recording.
     """
-    book = RecordedTable(path, BOOK, instrument)
-    trades = RecordedTable(path, TRADES, instrument)
+    check = IntegrityCheck(path)  # one for both: they are in one file
+    book = RecordedTable(path, BOOK, instrument, check)
+    trades = RecordedTable(path, TRADES, instrument, check)
     if not book.exists and not trades.exists:
         found = ", ".join(_table_names(path)) or "no table at all"
         why = f"no recording, it has neither a table book nor a table trades; found {found}"
