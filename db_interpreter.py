@@ -6,19 +6,31 @@ A recording has a table `book` (`bids`, `asks`, `timestamp`) and a table `trades
 `table_shape` learns what a table looks like, and `recorded_table` reads its rows.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
-from orderflow.events import BookRow, OrderbookLevel, OrderbookUpdate, Trade
+from orderflow.events import (
+    BookBatch,
+    LostRows,
+    OrderbookLevel,
+    OrderbookUpdate,
+    Trade,
+    time_of_row,
+)
+from orderflow.issues import IssueLog
+from recordings.book_decoder import BookDecoder
+from recordings.book_kind import begins_with_snapshot, book_mode_of
 from recordings.file_merge import FileMerge
 from recordings.recorded_table import RecordedTable, open_tables
 from recordings.row_order import Row
 from recordings.table_shape import BOOK_BATCH, TRADE_BATCH
 from recordings.trade_decoder import TradeDecoder
-from recordings.windows import TradeCursor, book_batches, book_windows
+from recordings.windows import NO_ROWS, TradeCursor, book_batches, book_windows
 
 __all__ = [
     "BOOK_BATCH",
@@ -35,7 +47,7 @@ Joined = TypeVar("Joined")
 
 @dataclass
 class ReadCounts:
-    """What was not clean in the rows read, beside the levels themselves.
+    """Count what was wrong with the rows read, beside the levels themselves.
 
     `rows_skipped` and `trades_skipped`: no usable timestamp, price or size, or a value over the
     limit; `late_rows` and `late_trades`: further out of order than the reorder buffer
@@ -57,8 +69,12 @@ class DBInterpreter:
     are filtered by it. Only trades in `[start_ms, end_ms)` come out, and no book row from `end_ms`
     on; book rows before `start_ms` do come out, to warm up the book. Times are ms, UTC.
 
-    `counts` tells, while and after streaming, what was not clean. Raise `RecordingError` for a file
-    that is no recording.
+    Each book row says whether it replaces the book. `book_mode` says what rows without an action
+    are: `incremental` updates, full `snapshot`s, or `auto`, which finds out from the first rows.
+
+    `counts` and `issues` tell, while and after streaming, what was wrong. What was lost of the book
+    itself comes with its rows, and is not in `issues`. Raise `RecordingError` for a file that is no
+    recording.
     """
 
     def __init__(
@@ -68,12 +84,12 @@ class DBInterpreter:
         *,
         start_ms: int | None = None,
         end_ms: int | None = None,
+        book_mode: str = "auto",
     ) -> None:
         paths = [path] if isinstance(path, Path | str) else path
         tables = [open_tables(Path(p), instrument) for p in paths]
-        self._setup(
-            [book for book, _ in tables], [trades for _, trades in tables], start_ms, end_ms
-        )
+        books, trades = [book for book, _ in tables], [trades for _, trades in tables]
+        self._setup(books, trades, start_ms, end_ms, book_mode)
 
     @classmethod
     def of_tables(
@@ -82,10 +98,11 @@ class DBInterpreter:
         trades: Sequence[RecordedTable],
         start_ms: int | None = None,
         end_ms: int | None = None,
+        book_mode: str = "auto",
     ) -> "DBInterpreter":
         """Stream tables that are open already, such as those a search has chosen."""
         interpreter = cls.__new__(cls)
-        interpreter._setup(books, trades, start_ms, end_ms)
+        interpreter._setup(books, trades, start_ms, end_ms, book_mode)
         return interpreter
 
     def _setup(
@@ -94,34 +111,35 @@ class DBInterpreter:
         trades: Sequence[RecordedTable],
         start_ms: int | None,
         end_ms: int | None,
+        book_mode: str,
     ) -> None:
-        self._books = [table for table in books if not table.is_empty]
+        in_use = [table for table in books if not table.is_empty]
+        self._books = sorted(in_use, key=lambda table: (table.first_ms, table.last_ms))
         self._trades = [table for table in trades if not table.is_empty]
         self._start = -inf if start_ms is None else start_ms
         self._end = inf if end_ms is None else end_ms
+        self._book_mode = book_mode
         self._begin()
 
     def _begin(self) -> None:
-        self._decoder = TradeDecoder(self._start, self._end)
+        self.counts = ReadCounts()
+        self.issues = IssueLog()
+        self._lost: list[LostRows] = []
+        self._trade_decoder = TradeDecoder(self._start, self._end)
         self._book_merge = FileMerge([table.source() for table in self._books])
         self._trade_merge = FileMerge([table.source() for table in self._trades])
 
     @property
     def books(self) -> list[RecordedTable]:
-        """The tables of book rows that are read, those without rows left out."""
+        """The tables of book rows that are read, by time, those without rows left out."""
         return self._books
 
     @property
-    def counts(self) -> ReadCounts:
-        """Count what was not clean so far."""
-        return ReadCounts(
-            rows_skipped=sum(table.skipped for table in self._books),
-            trades_skipped=sum(table.skipped for table in self._trades) + self._decoder.skipped,
-            late_rows=sum(table.late for table in self._books) + self._book_merge.late,
-            late_trades=sum(table.late for table in self._trades) + self._trade_merge.late,
-            repeated_rows=self._book_merge.repeated,
-            repeated_trades=self._trade_merge.repeated + self._decoder.repeated,
-        )
+    def book_mode(self) -> str:
+        """What rows are: `incremental`, `snapshot`, or `action` where each row says it itself."""
+        if self._book_mode == "auto":
+            self._book_mode = book_mode_of(self._books)
+        return self._book_mode
 
     @property
     def late_advice(self) -> list[str]:
@@ -144,28 +162,80 @@ class DBInterpreter:
         """
         yield from self._join(book_windows)
 
-    def batches(self) -> Iterator[tuple[list[BookRow], list[Trade]]]:
-        """Yield `(rows, trades)`, all that `stream` yields but in long lists without windows.
+    def batches(self) -> Iterator[tuple[BookBatch, list[Trade]]]:
+        """Yield `(batch, trades)`, all that `stream` yields but in long lists without windows.
 
-        Each list is in time order and goes on where the one before it ended; one of the two may be
+        Each is in time order and goes on where the one before it ended; one of the two may be
         empty. For who takes rows and trades apart; it costs far less a row. Errors as in `stream`.
         """
         yield from self._join(book_batches)
 
     def _join(
-        self, join: Callable[[Iterator[list[Row]], TradeCursor], Iterator[Joined]]
+        self, join: Callable[[Iterator[BookBatch], TradeCursor], Iterator[Joined]]
     ) -> Iterator[Joined]:
         self._begin()
-        trades = TradeCursor(self._decoder.decode(self._trade_merge.batches()))
+        trades = TradeCursor(self._decoded_trades())
         merges = self._book_merge, self._trade_merge
         try:
-            yield from join(self._rows_before_end(), trades)
+            yield from join(self._decoded_rows(), trades)
         finally:
             for merge in merges:
                 merge.close()
         for merge in merges:
             if merge.failure:
                 raise merge.failure
+
+    def _decoded_trades(self) -> Iterator[list[Trade]]:
+        yield from self._trade_decoder.decode(self._trade_rows())
+        self._note_trades()
+
+    def _trade_rows(self) -> Iterator[list[Row]]:
+        for rows in self._trade_merge.batches():
+            # Once a list, and not once a list of usable trades: there may be none.
+            self._note_trades()
+            yield rows
+
+    def _note_trades(self) -> None:
+        """Take over what was found wrong with trades since the last time."""
+        merge, decoder = self._trade_merge, self._trade_decoder
+        lost = [LostRows("late_trades", ms) for ms in merge.late_times]
+        lost += [LostRows("trades_skipped", ms) for ms in decoder.skipped_times]
+        for table in self._trades:
+            lost += table.lost
+            table.lost = []
+        repeated = merge.repeated_times + decoder.repeated_times
+        merge.late_times, decoder.skipped_times = [], []
+        merge.repeated_times, decoder.repeated_times = [], []
+        for rows in lost:
+            if rows.timestamp is None or self._start <= rows.timestamp < self._end:
+                self._count(rows.kind, rows.count)
+                self.issues.note(rows.kind, rows.timestamp, count=rows.count)
+        self._note_repeats("repeated_trades", [ms for ms in repeated if ms >= self._start])
+
+    def _note_repeats(self, kind: str, times: list[int]) -> None:
+        for ms in times:
+            if ms < self._end:
+                self._count(kind, 1)
+                self.issues.note(kind, ms)
+
+    def _count(self, kind: str, count: int) -> None:
+        setattr(self.counts, kind, getattr(self.counts, kind) + count)
+
+    def _decoded_rows(self) -> Iterator[BookBatch]:
+        """Yield the book rows before the end, with what was lost where it was lost."""
+        if not self._books:
+            return
+        decoder = BookDecoder(
+            self.book_mode, begins_with_snapshot=begins_with_snapshot(self._books[0])
+        )
+        for rows in self._rows_before_end():
+            self._take_lost_rows()
+            batch = decoder.decode(rows)
+            yield replace(batch, lost=self._lost_up_to(batch)) if self._lost else batch
+        self._take_lost_rows()
+        if self._lost:
+            yield replace(NO_ROWS, lost=[(0, rows) for rows in self._lost])
+            self._lost = []
 
     def _rows_before_end(self) -> Iterator[list[Row]]:
         for batch in self._book_merge.batches():
@@ -176,3 +246,32 @@ class DBInterpreter:
             if rows:
                 yield rows
             return
+
+    def _take_lost_rows(self) -> None:
+        """Take over what was lost of the book since the last time; what is late is lost too."""
+        merge = self._book_merge
+        lost = [LostRows("late_rows", ms) for ms in merge.late_times]
+        for table in self._books:
+            lost += table.lost
+            table.lost = []
+        self._note_repeats("repeated_rows", merge.repeated_times)
+        merge.late_times, merge.repeated_times = [], []
+        before_end = [rows for rows in lost if rows.timestamp is None or rows.timestamp < self._end]
+        for rows in before_end:
+            self._count(rows.kind, rows.count)
+        self._lost += before_end
+
+    def _lost_up_to(self, batch: BookBatch) -> list[tuple[int, LostRows]]:
+        """Remove and return the lost rows that lie before the end of `batch`, by index."""
+        last = batch.rows[-1][0]
+        placed = [
+            (bisect_right(batch.rows, _time_of(rows), key=time_of_row), rows)
+            for rows in self._lost
+            if _time_of(rows) < last
+        ]
+        self._lost = [rows for rows in self._lost if _time_of(rows) >= last]
+        return sorted(placed, key=itemgetter(0))
+
+
+def _time_of(lost: LostRows) -> float:
+    return -inf if lost.timestamp is None else lost.timestamp

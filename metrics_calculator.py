@@ -20,8 +20,11 @@ from operator import itemgetter
 from metrics.rolling_bars import MAX_BARS, Bar, CompensatedSum, RollingBars, extend_ohlc
 from orderflow.compiled import fastest
 from orderflow.events import BookSample, Trade, time_of_trade
+from orderflow.issues import IssueLog
 
-MetricBar = Bar
+MetricBar = list[float | None]
+SIDES_SHOWN = 5
+LONGEST_SIDE_SHOWN = 20
 _time_of_sample = itemgetter(0)
 
 
@@ -29,16 +32,23 @@ class MetricsCalculator:
     """Aggregate book samples and trades into metric bars.
 
     A bar is `[ts, obi_open, obi_high, obi_low, obi_close, tot_…, cvd_…]`, 13 fields. There is one
-    for every window with a sample or a trade, from the first sample on; what was not sampled in a
-    window stays flat at its last close. A CVD bar opens at the value before its first trade. The
-    last `max_bars` are kept.
+    for every window with a sample or a trade; what was not sampled in a window stays flat at its
+    last close. Before the first sample OBI and TOT have no value, and are None. A CVD bar opens at
+    the value before its first trade. The last `max_bars` are kept.
 
-    Samples come in time order, and so do trades; of the two either may be ahead.
+    Samples come in time order, and so do trades; of the two either may be ahead. What can't be
+    used goes into `issues`.
     """
 
-    def __init__(self, window_seconds: int = 60, max_bars: int = MAX_BARS) -> None:
-        self.samples = SampleBars(window_seconds, max_bars)
-        self.cvd = CvdBars(window_seconds, max_bars)
+    def __init__(
+        self,
+        window_seconds: int = 60,
+        max_bars: int = MAX_BARS,
+        issues: IssueLog | None = None,
+    ) -> None:
+        issues = IssueLog() if issues is None else issues
+        self.samples = SampleBars(window_seconds, max_bars, issues)
+        self.cvd = CvdBars(window_seconds, max_bars, issues)
         self._max_bars = max_bars
 
     @property
@@ -59,18 +69,20 @@ class MetricsCalculator:
 class SampleBars(RollingBars):
     """Bars `[ts, obi_open, obi_high, obi_low, obi_close, tot_…]`, 9 fields, of book samples.
 
-    `unusable` counts the samples whose sums overflow a double; they are in no bar.
+    Samples whose sums overflow a double are in no bar, and noted in `issues`.
     """
 
-    def __init__(self, window_seconds: int, max_bars: int = MAX_BARS) -> None:
+    def __init__(self, window_seconds: int, max_bars: int, issues: IssueLog) -> None:
         super().__init__(window_seconds, max_bars)
-        self.unusable = 0
+        self._issues = issues
 
     def add(self, samples: Sequence[BookSample]) -> None:
         """Add samples `(timestamp_ms, bid_sum, ask_sum)`, in time order; both sums above 0."""
         for run in self._runs(samples, _time_of_sample):
             bar, unusable = sampled_bar(run)
-            self.unusable += unusable
+            if unusable:
+                # By the window, so that it does not matter how samples were cut into lists.
+                self._issues.note("unusable_samples", int(self._start), count=unusable)
             if bar:
                 obi, tot = self._values[:4], self._values[4:]
                 self._values = [*extend_ohlc(obi, bar[:4]), *extend_ohlc(tot, bar[4:])]
@@ -105,14 +117,15 @@ sampled_bar = fastest("sampled_bar", python_sampled_bar)
 class CvdBars(RollingBars):
     """Bars `[ts, cvd_open, cvd_high, cvd_low, cvd_close]`, 5 fields, of trades.
 
-    `cumulative` is the CVD after the last trade. `unknown_sides` counts the trades whose side is
-    neither buy nor sell, which leave it as it is.
+    `cumulative` is the CVD after the last trade. Trades whose side is neither buy nor sell leave it
+    as it is and are noted in `issues`; `unknown_sides` has the first few such sides found.
     """
 
-    def __init__(self, window_seconds: int, max_bars: int = MAX_BARS) -> None:
+    def __init__(self, window_seconds: int, max_bars: int, issues: IssueLog) -> None:
         super().__init__(window_seconds, max_bars)
         self.cumulative = 0.0
-        self.unknown_sides = 0
+        self.unknown_sides: list[str] = []
+        self._issues = issues
         self._sum = CompensatedSum()
 
     def add(self, trades: Sequence[Trade]) -> None:
@@ -123,26 +136,32 @@ class CvdBars(RollingBars):
                 for _, _, _, size, side, _ in run
                 if side in ("buy", "sell")
             ]
-            self.unknown_sides += len(run) - len(signed)
+            if len(signed) < len(run):
+                self._note_unknown(run)
             before = self._values or [self.cumulative] * 4
             self._values = extend_ohlc(before, self._sum.add(signed) or before[3:])
             self.cumulative = self._values[3]
+
+    def _note_unknown(self, trades: Sequence[Trade]) -> None:
+        for _, _, _, _, side, timestamp in trades:
+            if side not in ("buy", "sell"):
+                self._issues.note("unknown_sides", timestamp)
+                found = "NULL" if side is None else repr(side[:LONGEST_SIDE_SHOWN])
+                if found not in self.unknown_sides and len(self.unknown_sides) < SIDES_SHOWN:
+                    self.unknown_sides.append(found)
 
 
 def join_metric_bars(sampled: Sequence[Bar], traded: Sequence[Bar]) -> list[MetricBar]:
     """Join bars of samples, 9 fields, with bars of trades, 5 fields, into metric bars.
 
-    From the first sample on there is a bar for every window of either; what is missing in one
-    stays flat at its last close, and CVD begins at 0. Where lists were cut to their last bars, so
-    many of the result are right, counted from the end.
+    There is a bar for every window of either; what is missing in one stays flat at its last close.
+    OBI and TOT are None before the first sample, and CVD begins at 0. Where lists were cut to their
+    last bars, so many of the result are right, counted from the end.
     """
-    if not sampled:
-        return []
-    first = sampled[0][0]
-    before = [bar for bar in traded if bar[0] < first]
     samples = {bar[0]: bar[1:] for bar in sampled}
-    cvds = {bar[0]: bar[1:] for bar in traded[len(before) :]}
-    obi_tot, cvd = samples[first], before[-1][1:] if before else [0.0] * 4
+    cvds = {bar[0]: bar[1:] for bar in traded}
+    obi_tot: Sequence[float | None] = [None] * 8
+    cvd: Sequence[float] = [0.0] * 4
     bars: list[MetricBar] = []
     for start in sorted(samples.keys() | cvds.keys()):
         obi_tot = samples.get(start) or [obi_tot[3]] * 4 + [obi_tot[7]] * 4

@@ -2,15 +2,22 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from operator import itemgetter, sub
 
 from metrics.rolling_bars import MAX_BARS, Bar, CompensatedSum, RollingBars, extend_ohlc
 from metrics_calculator import MetricBar, MetricsCalculator
-from orderbook_manager import OrderbookManager, SequenceCheck
-from orderflow.events import SNAPSHOT_ACTIONS, BookRow, OrderbookUpdate, Trade, time_of_trade
+from orderbook_manager import OrderbookManager
+from orderflow.continuity import BookReliability, Silences
+from orderflow.events import (
+    BookBatch,
+    BookSample,
+    OrderbookUpdate,
+    Trade,
+    time_of_row,
+    time_of_trade,
+)
+from orderflow.issues import IssueLog
 
 OhlcBar = Bar
-_action, _prev_seq_id = itemgetter(4), itemgetter(6)
 
 
 class OHLCProcessor:
@@ -19,11 +26,11 @@ class OHLCProcessor:
     Book rows come in time order, and so do trades; of the two either may be ahead, and each may be
     given by a thread of its own. Windows are `window_seconds` long and aligned to the epoch in UTC.
     OBI and TOT are taken over the best `depth_levels_per_side` levels. Rows before
-    `start_timestamp` (ms) warm up the book and are in no bar. `book_mode` says what rows without an
-    action are: `incremental` updates or full `snapshot`s. `uncross` drops the older of the levels
-    that cross.
+    `start_timestamp` (ms) warm up the book and are in no bar. `uncross` drops the older of the
+    levels that cross.
 
-    Counted: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`.
+    Counted: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`. `noted` has
+    the data issues that are over; `issues` those too that may still go on.
     """
 
     def __init__(
@@ -32,23 +39,20 @@ class OHLCProcessor:
         depth_levels_per_side: int = 50,
         *,
         start_timestamp: int | None = None,
-        book_mode: str = "incremental",
         uncross: bool = False,
         max_bars: int = MAX_BARS,
     ) -> None:
+        self._start = start_timestamp if start_timestamp is not None else -1
+        self.noted = IssueLog()
         self.book = OrderbookManager(depth_levels_per_side, uncross=uncross)
-        self.metrics = MetricsCalculator(window_seconds, max_bars)
-        self.sequence = SequenceCheck()
+        self.metrics = MetricsCalculator(window_seconds, max_bars, self.noted)
+        self.reliability = BookReliability(self.noted, self._start)
+        self.silences = Silences()
         self.depth_levels_per_side = depth_levels_per_side
         self.rows = 0
         self.warm_up_rows = 0
         self.trades = 0
-        self.longest_silence_ms = 0
-        self.row_span: tuple[int, int] | None = None
         self.trade_span: tuple[int, int] | None = None
-        self._start = start_timestamp if start_timestamp is not None else -1
-        self._replace_all = book_mode == "snapshot"
-        self._clearing = SNAPSHOT_ACTIONS | ({None} if self._replace_all else frozenset())
         self._ohlc = OhlcBars(window_seconds, max_bars)
 
     @property
@@ -77,7 +81,22 @@ class OHLCProcessor:
         return max((last for _, last in self._spans()), default=None)
 
     def _spans(self) -> list[tuple[int, int]]:
-        return [span for span in (self.row_span, self.trade_span) if span]
+        return [span for span in (self.silences.span, self.trade_span) if span]
+
+    @property
+    def reliable(self) -> bool:
+        """Return whether the book is proven by a snapshot, with nothing lost since."""
+        return self.reliability.reliable
+
+    @property
+    def issues(self) -> IssueLog:
+        """Return what was wrong so far, with the silences as they are judged by now."""
+        issues = IssueLog()
+        issues.add(self.noted)
+        self.reliability.note_open(issues, self.silences.span and self.silences.span[1])
+        for before, after in self.silences.found():
+            issues.note("silences", before, after)
+        return issues
 
     def process_trades(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order.
@@ -96,65 +115,51 @@ class OHLCProcessor:
     def update_orderbook(self, ob_update: OrderbookUpdate) -> None:
         """Apply one book row: see `process_rows`.
 
-        An update whose sides are both None stands for a window without a row and does nothing.
+        An update whose sides are both None stands for a window without a row; nothing but what it
+        says to be lost is taken from it.
         """
-        bids, asks, timestamp, _, _, action, seq_id, prev_seq_id = ob_update
-        if bids is not None or asks is not None:
-            self.process_rows([(timestamp, 0, bids, asks, action, seq_id, prev_seq_id)])
+        bids, asks, timestamp, _, _, snapshot, seq_id, prev_seq_id, lost = ob_update
+        lost_rows = [(0, rows) for rows in lost]
+        if bids is None and asks is None:
+            self.process_rows(BookBatch([], [], lost=lost_rows))
+            return
+        row = timestamp, 0, bids, asks
+        known = seq_id is not None
+        self.process_rows(
+            BookBatch(
+                [row],
+                [snapshot],
+                [seq_id] if known else None,
+                [prev_seq_id] if known else None,
+                lost_rows,
+            )
+        )
 
-    def process_rows(self, rows: Sequence[BookRow]) -> None:
+    def process_rows(self, batch: BookBatch) -> None:
         """Apply book rows, in time order, and sample OBI and TOT after each.
 
         No sample while a side is empty, nor before the start. Raise `OrderflowError` for a sample
         before the current window.
         """
-        snapshots = self._find_snapshots(rows)
-        samples, skipped = self.book.update_rows(rows, snapshots)
-        self._check_sequence(rows, snapshots, skipped)
-        times = [row[0] for row in rows]
+        rows = batch.rows
+        outcome = self.book.update_rows(rows, batch.snapshots)
+        self.reliability.follow(batch, outcome.skipped)
+        for kind, found in (("rows_skipped", outcome.skipped), ("crossed_books", outcome.crossed)):
+            for index in found:
+                self.noted.note(kind, rows[index][0])
+        for index, count in outcome.rejected:
+            self.noted.note("levels_rejected", rows[index][0], count=count)
+        self._add_samples(list(map(time_of_row, rows)), outcome.samples)
+
+    def _add_samples(self, times: list[int], samples: Sequence[BookSample]) -> None:
         begun = bisect_left(times, self._start)
         if begun:
             self.warm_up_rows += begun
             del times[:begun]
             samples = samples[bisect_left(samples, (self._start,)) :]
-        if times:
-            self._note_times(times)
-        self.metrics.samples.add(samples)
-
-    def _find_snapshots(self, rows: Sequence[BookRow]) -> list[bool]:
-        """Tell which rows replace the book; most lists need no look at each row."""
-        if not _are_marked(rows):
-            return [self._replace_all] * len(rows)
-        if self._clearing.isdisjoint(map(_action, rows)) and -1 not in map(_prev_seq_id, rows):
-            return [False] * len(rows)
-        return [row[4] in self._clearing or (row[6] == -1 and row[5] is not None) for row in rows]
-
-    def _check_sequence(
-        self, rows: Sequence[BookRow], snapshots: Sequence[bool], skipped: Sequence[int]
-    ) -> None:
-        """Follow the rows' ids; a row that was skipped makes the book unreliable too."""
-        chained = _are_marked(rows) and not {None}.issuperset(map(_prev_seq_id, rows))
-        if not skipped and not chained:
-            self.sequence.reliable |= True in snapshots
-            return
-        if not skipped and True not in snapshots and self.sequence.follows(rows):
-            return
-        unread = set(skipped)
-        for index, (row, is_snapshot) in enumerate(zip(rows, snapshots, strict=True)):
-            if chained and row[5] is not None and row[6] is not None:
-                self.sequence.follow(row[5], row[6], is_snapshot=is_snapshot)
-            if index in unread:
-                self.sequence.reliable = False
-            elif is_snapshot:
-                self.sequence.reliable = True
-
-    def _note_times(self, times: list[int]) -> None:
-        first = self.row_span[0] if self.row_span else times[0]
-        before = self.row_span[1] if self.row_span else times[0]
-        silence = max(map(sub, times, [before, *times[:-1]]))
-        self.longest_silence_ms = max(self.longest_silence_ms, silence)
-        self.row_span = first, times[-1]
         self.rows += len(times)
+        self.silences.add(times)
+        self.metrics.samples.add(samples)
 
     def bars(self) -> list[OhlcBar]:
         """Return the last bars `[ts, open, high, low, close, volume]`, the current one included."""
@@ -172,11 +177,6 @@ class OHLCProcessor:
         """Close the bars in progress, as at the end of the data; harmless when repeated."""
         self._ohlc.finalize()
         self.metrics.finalize()
-
-
-def _are_marked(rows: Sequence[BookRow]) -> bool:
-    """Tell whether the rows, which are alike, have actions and ids."""
-    return bool(rows) and len(rows[0]) > 4
 
 
 class OhlcBars(RollingBars):

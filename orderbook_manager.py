@@ -2,10 +2,10 @@
 
 All levels of the exchange's window are kept. What is asked after every row, the sums of the best
 N levels, is answered from a small window of the best ones that is kept in order, so that a row
-costs neither a sort nor a walk through the whole book; the others lie in a dict, unsorted.
+needs neither a sort nor a walk through the whole book; the others are in a dict, unsorted.
 
 `OrderbookManager` is the compiled class of the same semantics where `native/` was built, else the
-Python one; `engine` tells which.
+Python one; `engine` says which.
 """
 
 from bisect import bisect_left
@@ -16,12 +16,12 @@ from operator import neg
 from level_parser import parse_side
 from orderflow.compiled import fastest
 from orderflow.errors import LevelFormatError, OrderflowError
-from orderflow.events import BookRow, BookSample, RawSide
+from orderflow.events import BookOutcome, BookRow, BookSample, RawSide
 
 BULK_LEVELS = 2000
-"""A row of more levels a side is sorted as a whole."""
+"""A row with more levels than this on a side is sorted as a whole."""
 WINDOW_MARGIN = 32
-"""How many levels more than are summed a window is filled with."""
+"""How many more levels than are summed a window is filled with."""
 
 
 class _BookSide:
@@ -91,7 +91,7 @@ class _BookSide:
             self.best_sum = inf
 
     def _move_all_far(self) -> None:
-        """Make a row of very many levels cost a sort, not an insertion in order for each."""
+        """Empty the window: one sort is less work than very many insertions in order."""
         self._far.update(zip(self._near[:-1], self._near_sizes, strict=True))
         self._near[:-1] = []
         self._near_sizes.clear()
@@ -176,27 +176,30 @@ class PythonOrderbookManager:
             self.rows_skipped += 1
             return None
 
-    def update_rows(
-        self, rows: Sequence[BookRow], snapshots: Sequence[bool]
-    ) -> tuple[Sequence[BookSample], list[int]]:
-        """Apply rows and return the samples after each, and the indexes of the rows skipped.
+    def update_rows(self, rows: Sequence[BookRow], snapshots: Sequence[bool]) -> BookOutcome:
+        """Apply rows and return the samples after each, and which rows were odd.
 
-        `snapshots` tells which rows replace the book. A row after which a side is empty, and one
-        that could not be parsed, gives no sample.
+        `snapshots` says which rows replace the book.
         """
         samples: list[BookSample] = []
-        skipped: list[int] = []
-        apply = self._apply
+        outcome = BookOutcome(samples, [], [], [])
+        apply, crossed, rejected = self._apply, self.crossed_books, self.levels_rejected
         for index, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
             try:
                 sums = apply(row[2], row[3], snapshot)
             except LevelFormatError:
                 self.rows_skipped += 1
-                skipped.append(index)
+                outcome.skipped.append(index)
                 continue
             if sums is not None:
                 samples.append((row[0], *sums))
-        return samples, skipped
+            if self.crossed_books != crossed:
+                crossed = self.crossed_books
+                outcome.crossed.append(index)
+            if self.levels_rejected != rejected:
+                outcome.rejected.append((index, self.levels_rejected - rejected))
+                rejected = self.levels_rejected
+        return outcome
 
     def _apply(self, bids: RawSide, asks: RawSide, snapshot: bool) -> tuple[float, float] | None:
         bid_prices, bid_sizes, bids_rejected = parse_side(bids)
@@ -229,18 +232,18 @@ class PythonOrderbookManager:
         bids.delete(set(crossing_bids) - set(bid_keys))
 
     def clear(self) -> None:
-        """Empty the book, as before a snapshot."""
+        """Remove all levels, as before a snapshot; the counts stay."""
         self._bids.clear()
         self._asks.clear()
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether neither side holds a level."""
+        """Return whether neither side holds a level."""
         return not self._bids and not self._asks
 
     @property
     def level_counts(self) -> tuple[int, int]:
-        """Count the levels kept, `(bids, asks)`."""
+        """Return how many levels are kept, `(bids, asks)`."""
         return len(self._bids), len(self._asks)
 
     def top_levels(self, count: int) -> tuple[list[list[float]], list[list[float]]]:
@@ -253,42 +256,11 @@ class PythonOrderbookManager:
         return bids, asks
 
 
-OrderbookManager = fastest("OrderbookManager", PythonOrderbookManager)
-
-
-class SequenceCheck:
-    """Follow the exchange's `seq_id`/`prev_seq_id` chain and count its gaps.
-
-    `gaps` counts the breaks. `reliable` tells whether the book can be trusted: not from a gap (or
-    a row that could not be read) until the next snapshot. Source: the sequence rules of OKX v5.
-    """
-
-    def __init__(self) -> None:
-        self.gaps = 0
-        self.reliable = True
-        self._last: int | None = None
-
-    def follows(self, rows: Sequence[BookRow]) -> bool:
-        """Follow rows that are updates, if they all have ids and none breaks the chain.
-
-        Return False, with nothing changed, where that is not so: then take them one by one.
-        """
-        seq_ids, prev_seq_ids = [row[5] for row in rows], [row[6] for row in rows]
-        if None in (self._last, *seq_ids) or prev_seq_ids != [self._last, *seq_ids[:-1]]:
-            return False
-        self._last = seq_ids[-1]
-        return True
-
-    def follow(self, seq_id: int, prev_seq_id: int, *, is_snapshot: bool) -> None:
-        """Take the next row's ids.
-
-        A snapshot starts the chain anew. Otherwise `prev_seq_id` must be the last row's `seq_id`,
-        whether the ids grow, stay (a keep-alive) or fall (the exchange's reset); else it is a gap,
-        a first row that is no snapshot included.
-        """
-        if is_snapshot:
-            self.reliable = True
-        elif prev_seq_id != self._last:
-            self.gaps += 1
-            self.reliable = False
-        self._last = seq_id
+OrderbookManager = fastest(
+    "OrderbookManager",
+    PythonOrderbookManager,
+    parse_side=parse_side,
+    LevelFormatError=LevelFormatError,
+    OrderflowError=OrderflowError,
+    BookOutcome=BookOutcome,
+)

@@ -2,7 +2,6 @@
 
     uv run -m benchmarks.book                    # books of 400 and of 10,000 levels a side
     uv run -m benchmarks.book RECORDING.db       # a recording's rows, against the bare fetch
-    uv run -m benchmarks.book RECORDING.db --dump LEVELS.bin     # for book_structures.c
 
 All figures are the best of several interleaved runs. Without a recording, each row changes 20
 levels a side at log-uniform ranks, 45 % of them deletions, and the best 50 are summed after it;
@@ -11,15 +10,12 @@ levels a side at log-uniform ranks, 45 % of them deletions, and the best 50 are 
 
 import argparse
 import sqlite3
-import struct
 import time
-from array import array
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from level_parser import parse_side
 from orderbook_manager import OrderbookManager, PythonOrderbookManager
 
 Row = tuple[bytes | None, bytes | None]
@@ -116,27 +112,12 @@ def compare_on(path: Path, repeats: int) -> None:
         print(f"{name:8} {rate:12,.0f} rows/s {rate / best['fetch']:6.3f} of the fetch")
 
 
-def dump(path: Path, into: Path) -> None:
-    """Write the levels of a recording as `book_structures.c` reads them."""
-    with into.open("wb") as file:
-        for row in fetch(path, -1):
-            for raw, mask in zip(row, (0, 2**64 - 1), strict=True):
-                prices, sizes, _ = parse_side(raw)
-                bits = struct.unpack(f"{len(prices)}Q", struct.pack(f"{len(prices)}d", *prices))
-                file.write(struct.pack("q", len(prices)))
-                file.write(array("Q", [key ^ mask for key in bits]).tobytes())
-                file.write(array("d", sizes).tobytes())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the book's update.")
     parser.add_argument("recording", nargs="?", type=Path)
-    parser.add_argument("--dump", type=Path, metavar="FILE")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    if options.dump:
-        dump(options.recording, options.dump)
-    elif options.recording:
+    if options.recording:
         compare_on(options.recording, options.repeats)
     else:
         compare_sizes(options.repeats)

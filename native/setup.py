@@ -1,4 +1,4 @@
-"""Build the compiled book; without a C compiler install nothing of it, and no error either."""
+"""Build the extensions; without a C compiler the package is installed without them."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ others = [
     Extension(f"orderflow_native.{name}", [str(PACKAGE / f"{name}.pyx")])
     for name in ("_rows", "_samples", "_sums")
 ]
-# not beside the sources, where uv would take the C made from Cython for an edited source
+# Not next to the sources: uv would take the C made from Cython for an edited source.
 extensions = cythonize([book, *others], build_dir="build/cython")
 for extension in extensions:
-    extension.optional = True  # only here: cythonize drops it
+    extension.optional = True  # set here because cythonize drops it
 setup(ext_modules=extensions)

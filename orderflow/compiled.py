@@ -2,6 +2,8 @@
 
 `native/` holds twins of a few functions and classes: the same semantics, less time. Where they
 were not built, for want of a C compiler, or with `ORDERFLOW_PURE_PYTHON=1`, Python goes on alone.
+
+The twins import nothing of the project: what they need of it is handed to them here.
 """
 
 import os
@@ -21,9 +23,16 @@ def _find_native() -> ModuleType | None:
     return orderflow_native
 
 
-def fastest(name: str, python: Twin) -> Twin:
-    """Return the compiled twin `name` of a class or function where there is one, else `python`."""
-    return cast("Twin", getattr(_native, name)) if _native else python
+def fastest(name: str, python: Twin, **needs: Any) -> Twin:
+    """Return the compiled twin `name` of a class or function where there is one, else `python`.
+
+    `needs` are the functions, classes and values of the project that the compiled twin uses, under
+    the names it knows them by.
+    """
+    if _native is None:
+        return python
+    _native.hand_in(**needs)
+    return cast("Twin", getattr(_native, name))
 
 
 _native: Any = _find_native()

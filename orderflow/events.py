@@ -1,8 +1,9 @@
 """The events of a replay: trades, book rows, and the samples taken of the book."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 LevelSequence = Sequence[Sequence[object]]
 RawSide = bytes | str | LevelSequence | None
@@ -12,18 +13,28 @@ Trade = tuple[int, str | None, float, float, str | None, int]
 """`(id, trade_id, price, size, side, timestamp_ms)`; `side` is the taker's, buy or sell."""
 
 
-BookRow = tuple[Any, ...]
-"""`(timestamp_ms, order, bids, asks)`, sides as recorded, and, where any of them was recorded, also
-`action, seq_id, prev_seq_id`: the action in lower case, the ids integers, None what is missing.
-The rows of one list have the same fields."""
+BookRow = tuple[int, int, RawSide, RawSide]
+"""`(timestamp_ms, order, bids, asks)`, sides as recorded."""
 
 BookSample = tuple[int, float, float]
 """`(timestamp_ms, bid_sum, ask_sum)`: the sums of the best sizes after a book row."""
 
-SNAPSHOT_ACTIONS = frozenset({"snapshot", "partial"})
-"""The recorded actions that replace the book."""
+time_of_row, time_of_trade = itemgetter(0), itemgetter(5)
 
-time_of_trade = itemgetter(5)
+
+class BookOutcome(NamedTuple):
+    """What became of a list of book rows, applied one after another; places are indexes of it.
+
+    `samples` has one for each row after which neither side was empty. `skipped` are the rows of
+    which a side could not be parsed: they changed nothing. `crossed` are those after which the best
+    bid was at or above the best ask, before any uncrossing. `rejected` has `(index, count)` for
+    each row applied without `count` of its levels, which were not usable.
+    """
+
+    samples: Sequence[BookSample]
+    skipped: list[int]
+    crossed: list[int]
+    rejected: list[tuple[int, int]]
 
 
 class OrderbookLevel(NamedTuple):
@@ -33,13 +44,26 @@ class OrderbookLevel(NamedTuple):
     size: float
 
 
+@dataclass(frozen=True, slots=True)
+class LostRows:
+    """Book rows that were recorded and could not be used, so that the book may be wrong.
+
+    `kind` is one of `orderflow.issues`; `timestamp` is about when, in ms, None where nobody can
+    know.
+    """
+
+    kind: str
+    timestamp: int | None
+    count: int = 1
+
+
 class OrderbookUpdate(NamedTuple):
     """One book row and its window `[timestamp, end_timestamp)`, in ms since the epoch, UTC.
 
     `bids` and `asks` are as recorded (see `level_parser`), or sequences of `OrderbookLevel`; both
     are None in a window that belongs to no book row. `end_timestamp` is None in the last window,
-    which is open to the end. `action` (lower case), `seq_id` and `prev_seq_id` are None where they
-    were not recorded.
+    which is open to the end. `snapshot` says whether the row replaces the book. `seq_id` and
+    `prev_seq_id` are None where they were not recorded. `lost` are rows lost just before this one.
     """
 
     bids: RawSide
@@ -47,6 +71,43 @@ class OrderbookUpdate(NamedTuple):
     timestamp: int
     end_timestamp: int | None
     id: int | None = None
-    action: str | None = None
+    snapshot: bool = False
     seq_id: int | None = None
     prev_seq_id: int | None = None
+    lost: tuple[LostRows, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BookBatch:
+    """Book rows in time order, with a column for each thing that is said of a row.
+
+    `snapshots` says which rows replace the book. `seq_ids` and `prev_seq_ids` are None where no row
+    has an id. `lost` holds `(index, lost rows)`: they were lost before `rows[index]`, or after the
+    last row where `index` is the number of rows.
+    """
+
+    rows: Sequence[BookRow]
+    snapshots: Sequence[bool]
+    seq_ids: Sequence[int | None] | None = None
+    prev_seq_ids: Sequence[int | None] | None = None
+    lost: Sequence[tuple[int, LostRows]] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, start: int, stop: int) -> "BookBatch":
+        """Return the rows from index `start` to before `stop`, with what was lost before each.
+
+        The part that reaches the end has also what was lost after the last row.
+        """
+        last = stop == len(self.rows)
+        lost = [
+            (i - start, rows) for i, rows in self.lost if start <= i < stop or (last and i == stop)
+        ]
+        return BookBatch(
+            self.rows[start:stop],
+            self.snapshots[start:stop],
+            self.seq_ids and self.seq_ids[start:stop],
+            self.prev_seq_ids and self.prev_seq_ids[start:stop],
+            lost,
+        )

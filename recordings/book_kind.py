@@ -1,79 +1,156 @@
-"""Tell from a recording's first rows what its book rows are: updates, or full snapshots.
+"""Find out from its first rows what a recording has, updates or snapshots, and how it begins.
 
-Rows may have megabytes each, and are looked at one by one: what is kept of a row is its shape.
+Rows may have megabytes each, and are looked at one by one; what is kept of them is bounded.
 """
 
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 from level_parser import parse_side
-from orderflow.errors import LevelFormatError
-from orderflow.events import SNAPSHOT_ACTIONS, OrderbookUpdate
+from orderflow.errors import LevelFormatError, RecordingError
+from recordings.book_decoder import is_marked_snapshot
+from recordings.recorded_table import RecordedTable
+from recordings.row_order import Row
 
-RECOGNITION_ROWS = 32
-"""How many rows with levels `recognise_book_mode` wants to see."""
+RECOGNITION_ROWS = 64
+"""How many rows are looked at."""
+KIND_ROWS = 32
+"""How many of them, with levels, say whether all rows are full snapshots."""
+MIN_LEVELS = 10
+"""A first row of fewer levels a side is no snapshot by its depth alone."""
+MIN_LATER_ROWS = 3
+MIN_DELETIONS = 10
+MOST_PRICES_KEPT = 20_000
 
 
-def recognise_book_mode(rows: Iterable[OrderbookUpdate]) -> str:
-    """Tell what each of a recording's rows is.
+def book_mode_of(tables: Iterable[RecordedTable]) -> str:
+    """Return what the rows of a recording's book tables are, in the order of their time.
 
-    Return `"action"` when any of the rows has one, and says so itself. `"snapshot"` when at least
-    three rows have levels, every one has both sides, none deletes, and none is less than half as
-    deep as the first; else `"incremental"`: partial updates hold deletions, or one side only, or
-    far fewer levels than the book. Of the rows with levels the first `RECOGNITION_ROWS` count;
-    empty and unreadable rows say nothing.
+    Return `"action"` when any of the first rows has one, and says so itself; else `"snapshot"` or
+    `"incremental"` (see `are_snapshots`), the latter also where the rows can't be read.
     """
-    shapes = [_Shape(row) for row in rows]
-    if any(shape.has_action for shape in shapes):
-        return "action"
-    return "snapshot" if _are_snapshots(shapes) else "incremental"
+    rows = chain.from_iterable(table.first_rows(RECOGNITION_ROWS) for table in tables)
+    try:
+        return recognise_book_mode(islice(rows, RECOGNITION_ROWS))
+    except RecordingError:
+        return "incremental"
 
 
-def is_marked_snapshot(row: OrderbookUpdate) -> bool:
-    """Tell whether a row's action, or a `prev_seq_id` of -1, says that it is a snapshot."""
-    if row.action is not None:
-        return row.action in SNAPSHOT_ACTIONS
-    return row.prev_seq_id == -1
+def begins_with_snapshot(table: RecordedTable) -> bool:
+    """Return whether a book table is known to begin with a full snapshot of the book.
+
+    False where its first rows can't be read.
+    """
+    try:
+        return is_proven_snapshot(table.first_rows(RECOGNITION_ROWS))
+    except RecordingError:
+        return False
 
 
-def begins_with_snapshot(rows: Iterable[OrderbookUpdate]) -> bool:
-    """Tell from a file's first rows whether the first is a full snapshot of the book.
+def recognise_book_mode(rows: Iterable[Row]) -> str:
+    """Return what rows `(ms, order, bids, asks[, action, …])` are; see `book_mode_of`."""
+    shapes = []
+    for row in rows:
+        if len(row) > 4 and row[4] is not None:
+            return "action"
+        shapes.append(_Shape(row))
+    return "snapshot" if are_snapshots(shapes) else "incremental"
 
-    It is when its action or its `prev_seq_id` (-1) says so. Where neither is recorded, when it has
-    both sides, deletes nothing and is at least twice as deep as any of the rows after it, or when
-    all are full snapshots.
+
+def is_proven_snapshot(rows: Iterable[Row]) -> bool:
+    """Return whether the first of a recording's first rows is known to be a full snapshot.
+
+    Where an action or a `prev_seq_id` is recorded, these say so. Where neither is, a row that
+    deletes nothing and has both sides is taken for one when
+
+    - all the rows are full snapshots, or
+    - it has at least `MIN_LEVELS` levels a side, twice as many as any of at least `MIN_LATER_ROWS`
+      rows after it, or
+    - the rows after it delete at least `MIN_DELETIONS` levels, every one of which it, or a row
+      since, had set: a book of which a part was unknown would be asked to delete that too.
+
+    Measured on 14 real recordings with 61 instruments, taking every row in turn for the first:
+    no update is taken for a snapshot. A few option books of two or three levels can't be proven.
     """
     remaining = iter(rows)
     row = next(remaining, None)
     if row is None:
         return False
-    if row.action is not None or row.prev_seq_id is not None:
-        return is_marked_snapshot(row)
-    first, *later = [_Shape(row) for row in chain([row], remaining)]
-    if _are_snapshots([first, *later]):
-        return True
-    return (
-        first.is_whole
-        and first.bids >= 2 * max((other.bids for other in later), default=0)
-        and first.asks >= 2 * max((other.asks for other in later), default=0)
+    if len(row) > 4 and (row[4] is not None or row[6] is not None):
+        return is_marked_snapshot(row[4], row[6])
+    first, known = _Shape(row), _KnownPrices(row)
+    if not first.is_whole:
+        return False
+    later = []
+    for row_after in remaining:
+        later.append(_Shape(row_after))
+        known.follow(row_after)
+    deep = (
+        min(first.bids, first.asks) >= MIN_LEVELS
+        and len(later) >= MIN_LATER_ROWS
+        and first.bids >= 2 * max(other.bids for other in later)
+        and first.asks >= 2 * max(other.asks for other in later)
     )
+    return deep or known.prove_the_first or are_snapshots([first, *later])
 
 
 class _Shape:
     """How deep a row's sides are, and whether it could be a whole book; unreadable: depth 0."""
 
-    def __init__(self, row: OrderbookUpdate) -> None:
-        self.has_action = row.action is not None
-        try:
-            (_, bid_sizes, _), (_, ask_sizes, _) = parse_side(row.bids), parse_side(row.asks)
-        except LevelFormatError:
-            bid_sizes = ask_sizes = []
-        self.bids, self.asks = len(bid_sizes), len(ask_sizes)
-        self.is_whole = bool(bid_sizes and ask_sizes and min(*bid_sizes, *ask_sizes) > 0.0)
+    def __init__(self, row: Row) -> None:
+        bids, asks = _sides(row)
+        self.bids, self.asks = len(bids[0]), len(asks[0])
+        self.is_whole = bool(bids[1] and asks[1] and min(*bids[1], *asks[1]) > 0.0)
 
 
-def _are_snapshots(shapes: Iterable[_Shape]) -> bool:
-    seen = [shape for shape in shapes if shape.bids or shape.asks][:RECOGNITION_ROWS]
+class _KnownPrices:
+    """The prices that a row and those after it have set, and whether deletions name others."""
+
+    def __init__(self, row: Row) -> None:
+        self._prices = tuple(set(prices) for prices, _ in _sides(row))
+        self._deletions = 0
+        self._consistent = True
+
+    def follow(self, row: Row) -> None:
+        if not self._consistent:
+            return
+        for known, (prices, sizes) in zip(self._prices, _sides(row), strict=True):
+            for price, size in zip(prices, sizes, strict=True):
+                if size:
+                    known.add(price)
+                elif price in known:
+                    known.discard(price)
+                    self._deletions += 1
+                else:
+                    self._consistent = False
+        # Of so deep a book the depth tells.
+        self._consistent &= sum(map(len, self._prices)) <= MOST_PRICES_KEPT
+
+    @property
+    def prove_the_first(self) -> bool:
+        return self._consistent and self._deletions >= MIN_DELETIONS
+
+
+Side = tuple[Sequence[float], Sequence[float]]
+
+
+def _sides(row: Row) -> tuple[Side, Side]:
+    try:
+        (bid_prices, bid_sizes, _), (ask_prices, ask_sizes, _) = map(parse_side, row[2:4])
+    except LevelFormatError:
+        return ([], []), ([], [])
+    return (bid_prices, bid_sizes), (ask_prices, ask_sizes)
+
+
+def are_snapshots(shapes: Iterable[_Shape]) -> bool:
+    """Return whether each row is a full snapshot of the book, such as those of `books5`.
+
+    They are when at least three rows have levels, every one has both sides, none deletes, and none
+    is less than half as deep as the first; partial updates hold deletions, or one side only, or
+    far fewer levels than the book. Of the rows with levels the first `KIND_ROWS` count; empty and
+    unreadable rows say nothing.
+    """
+    seen = [shape for shape in shapes if shape.bids or shape.asks][:KIND_ROWS]
     return len(seen) >= 3 and all(
         shape.is_whole and 2 * shape.bids >= seen[0].bids and 2 * shape.asks >= seen[0].asks
         for shape in seen

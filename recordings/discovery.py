@@ -1,15 +1,13 @@
 """Find the recordings of an instrument under a data directory, and choose those a range needs."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 from orderflow.errors import NothingToReplayError, RecordingError
 from orderflow.instruments import check_instrument, nearest_first
-from recordings.book_kind import RECOGNITION_ROWS, begins_with_snapshot, recognise_book_mode
+from recordings.book_kind import begins_with_snapshot, book_mode_of
 from recordings.recorded_table import RecordedTable, instruments_in, open_tables
 from recordings.table_shape import UNKNOWN_SPAN
 
@@ -63,7 +61,7 @@ def find_recording(
     return Recording(
         books=needed,
         trades=[table for table in trades if table in in_range],
-        book_mode=_choose_mode(needed) if book_mode == "auto" else book_mode,
+        book_mode=book_mode_of(needed) if book_mode == "auto" else book_mode,
         first_ms=max(start_ms, min(table.first_ms for table in in_range)),
         last_ms=min(end_ms, max(table.last_ms for table in in_range)),
     )
@@ -104,24 +102,9 @@ def _with_warm_up(books: list[RecordedTable], start_ms: int, end_ms: int) -> lis
     if not wanted:
         return []
     first = wanted[0]
-    while first > 0 and not _begins_with_snapshot(books[first]):
+    while first > 0 and not begins_with_snapshot(books[first]):
         first -= 1
     return [book for book in books[first:] if book.first_ms < end_ms]
-
-
-def _begins_with_snapshot(book: RecordedTable) -> bool:
-    try:
-        return begins_with_snapshot(book.first_updates(RECOGNITION_ROWS))
-    except RecordingError:
-        return False
-
-
-def _choose_mode(books: Iterable[RecordedTable]) -> str:
-    rows = (row for book in books for row in book.first_updates(2 * RECOGNITION_ROWS))
-    try:
-        return recognise_book_mode(islice(rows, 2 * RECOGNITION_ROWS))
-    except RecordingError:
-        return "incremental"
 
 
 def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:

@@ -67,19 +67,19 @@ class FileMerge:
     """Merge the files of one instrument into one stream in time order.
 
     What a later file repeats of an earlier one, a row with the same time and payload where the two
-    overlap, is skipped and counted in `repeated`; a row that the later file has more often than
-    the earlier one is no repeat the times beyond. Files that merely touch (one ends in the
-    millisecond in which the next begins) do not repeat each other. `late` counts rows of a file
-    that turn out to lie before what was already given out. The first `RecordingError` met is kept
-    in `failure`, for whoever has used all rows to raise, so that nothing readable is lost.
+    overlap, is skipped, and its time in ms added to `repeated_times`; a row that the later file has
+    more often than the earlier one is no repeat the times beyond. Files that merely touch (one ends
+    in the millisecond in which the next begins) do not repeat each other. `late_times` has those of
+    rows that turn out to lie before what was already given out. The first `RecordingError` met is
+    kept in `failure`, for whoever has used all rows to raise, so that nothing readable is lost.
     """
 
     def __init__(self, sources: list[TimedSource]) -> None:
         self._waiting = sorted(sources, key=lambda source: (source.first_ms, source.last_ms))
         self._active: list[TimedSource] = []
         self._given_ms: float = float("-inf")
-        self.repeated = 0
-        self.late = 0
+        self.repeated_times: list[int] = []
+        self.late_times: list[int] = []
         self.failure: RecordingError | None = None
 
     def batches(self) -> Iterator[list[Row]]:
@@ -132,7 +132,7 @@ class FileMerge:
         rows = []
         for index, (source, part) in enumerate(taken):
             late = bisect_left(part, self._given_ms, key=lambda row: row[0])
-            self.late += late
+            self.late_times += [row[0] for row in part[:late]]
             rows += [(row[0], index, row[1], source, row) for row in part[late:]]
         rows.sort(key=lambda tagged: tagged[:3])
         return self._without_repeats(rows)
@@ -149,7 +149,7 @@ class FileMerge:
             times_in[index, what] += 1
             first, given = seen.get(what, (source, 0))
             if times_in[index, what] <= given and _overlap(first, source, ms):
-                self.repeated += 1
+                self.repeated_times.append(ms)
             else:
                 seen[what] = first, given + 1
                 rows.append(row)

@@ -12,13 +12,12 @@ from operator import itemgetter
 from pathlib import Path
 
 from orderflow.errors import RecordingError
-from orderflow.events import OrderbookUpdate
+from orderflow.events import LostRows
 from orderflow.times import to_nanoseconds
 from recordings.connection import connect, identity, lock_reason, not_opened, recording_error
 from recordings.file_merge import TimedSource
-from recordings.row_order import ReorderBuffer, Row, normalise_times
+from recordings.row_order import NANOSECONDS_PER_MS, ReorderBuffer, Row, normalise_times
 from recordings.table_shape import BOOK, TRADES, TableShape, TableSpec
-from recordings.windows import to_update
 
 CHUNK_ROWS = 32
 """Rows fetched between two looks at how many bytes a batch has."""
@@ -35,7 +34,8 @@ class RecordedTable:
 
     With an `instrument` column only the rows of `instrument` are read. `exists` is False where the
     file has no such table. `first_ms` and `last_ms` bound the rows as far as the file tells.
-    `late` and `skipped` count, while and after reading, the rows left out.
+    `late` and `skipped` count, while and after reading, the rows left out; `lost` says about when
+    each was, for the caller to take and clear.
 
     Raise `RecordingError` for a view, or when a required column is missing.
     """
@@ -44,6 +44,7 @@ class RecordedTable:
         self.path = path
         self.late = 0
         self.skipped = 0
+        self.lost: list[LostRows] = []
         self._spec = spec
         self._shape = TableShape(path, spec, instrument)
         self.exists = self._shape.exists
@@ -65,10 +66,9 @@ class RecordedTable:
         """Tell whether rows were chosen by an `instrument` column."""
         return self.exists and self._shape.filtered
 
-    def first_updates(self, count: int) -> Iterator[OrderbookUpdate]:
-        """Yield the first book rows in time order, at most `count`, each without an end."""
-        rows = (row for batch in self.batches() for row in batch)
-        return (to_update(row, None) for row in islice(rows, count))
+    def first_rows(self, count: int) -> Iterator[Row]:
+        """Yield the first rows in time order, at most `count`."""
+        return islice((row for batch in self.batches() for row in batch), count)
 
     def instruments(self) -> list[tuple[str, object, object]]:
         """List the instruments of the table with their first and last timestamp as recorded."""
@@ -101,6 +101,7 @@ class RecordedTable:
         as immutable; whatever was read before has been yielded then.
         """
         self.late = self.skipped = 0
+        self.lost = []
         buffer = ReorderBuffer(self._spec.reorder)
         failure: RecordingError | None = None
         raw_batches = self._raw_batches()
@@ -111,17 +112,28 @@ class RecordedTable:
                 raw, failure = None, error
             if raw is None:
                 break
-            rows, unusable = normalise_times(raw)
-            self.skipped += unusable
+            rows, untimed = normalise_times(raw)
+            for before in untimed:
+                # Along an index, what is no time does not lie where it was recorded.
+                self._skip(None if self._shape.indexed else before)
             rows = rows if self._shape.exact else buffer.push(rows, self._held_back)
+            self._note_late(buffer)
             if rows:
                 yield rows
         rows = buffer.flush()
-        self.late = buffer.late
         if rows:
             yield rows
         if failure:
             raise failure
+
+    def _skip(self, timestamp: int | None, count: int = 1) -> None:
+        self.skipped += count
+        self.lost.append(LostRows(f"{self._spec.rows}_skipped", timestamp, count))
+
+    def _note_late(self, buffer: ReorderBuffer) -> None:
+        self.late += len(buffer.late_times)
+        self.lost += [LostRows(f"late_{self._spec.rows}", ms) for ms in buffer.late_times]
+        buffer.late_times = []
 
     def _raw_batches(self) -> Iterator[list[Row]]:
         """Yield the rows as fetched, `(timestamp, tie, *payload)`, in the order of reading."""
@@ -153,7 +165,8 @@ class RecordedTable:
     def _count_untimed(self, connection: sqlite3.Connection) -> None:
         try:
             for count in self._shape.untimed_counts(connection):
-                self.skipped += count
+                if count:
+                    self._skip(None, count)
         except sqlite3.Error as error:
             raise self._cannot_read_on(None, error, 0) from error
 
@@ -246,7 +259,10 @@ class RecordedTable:
             or self._cut_at_disorder(last, [position])
         ):
             raise self._cannot_read_on(last, error, rows_read) from error
-        self.skipped += row is None
+        if row is None:
+            known = position if self._shape.indexed else last
+            nanoseconds = to_nanoseconds(known[0]) if known else None
+            self._skip(None if nanoseconds is None else nanoseconds // NANOSECONDS_PER_MS)
         return ([row] if row else []), position
 
     def _cannot_read_on(

@@ -32,20 +32,24 @@ def python_are_whole_ms(rows: list[Row]) -> bool:
 are_whole_ms = fastest("are_whole_ms", python_are_whole_ms)
 
 
-def normalise_times(rows: list[Row]) -> tuple[list[Row], int]:
+def normalise_times(rows: list[Row]) -> tuple[list[Row], list[int | None]]:
     """Give rows `(timestamp, id, *payload)` the common time scale.
 
-    Return the rows `(ms, order, *payload)` and how many had no usable timestamp and were left out.
+    Return the rows `(ms, order, *payload)`, and for each row without a usable timestamp, which is
+    left out, the ms of the last row before it that has one; None where there is none.
     """
     if not rows or are_whole_ms(rows):
-        return rows, 0
-    timed = []
+        return rows, []
+    timed: list[Row] = []
+    untimed: list[int | None] = []
     for raw, tie, *payload in rows:
         nanoseconds = to_nanoseconds(raw)
         if nanoseconds is not None:
             ms, finer = divmod(nanoseconds, NANOSECONDS_PER_MS)
             timed.append((ms, finer * _ID_SPAN + tie, *payload))
-    return timed, len(rows) - len(timed)
+        else:
+            untimed.append(timed[-1][0] if timed else None)
+    return timed, untimed
 
 
 def id_of(order: int) -> int:
@@ -76,7 +80,7 @@ class ReorderBuffer:
     """Sort a nearly sorted stream of rows, holding back at most `capacity` rows.
 
     A row is put right when fewer than `capacity` rows that belong after it come before it. A row
-    later than that is left out and counted in `late`.
+    later than that is left out, and its time in ms added to `late_times`.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -85,7 +89,7 @@ class ReorderBuffer:
         self._chunks: deque[list[Row]] = deque()
         self._count = 0
         self._released: tuple[int, ...] = ()
-        self.late = 0
+        self.late_times: list[int] = []
 
     def push(self, rows: list[Row], capacity: int | None = None) -> list[Row]:
         """Take the next rows and return those that are now in order, oldest first.
@@ -96,7 +100,7 @@ class ReorderBuffer:
             rows.sort(key=_time_and_order)
         # What is held lies beyond what was released: only new rows can be late.
         late = bisect_left(rows, self._released, key=_time_and_order)
-        self.late += late
+        self.late_times += [row[0] for row in rows[:late]]
         if late < len(rows):
             self._hold(rows[late:] if late else rows)
         return self._release(self._capacity if capacity is None else min(capacity, self._capacity))

@@ -61,6 +61,11 @@ class TableSpec:
     max_value: int
 
     @property
+    def rows(self) -> str:
+        """Return what its rows are called in the kinds of data issues."""
+        return "rows" if self.name == "book" else self.name
+
+    @property
     def required(self) -> tuple[str, ...]:
         """Name the columns without which the table is refused."""
         return tuple(c for c in (*self.payload, "timestamp") if c not in self.optional)

@@ -17,7 +17,9 @@ class PythonTradeDecoder:
 
     `skipped` counts trades whose price is not finite and positive or whose size is not finite or
     negative; `repeated` those equal to an earlier one in `trade_id` and in all else, the timestamp
-    included, so that remembering the trades of one millisecond is enough.
+    included, so that remembering the trades of one millisecond is enough. `skipped_times` and
+    `repeated_times` are the times of these trades in ms, in order; they grow until the caller
+    clears them.
     """
 
     def __init__(self, start_ms: float, end_ms: float) -> None:
@@ -27,6 +29,8 @@ class PythonTradeDecoder:
         self._seen: set[Row] | None = None
         self.skipped = 0
         self.repeated = 0
+        self.skipped_times: list[int] = []
+        self.repeated_times: list[int] = []
 
     def decode(self, batches: Iterable[list[Row]]) -> Iterator[list[Trade]]:
         """Yield the usable trades, in the order of the rows, in lists that are not empty."""
@@ -48,6 +52,7 @@ class PythonTradeDecoder:
                 price, size = to_float(price), to_float(size)  # noqa: PLW2901
             if not (0.0 < price < inf and 0.0 <= size <= MAX_TRADE_SIZE):
                 self.skipped += 1
+                self.skipped_times.append(ms)
                 continue
             side = _SIDES.get(raw_side) or lowered(raw_side)
             trade_id = raw_id.decode(errors="replace") if type(raw_id) is bytes else to_text(raw_id)
@@ -59,15 +64,13 @@ class PythonTradeDecoder:
                 seen = {first} if seen is None else seen
                 if key in seen:
                     self.repeated += 1
+                    self.repeated_times.append(ms)
                     continue
                 seen.add(key)
             own_id = order if order < ORDINARY_IDS else id_of(order)
             trades.append((own_id, trade_id, price, size, side, ms))
         self._seen_ms, self._first, self._seen = seen_ms, first, seen
         return trades
-
-
-TradeDecoder = fastest("TradeDecoder", PythonTradeDecoder)
 
 
 _SIDES = {b"buy": "buy", b"sell": "sell"}
@@ -91,3 +94,12 @@ def to_float(raw: object) -> float:
     if isinstance(raw, float):
         return raw
     return to_number(raw.decode(errors="replace") if isinstance(raw, bytes) else raw)
+
+
+TradeDecoder = fastest(
+    "TradeDecoder",
+    PythonTradeDecoder,
+    to_float=to_float,
+    id_of=id_of,
+    MAX_TRADE_SIZE=MAX_TRADE_SIZE,
+)

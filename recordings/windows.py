@@ -3,12 +3,16 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from math import inf
-from operator import itemgetter
 
-from orderflow.compiled import fastest
-from orderflow.events import BookRow, OrderbookUpdate, Trade, time_of_trade
-from recordings.row_order import Row, id_of
-from recordings.trade_decoder import lowered
+from orderflow.events import (
+    BookBatch,
+    LostRows,
+    OrderbookUpdate,
+    Trade,
+    time_of_row,
+    time_of_trade,
+)
+from recordings.row_order import id_of
 
 WINDOW_TRADES = 65_536
 """About the most trades in one window; the rest follows in windows without levels."""
@@ -44,29 +48,53 @@ class TradeCursor:
 
 
 def book_windows(
-    books: Iterable[list[Row]], trades: TradeCursor
+    books: Iterable[BookBatch], trades: TradeCursor
 ) -> Iterator[tuple[OrderbookUpdate, list[Trade]]]:
     """Join recorded book rows with their trades, one by one.
 
     The window of a row reaches to the next row's time; of rows with one time the last has the
     trades. Trades before the first row come first, in a window without levels, and so does what
-    is more than `WINDOW_TRADES` in a window, after it.
+    is more than `WINDOW_TRADES` in a window, after it. What was lost after the last row comes last,
+    in a window without levels too.
     """
-    pending: Row | None = None
+    pending: OrderbookUpdate | None = None
+    lost: list[LostRows] = []
     for batch in books:
-        for row in batch:
-            now = row[0]
+        for update in _updates_of(batch, lost):
+            now = update.timestamp
             if pending is not None:
-                yield (
-                    to_update(pending, now),
-                    trades.take_before(now) if trades.next_ms < now else [],
-                )
+                window = trades.take_before(now) if trades.next_ms < now else []
+                yield pending._replace(end_timestamp=now), window
             if trades.next_ms < now:
                 yield from _bare_windows(trades, now)
-            pending = row
+            pending = update
+        lost += [rows for index, rows in batch.lost if index == len(batch)]
     if pending is not None:
-        yield to_update(pending, None), trades.take_before(inf)
+        yield pending, trades.take_before(inf)
     yield from _bare_windows(trades, None)
+    if lost:
+        last = pending.timestamp if pending is not None else 0
+        yield OrderbookUpdate(None, None, last, None, lost=tuple(lost)), []
+
+
+def _updates_of(batch: BookBatch, lost: list[LostRows]) -> Iterator[OrderbookUpdate]:
+    """Make the updates of a batch, not yet with their ends; the first takes all of `lost`."""
+    waiting = list(batch.lost)
+    for index, (timestamp, order, bids, asks) in enumerate(batch.rows):
+        while waiting and waiting[0][0] <= index:
+            lost.append(waiting.pop(0)[1])
+        yield OrderbookUpdate(
+            bids,
+            asks,
+            timestamp,
+            None,
+            id_of(order),
+            batch.snapshots[index],
+            batch.seq_ids[index] if batch.seq_ids is not None else None,
+            batch.prev_seq_ids[index] if batch.prev_seq_ids is not None else None,
+            tuple(lost),
+        )
+        lost.clear()
 
 
 def _bare_windows(
@@ -77,56 +105,27 @@ def _bare_windows(
 
 
 def book_batches(
-    books: Iterable[list[Row]], trades: TradeCursor
-) -> Iterator[tuple[list[BookRow], list[Trade]]]:
-    """Join lists of book rows with the trades before the last of them, and so on in time order.
+    books: Iterable[BookBatch], trades: TradeCursor
+) -> Iterator[tuple[BookBatch, list[Trade]]]:
+    """Join batches of book rows with the trades before the last of them, and so on in time order.
 
-    Either list may be empty; where trades are many, rows are cut so as not to run ahead of them.
-    What comes out is what `book_windows` gives, less the windows.
+    Either may be empty; where trades are many, rows are cut so as not to run ahead of them. What
+    comes out is what `book_windows` gives, less the windows.
     """
-    for batch in books:
-        rows = to_book_rows(batch)
-        now = rows[-1][0]
+    for whole in books:
+        batch = whole
+        if not len(batch):
+            yield batch, []
+            continue
+        now = batch.rows[-1][0]
         taken = trades.take_before(now)
         while trades.next_ms < now:
-            cut = bisect_left(rows, trades.next_ms, key=_time_of_row)
-            yield rows[:cut], taken
-            rows, taken = rows[cut:], trades.take_before(now)
-        yield rows, taken
+            cut = bisect_left(batch.rows, trades.next_ms, key=time_of_row)
+            yield batch.part(0, cut), taken
+            batch, taken = batch.part(cut, len(batch)), trades.take_before(now)
+        yield batch, taken
     while left := trades.take_before(inf):
-        yield [], left
+        yield NO_ROWS, left
 
 
-_time_of_row = itemgetter(0)
-
-
-def python_to_book_rows(rows: list[Row]) -> list[BookRow]:
-    """Give recorded actions and ids the form that the core takes."""
-    if set(map(len, rows)) <= {4}:
-        return rows
-    return [(*row[:4], *to_marks(row)) for row in rows]
-
-
-to_book_rows = fastest("to_book_rows", python_to_book_rows)
-
-
-def to_update(row: Row, end: int | None) -> OrderbookUpdate:
-    """Make the update of a recorded book row `(ms, order, bids, asks)`, perhaps with marks."""
-    return OrderbookUpdate(row[2], row[3], row[0], end, id_of(row[1]), *to_marks(row))
-
-
-def to_marks(row: Row) -> tuple[str | None, int | None, int | None]:
-    """Return the action, `seq_id` and `prev_seq_id` of a row, None where they are missing."""
-    if len(row) == 4:
-        return None, None, None
-    action, seq_id, prev_seq_id = row[4:]
-    return lowered(action), _integer(seq_id), _integer(prev_seq_id)
-
-
-def _integer(raw: object) -> int | None:
-    if isinstance(raw, bytes):
-        try:
-            return int(raw)
-        except ValueError:
-            return None
-    return raw if isinstance(raw, int) else None
+NO_ROWS = BookBatch([], [])

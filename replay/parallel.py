@@ -1,10 +1,10 @@
 """Replay the files of a recording in processes of their own, and join what they make.
 
 Book rows are most of the work and need the book before them only up to a snapshot. So the range is
-cut where a file begins with one: each part's rows are replayed by a process of its own, the trades,
-for which order is everything and work little, by this one. The joined files are those of one
-process, to the byte. Where a part turns out not to begin with the whole book, or a file reaches
-into the next, the recording is replayed by one process after all.
+cut where a file begins with one: each segment's rows are replayed by a process of its own, the
+trades, for which order is everything and work little, by this one. The joined files are those of
+one process, to the byte. Where a segment turns out not to begin with the whole book, or a file
+reaches into the next, the recording is replayed by one process after all.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import chain
 from multiprocessing import get_context
 from queue import Empty
 from typing import Any
@@ -26,12 +26,14 @@ from typing import Any
 from db_interpreter import DBInterpreter
 from metrics.rolling_bars import Bar
 from ohlc_processor import OHLCProcessor
+from orderflow.continuity import BookReliability, Silences
 from orderflow.errors import OrderflowError, RecordingError
-from recordings.book_kind import RECOGNITION_ROWS, begins_with_snapshot, is_marked_snapshot
+from orderflow.issues import IssueLog
+from recordings.book_decoder import is_marked_snapshot
+from recordings.book_kind import begins_with_snapshot
 from recordings.discovery import Recording
 from recordings.recorded_table import RecordedTable
 from replay.run import OBJECTS_PER_COLLECTION, RUNNING, Replay, ReplayOptions, Stopped
-from replay.summary import count_data_issues
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +42,11 @@ Levels = list[list[float]]
 
 
 @dataclass(frozen=True)
-class Part:
+class Segment:
     """A stretch of the range, ms half open, with the book files that it needs.
 
     `is_marked` tells whether its first row says that it is a snapshot, so that whatever the book
-    was before is gone; else that is checked when the parts are joined.
+    was before is gone; else that is checked when the segments are joined.
     """
 
     options: ReplayOptions
@@ -57,20 +59,19 @@ class Part:
 
 
 @dataclass
-class PartResult:
-    """What a part's process found; `bars` are those of samples alone.
+class SegmentResult:
+    """What a segment's process found; `bars` are those of samples alone.
 
-    `first_levels` is the book after the first row, None if that could not be read. A part that is
-    not `complete` was stopped, or met a row of the next part.
+    `first_levels` is the book after the first row, None if that could not be read. A segment that
+    is not `complete` was stopped, or met a row of the next segment.
     """
 
     rows: int = 0
     warm_up_rows: int = 0
-    span: tuple[int, int] | None = None
-    longest_silence_ms: int = 0
-    reliable: bool = True
+    silences: Silences = field(default_factory=Silences)
+    issues: IssueLog = field(default_factory=IssueLog)
+    reliability: BookReliability = field(default_factory=lambda: BookReliability(IssueLog()))
     bars: list[Bar] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
     first_levels: tuple[Levels, Levels] | None = None
     last_levels: tuple[Levels, Levels] = ([], [])
     late_advice: list[str] = field(default_factory=list)
@@ -78,7 +79,7 @@ class PartResult:
     failure: str | None = None
 
 
-def cut_into_parts(recording: Recording, options: ReplayOptions) -> list[Part]:
+def cut_into_segments(recording: Recording, options: ReplayOptions) -> list[Segment]:
     """Cut the range where a book file begins with a snapshot and none before reaches into it."""
     books = sorted(recording.books, key=lambda book: book.first_ms)
     cuts = [0]
@@ -87,13 +88,12 @@ def cut_into_parts(recording: Recording, options: ReplayOptions) -> list[Part]:
         book = books[index]
         apart = all(before.last_ms < book.first_ms for before in books[:index])
         within = options.start_ms < book.first_ms < options.end_ms
-        if apart and within and begins_with_snapshot(book.first_updates(RECOGNITION_ROWS)):
+        if apart and within and begins_with_snapshot(book):
             cuts.append(index)
-            (first,) = book.first_updates(1)
-            marked.append(recording.book_mode == "snapshot" or is_marked_snapshot(first))
+            marked.append(recording.book_mode == "snapshot" or _begins_marked(book))
     starts = [options.start_ms, *(books[cut].first_ms for cut in cuts[1:]), options.end_ms]
     return [
-        Part(
+        Segment(
             options,
             books[cut:end],
             recording.book_mode,
@@ -104,6 +104,11 @@ def cut_into_parts(recording: Recording, options: ReplayOptions) -> list[Part]:
         )
         for i, (cut, end) in enumerate(zip(cuts, [*cuts[1:], len(books)], strict=True))
     ]
+
+
+def _begins_marked(book: RecordedTable) -> bool:
+    (first,) = book.first_rows(1)
+    return len(first) > 4 and is_marked_snapshot(first[4], first[6])
 
 
 _stop: Any = None
@@ -120,21 +125,22 @@ def _begin_worker(stop: Any, progress: Any) -> None:
     gc.set_threshold(OBJECTS_PER_COLLECTION)
 
 
-def replay_part(number: int, part: Part) -> PartResult:
-    """Replay the book rows of one part, in a process begun by `_begin_worker`."""
-    options = part.options
+def replay_segment(number: int, segment: Segment) -> SegmentResult:
+    """Replay the book rows of one segment, in a process begun by `_begin_worker`."""
+    options = segment.options
     processor = OHLCProcessor(
         options.window_seconds,
         options.depth_levels,
-        start_timestamp=part.start_ms,
-        book_mode=part.book_mode,
+        start_timestamp=segment.start_ms,
         uncross=options.uncross,
     )
-    # Read to the end of the range, to notice rows that belong to the next part.
-    reader = DBInterpreter.of_tables(part.books, [], part.start_ms, options.end_ms)
-    result = PartResult()
+    # Read to the end of the range, to notice rows that belong to the next segment.
+    reader = DBInterpreter.of_tables(
+        segment.books, [], segment.start_ms, options.end_ms, segment.book_mode
+    )
+    result = SegmentResult()
     try:
-        _replay_rows(number, part, processor, reader, result)
+        _replay_rows(number, segment, processor, reader, result)
     except RecordingError as error:
         result.complete, result.failure = True, str(error)
     processor.finalize()
@@ -143,35 +149,42 @@ def replay_part(number: int, part: Part) -> PartResult:
 
 
 def _replay_rows(
-    number: int, part: Part, processor: OHLCProcessor, reader: DBInterpreter, result: PartResult
+    number: int,
+    segment: Segment,
+    processor: OHLCProcessor,
+    reader: DBInterpreter,
+    result: SegmentResult,
 ) -> None:
     book, done = processor.book, 0
-    for rows, _ in reader.batches():
-        own = rows[: bisect_left(rows, (part.end_ms,))]
-        if own and not done:
-            processor.process_rows(own[:1])
+    for batch, _ in reader.batches():
+        own = batch.part(0, bisect_left(batch.rows, (segment.end_ms,)))
+        if len(own) and not done:
+            processor.process_rows(own.part(0, 1))
             if not book.rows_skipped:
                 result.first_levels = book.top_levels(sum(book.level_counts))
-        processor.process_rows(own if done else own[1:])
+            own = own.part(1, len(own))
+            done = 1
+        processor.process_rows(own)
         done += len(own)
-        if len(own) < len(rows):
+        if batch.rows and batch.rows[-1][0] >= segment.end_ms:
             return
-        _progress.put((number, done, rows[-1][0]))
-        if _stop.is_set() or os.getppid() != part.parent_pid:
+        if batch.rows:
+            _progress.put((number, done, batch.rows[-1][0]))
+        if _stop.is_set() or os.getppid() != segment.parent_pid:
             return
     result.complete = True
 
 
-def _note_state(result: PartResult, processor: OHLCProcessor, reader: DBInterpreter) -> None:
+def _note_state(result: SegmentResult, processor: OHLCProcessor, reader: DBInterpreter) -> None:
     book = processor.book
     result.rows, result.warm_up_rows = processor.rows, processor.warm_up_rows
-    result.span = processor.row_span
-    result.longest_silence_ms = processor.longest_silence_ms
-    result.reliable = processor.sequence.reliable
+    result.silences = processor.silences
+    result.reliability = processor.reliability
     result.bars = processor.metrics.samples.bars()
     result.last_levels = book.top_levels(sum(book.level_counts))
     result.late_advice = reader.late_advice
-    result.counts = count_data_issues(processor, reader)
+    result.issues.add(processor.noted)
+    result.issues.add(reader.issues)
 
 
 class LostWorkerError(OrderflowError):
@@ -202,27 +215,27 @@ class ParallelReplay(Replay):
     """A replay at full speed by `options.jobs` processes; its files are those of `Replay`.
 
     OHLC bars grow as trades are read; what the book makes, metric bars and most counts, is there
-    when all parts are.
+    when all segments are.
     """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._parts: list[Part] = []
-        self._results: list[PartResult] = []
+        self._segments: list[Segment] = []
+        self._results: list[SegmentResult] = []
         self._reports: Any = None
         self._reached: dict[int, tuple[int, int]] = {}
 
     def _consume(self) -> None:
-        self._parts = cut_into_parts(self.recording, self.options)
-        if len(self._parts) == 1:
+        self._segments = cut_into_segments(self.recording, self.options)
+        if len(self._segments) == 1:
             logger.warning("no second file begins with a snapshot: replaying with one process")
             super()._consume()
             return
-        failures = self._run_parts()
-        problem = find_seam(self._parts, self._results)
+        failures = self._run_segments()
+        problem = find_seam(self._segments, self._results)
         if problem and not self._stop_asked:
             logger.warning("%s: replaying with one process", problem)
-            self._parts, self._results, self._reached, self._reports = [], [], {}, None
+            self._segments, self._results, self._reached, self._reports = [], [], {}, None
             self._begin()
             super()._consume()
             return
@@ -232,15 +245,18 @@ class ParallelReplay(Replay):
         for failure in failures:
             raise RecordingError(failure, "")
 
-    def _run_parts(self) -> list[str]:
-        """Replay all parts; return the errors of files that could not be read to their end."""
+    def _run_segments(self) -> list[str]:
+        """Replay all segments; return the errors of files that could not be read to their end."""
         context = get_context("spawn")
         stop, self._reports = context.Event(), context.Queue()
         with ProcessPoolExecutor(
             self.options.jobs, context, initializer=_begin_worker, initargs=(stop, self._reports)
         ) as pool:
             with _interrupts_held_back():
-                futures = [pool.submit(replay_part, i, part) for i, part in enumerate(self._parts)]
+                futures = [
+                    pool.submit(replay_segment, i, segment)
+                    for i, segment in enumerate(self._segments)
+                ]
             try:
                 failure = self._read_trades()
                 self._wait(futures)
@@ -258,7 +274,7 @@ class ParallelReplay(Replay):
         return [failure for failure in failures if failure]
 
     def _read_trades(self) -> str | None:
-        """Make the bars of trades, which need all of them in order, while the parts run."""
+        """Make the bars of trades, which need all of them in order, while the segments run."""
         options = self.options
         self._reader = DBInterpreter.of_tables(
             [], self.recording.trades, options.start_ms, options.end_ms
@@ -271,7 +287,7 @@ class ParallelReplay(Replay):
             return str(error)
         return None
 
-    def _wait(self, futures: list[Future[PartResult]]) -> None:
+    def _wait(self, futures: list[Future[SegmentResult]]) -> None:
         while not all(future.done() for future in futures):
             time.sleep(SECONDS_PER_LOOK)
             self._tick()
@@ -285,11 +301,11 @@ class ParallelReplay(Replay):
 
     @property
     def progress(self) -> float:
-        """Return the share of the range that the parts have done, 0 to 1."""
-        if not self._parts or self.state != RUNNING or self._results:
+        """Return the share of the range that the segments have done, 0 to 1."""
+        if not self._segments or self.state != RUNNING or self._results:
             return super().progress
         first, last = self.recording.first_ms, self.recording.last_ms
-        starts = [max(part.start_ms, first) for part in self._parts]
+        starts = [max(segment.start_ms, first) for segment in self._segments]
         done = sum(max(self._reached[i][1] - starts[i], 0) for i in self._reached)
         return min(done / max(last - first, 1), 1.0)
 
@@ -306,63 +322,57 @@ class ParallelReplay(Replay):
         bids, asks = self._results[-1].last_levels
         return bids[: self.options.depth_levels], asks[: self.options.depth_levels]
 
-    def counts(self) -> dict[str, int]:
-        """Count everything that was not clean, by kind, over all parts and the trades."""
-        total = super().counts()
-        for result in self._results:
-            for kind, count in result.counts.items():
-                total[kind] += count
-        return total
-
     @property
     def late_advice(self) -> list[str]:
         """Say how to put right each table that was too far out of order."""
         return [*super().late_advice, *(a for r in self._results for a in r.late_advice)]
 
     def _join(self) -> None:
-        """Take what the parts have found over into this process's state."""
+        """Take what the segments have found over into this process's state."""
         done = next((i for i, r in enumerate(self._results) if not r.complete), len(self._results))
         self._results = results = self._results[: done + 1]
         processor = self.processor
         processor.metrics.samples.replace(merge_sampled_bars([result.bars for result in results]))
         processor.rows = sum(result.rows for result in results)
         processor.warm_up_rows = sum(result.warm_up_rows for result in results)
-        for part, result in zip(self._parts, results, strict=False):
-            kept = processor.sequence.reliable or part.is_marked
-            processor.sequence.reliable = kept and result.reliable
-        spans = [result.span for result in results if result.span]
-        gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
-        silences = [result.longest_silence_ms for result in results]
-        processor.longest_silence_ms = max([*silences, *gaps])
-        if spans:
-            processor.row_span = spans[0][0], spans[-1][1]
+        for result in results:
+            if result.silences.span:
+                processor.reliability.note_open(processor.noted, result.silences.span[0])
+            processor.noted.add(result.issues)
+            processor.silences.join(result.silences)
+            processor.reliability = result.reliability
 
 
-def find_seam(parts: list[Part], results: list[PartResult]) -> str | None:
-    """Say why the parts cannot be joined as if one process had made them; None if they can.
+def find_seam(segments: list[Segment], results: list[SegmentResult]) -> str | None:
+    """Say why the segments cannot be joined as if one process had made them; None if they can.
 
     At each cut the book must be the same whether the rows before were applied or not: the first
     row must be readable, and hold every level that the book before had, unless it is marked as a
-    snapshot; and no row may lie on the wrong side of the cut.
+    snapshot; no row may lie on the wrong side of the cut; and what was lost before it must not
+    matter after it.
     """
-    for i in range(len(parts) - 1):
+    for i in range(len(segments) - 1):
         before, after = results[i], results[i + 1]
-        where = f"{parts[i + 1].books[0].path}"
+        where = f"{segments[i + 1].books[0].path}"
         if not before.complete or after.warm_up_rows:
             return f"{where}: rows lie across its beginning"
         if after.first_levels is None:
             return f"{where}: its first row cannot be read"
+        if before.reliability.lost_at_unknown_time:
+            return f"{where}: rows before it were lost, nobody knows when"
+        if not (before.reliability.reliable or segments[i + 1].is_marked):
+            return f"{where}: the book before it is not reliable"
         for had, has in zip(before.last_levels, after.first_levels, strict=True):
             left_out = {price for price, _ in had} - {price for price, _ in has}
-            if left_out and not parts[i + 1].is_marked:
+            if left_out and not segments[i + 1].is_marked:
                 return f"{where}: its first row is not the whole book"
     return None
 
 
-def merge_sampled_bars(parts: list[list[Bar]]) -> list[Bar]:
-    """Chain the OBI and TOT bars of successive parts; a window cut in two becomes one bar."""
+def merge_sampled_bars(segments: list[list[Bar]]) -> list[Bar]:
+    """Chain the OBI and TOT bars of successive segments; a window cut in two becomes one bar."""
     bars: list[Bar] = []
-    for bar in chain.from_iterable(parts):
+    for bar in chain.from_iterable(segments):
         if bars and bars[-1][0] == bar[0]:
             bars[-1] = [
                 bar[0],

@@ -10,23 +10,22 @@ from typing import Any
 from db_interpreter import DBInterpreter
 from ohlc_processor import OHLCProcessor
 from orderflow.errors import NothingToReplayError, OrderflowError
-from orderflow.events import BookRow, OrderbookUpdate, Trade
+from orderflow.events import BookBatch, Trade
+from orderflow.issues import IssueLog
 from recordings.discovery import Recording
+from replay.pacing import paced
 from replay.run_files import RunFiles
-from replay.summary import count_data_issues
+from replay.summary import SCHEMA, collect_issues, issues_document, note_empty_tables
 from replay.worker import Worker
+from viz_io import STATES
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
-"""Version of the summary and of `status_data.json`; fields are only ever added."""
 OBJECTS_PER_COLLECTION = 100_000
 """For `gc.set_threshold`: neither imports nor a replay make cycles to speak of, and looking for
 them as often as usual costs a tenth of the start and 2 % of the rest."""
-HEARTBEAT_SECONDS = 0.5
-"""While waiting for the recorded pace, the status is renewed this often."""
 
-RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+RUNNING, FINISHED, STOPPED, FAILED = STATES
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,6 @@ class Replay:
         self._on_tick = on_tick
         self._began = time.monotonic()
         self._seconds: float | None = None
-        self._paced_from: tuple[int, float] | None = None
         self._stop_asked = False
         self._begin()
 
@@ -84,11 +82,14 @@ class Replay:
             options.window_seconds,
             options.depth_levels,
             start_timestamp=options.start_ms,
-            book_mode=self.recording.book_mode,
             uncross=options.uncross,
         )
         self._reader = DBInterpreter.of_tables(
-            self.recording.books, self.recording.trades, options.start_ms, options.end_ms
+            self.recording.books,
+            self.recording.trades,
+            options.start_ms,
+            options.end_ms,
+            self.recording.book_mode,
         )
 
     def stop(self) -> None:
@@ -101,7 +102,7 @@ class Replay:
         Whatever happens, the bars made so far are finished and written. Anything but an
         `OrderflowError` is raised again after that.
         """
-        self._files.clear(self.status())
+        self._files.clear(self.status(), issues_document(self.issues))
         try:
             self._consume()
             if self.processor.first_event is None:
@@ -123,43 +124,24 @@ class Replay:
     def _consume(self) -> None:
         """Take all events of the range."""
         if self.options.speed is not None:
-            for update, trades in self._reader.stream():
-                self._step_paced(update, trades)
+            events = paced(
+                self._reader.stream(), self.options.speed, self.options.start_ms, self._tick
+            )
+            for update, trades in events:
+                if update is not None:
+                    self.processor.update_orderbook(update)
+                self.processor.process_trades(trades)
             return
         with Worker(threaded=self.processor.book.engine == "compiled") as worker:
-            for rows, trades in self._reader.batches():
-                worker.run(self._process, rows, trades)
+            for batch, trades in self._reader.batches():
+                worker.run(self._process, batch, trades)
 
-    def _process(self, rows: list[BookRow], trades: list[Trade]) -> None:
+    def _process(self, batch: BookBatch, trades: list[Trade]) -> None:
         if self._stop_asked:
             raise Stopped
-        self.processor.process_rows(rows)
+        self.processor.process_rows(batch)
         self.processor.process_trades(trades)
         self._publish_if_due()
-
-    def _step_paced(self, update: OrderbookUpdate, trades: list[Trade]) -> None:
-        if update.timestamp >= self.options.start_ms:
-            self._wait_for(update.timestamp)
-        else:
-            self._tick()  # the book is warmed up at full speed
-        self.processor.update_orderbook(update)
-        for trade in trades:
-            self._wait_for(trade[5])
-            self.processor.process_trades([trade])
-
-    def _wait_for(self, timestamp: int) -> None:
-        """Sleep until the recorded time comes up, with a sign of life now and then."""
-        speed = self.options.speed or 1.0
-        if self._paced_from is None:
-            self._paced_from = timestamp, time.monotonic()
-        first, began = self._paced_from
-        due = began + (timestamp - first) / 1000 / speed
-        while True:
-            self._tick()
-            left = due - time.monotonic()
-            if left <= 0:
-                return
-            time.sleep(min(left, HEARTBEAT_SECONDS))
 
     def _tick(self) -> None:
         if self._stop_asked:
@@ -184,6 +166,7 @@ class Replay:
             processor.metric_bars(),
             self._depth(),
             self.status(),
+            issues_document(self.issues),
             durable=durable,
         )
 
@@ -211,12 +194,16 @@ class Replay:
         rows = self.processor.rows + self.processor.warm_up_rows
         return rows / self.seconds if self.seconds > 0 else 0.0
 
-    def counts(self) -> dict[str, int]:
-        """Count everything that was not clean, by kind (see docs/reference.md)."""
-        return count_data_issues(self.processor, self._reader)
+    @property
+    def issues(self) -> IssueLog:
+        """Return the data issues found so far (see docs/reference.md)."""
+        issues = collect_issues(self.processor, self._reader)
+        if self.state != RUNNING:
+            note_empty_tables(issues, self.processor)
+        return issues
 
     def summary(self) -> dict[str, Any]:
-        """Say what the run made and what was not clean; times in ms, UTC."""
+        """Say what the run made and which data issues there were; times in ms, UTC."""
         options, processor = self.options, self.processor
         return {
             "schema": SCHEMA,
@@ -238,9 +225,10 @@ class Replay:
             "rows_per_second": self.rows_per_second,
             "book_mode": self.recording.book_mode,
             "engine": processor.book.engine,
-            "reliable": processor.sequence.reliable,
-            "longest_silence_ms": processor.longest_silence_ms,
-            "counts": self.counts(),
+            "reliable": processor.reliable,
+            "longest_silence_ms": processor.silences.longest_ms,
+            "counts": self.issues.counts(),
+            "unknown_sides": processor.metrics.cvd.unknown_sides,
         }
 
     def status(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import orjson
 from orderflow.atomic import remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
 from replay.output_lock import OutputLock
-from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE, Levels
+from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, Levels
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +46,9 @@ class RunFiles:
             )
             raise OutputError(msg) from error
 
-    def clear(self, status: dict[str, Any]) -> None:
-        """Replace what an earlier run left by empty files and the new run's status."""
-        self.publish([], [], ([], []), status)
+    def clear(self, status: dict[str, Any], issues: dict[str, Any]) -> None:
+        """Replace what an earlier run left by empty files and the new run's status and issues."""
+        self.publish([], [], ([], []), status, issues)
 
     @property
     def is_due(self) -> bool:
@@ -58,9 +58,10 @@ class RunFiles:
     def publish(
         self,
         ohlc: Sequence[Sequence[float]],
-        metrics: Sequence[Sequence[float]],
+        metrics: Sequence[Sequence[float | None]],
         depth: tuple[Levels, Levels],
         status: dict[str, Any],
+        issues: dict[str, Any],
         *,
         durable: bool = False,
     ) -> None:
@@ -70,6 +71,7 @@ class RunFiles:
             DATA_FILE.name: ohlc,
             METRICS_FILE.name: metrics,
             DEPTH_FILE.name: {"bids": depth[0], "asks": depth[1]},
+            ISSUES_FILE.name: issues,
             STATUS_FILE.name: status,
         }
         try:

@@ -1,22 +1,34 @@
-"""Count what a run found wrong with its recording."""
+"""What a run tells about itself: its summary, and the data issues of its recording."""
+
+from typing import Any
 
 from db_interpreter import DBInterpreter
 from ohlc_processor import OHLCProcessor
+from orderflow.issues import IssueLog
+
+SCHEMA = 1
+"""Version of the summary, `status_data.json` and `data_issues.json`; fields are only ever added."""
 
 
-def count_data_issues(processor: OHLCProcessor, reader: DBInterpreter) -> dict[str, int]:
-    """Count everything that was not clean in what was read and processed, by kind."""
-    book, read = processor.book, reader.counts
-    return {
-        "rows_skipped": book.rows_skipped + read.rows_skipped,
-        "levels_rejected": book.levels_rejected,
-        "trades_skipped": read.trades_skipped,
-        "crossed_books": book.crossed_books,
-        "late_rows": read.late_rows,
-        "late_trades": read.late_trades,
-        "repeated_rows": read.repeated_rows,
-        "repeated_trades": read.repeated_trades,
-        "unknown_sides": processor.metrics.cvd.unknown_sides,
-        "unusable_samples": processor.metrics.samples.unusable,
-        "sequence_gaps": processor.sequence.gaps,
-    }
+def collect_issues(processor: OHLCProcessor, reader: DBInterpreter) -> IssueLog:
+    """Return all data issues that reading and processing have found so far."""
+    issues = processor.issues
+    issues.add(reader.issues)
+    return issues
+
+
+def note_empty_tables(issues: IssueLog, processor: OHLCProcessor) -> None:
+    """Note when a run that has ended had no book row, or no trade, in its range."""
+    if not processor.rows:
+        issues.note("no_book", None)
+    if not processor.trades:
+        issues.note("no_trades", None)
+
+
+def issues_document(issues: IssueLog) -> dict[str, Any]:
+    """Return what `data_issues.json` holds: every span of every kind, by time."""
+    spans = [
+        {"kind": span.kind, "start": span.start, "end": span.end, "count": span.count}
+        for span in issues.spans()
+    ]
+    return {"schema": SCHEMA, "issues": spans}

@@ -7,22 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orderflow.command import CLEAR_LINE, is_terminal
+from orderflow.issues import HARMLESS, describe, losses
 from orderflow.times import format_duration
-from replay.run import Replay
-
-COUNT_LABELS = {
-    "rows_skipped": "book rows skipped",
-    "levels_rejected": "levels rejected",
-    "trades_skipped": "trades skipped",
-    "crossed_books": "crossed books",
-    "late_rows": "out-of-order rows left out",
-    "late_trades": "out-of-order trades left out",
-    "repeated_rows": "repeated rows",
-    "repeated_trades": "repeated trades",
-    "unknown_sides": "trades of unknown side",
-    "unusable_samples": "book samples beyond a double",
-    "sequence_gaps": "sequence gaps",
-}
+from replay.run import FINISHED, Replay
 
 ENGINE_LABELS = {
     "compiled": "compiled book",
@@ -85,23 +72,41 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     state = summary["state"] + (f": {summary['reason']}" if summary["reason"] else "")
     span = f"{_moment(summary['first_event'])} to {_moment(summary['event_time'])} UTC"
     rate = f"{summary['rows_per_second']:,.0f} rows/s, {summary['engine']} book"
-    unclean = [
-        f"{count:,} {COUNT_LABELS[kind]}" for kind, count in summary["counts"].items() if count
-    ]
-    if not summary["reliable"]:
-        unclean.append("book not reliable at the end (an update is missing)")
     silence = summary["longest_silence_ms"] / 1000
     return [
         f"{summary['instrument']}  {state}",
-        f"  bars      {summary['bars']:,} of {summary['window_seconds']} s from "
+        f"  bars        {summary['bars']:,} of {summary['window_seconds']} s from "
         f"{summary['trades']:,} trades, volume {summary['volume']:,.10g}, "
         f"CVD {summary['cvd']:+,.10g}",
-        f"  book      {summary['rows']:,} rows ({summary['book_mode']}), "
+        f"  book        {summary['rows']:,} rows ({summary['book_mode']}), "
         f"longest silence {silence:,.1f} s",
-        f"  covers    {span}",
-        f"  took      {summary['seconds']:.2f} s, {rate}",
-        f"  not clean {', '.join(unclean) if unclean else 'nothing'}",
+        f"  covers      {span}",
+        f"  took        {summary['seconds']:.2f} s, {rate}",
+        f"  data issues {data_issues(summary)}",
     ]
+
+
+def data_issues(summary: dict[str, Any]) -> str:
+    """Say in words which data issues a run found (see `orderflow.issues`), or that it found none.
+
+    "None" is said of a whole run alone: one that was stopped or failed knows only what it has read.
+    What was recorded twice costs nothing and is said apart.
+    """
+    counts = dict(summary["counts"])
+    lost = describe(losses(counts))
+    if not (summary["reliable"] or lost):
+        lost.append("the book is not reliable at the end")
+    if summary["unknown_sides"]:
+        lost = [
+            f"{text} ({', '.join(summary['unknown_sides'])})"
+            if text.endswith("unknown side")
+            else text
+            for text in lost
+        ]
+    harmless = describe({kind: count for kind, count in counts.items() if kind in HARMLESS})
+    none = "none" if summary["state"] == FINISHED else "none in what was read"
+    text = ", ".join(lost) or none
+    return f"{text} ({', '.join(harmless)}, each used once)" if harmless else text
 
 
 def _moment(ms: int | None) -> str:

@@ -50,8 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
     "main": {"orderflow", "recordings", "replay", "synthetic_market", "viz_io"},
-    # until it is handed what it needs
-    "orderflow_native": {"orderflow", "level_parser", "recordings"},
+    "orderflow_native": set(),
 }
 
 # Who may use what the standard library and others offer.
@@ -172,9 +171,7 @@ def test_there_is_no_row_without_a_module() -> None:
 
 
 def test_imports_form_no_circle() -> None:
-    graph = {
-        name: _own(name) & SOURCES.keys() - {name} for name in SOURCES if "_native" not in name
-    }
+    graph = {name: _own(name) & SOURCES.keys() - {name} for name in SOURCES}
     TopologicalSorter(graph).prepare()
 
 
@@ -185,7 +182,7 @@ def test_nobody_imports_main_or_app(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(n for n in SOURCES if n.partition(".")[0] in CORE))
 def test_the_core_reaches_no_file_socket_thread_or_clock(name: str) -> None:
-    for module in _reached(name) - {"orderflow.times"}:  # reached through native/ alone
+    for module in _reached(name):
         outside = {found.partition(".")[0] for found in IMPORTS[module]} & OUTSIDE_WORLD
         assert outside <= ({"os"} if module in MAY_USE_OS else set()), module
 

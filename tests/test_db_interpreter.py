@@ -232,7 +232,7 @@ def test_late_rows_are_counted_once_however_often_a_table_is_looked_at(tmp_path:
         assert interpreter.counts.late_rows == 2
         (table,) = interpreter.books
         assert table.late == 2
-        assert len(list(table.first_updates(5))) == 5
+        assert len(list(table.first_rows(5))) == 5
 
 
 def test_the_index_that_puts_late_rows_right_is_named_and_does(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_the_index_that_puts_late_rows_right_is_named_and_does(tmp_path: Path) -
     with closing(RunFiles(tmp_path / "out")) as files:
         run = Replay(options, recording, files)
         assert run.run() == "finished"
-    assert run.counts()["late_rows"] == 2
+    assert run.issues.counts()["late_rows"] == 2
     (advice,) = run.late_advice
     assert advice.startswith(f"{path}: 2 rows of book are further out of order")
     statement = "CREATE INDEX book_timestamp ON book(timestamp)"
@@ -464,7 +464,10 @@ def test_sequence_and_action_are_read_where_they_are_recorded(tmp_path: Path) ->
         "UPDATE book SET action = 'UPDATE', seq_id = '8', prev_seq_id = '7' WHERE id = 2",
     )
     updates = [update for update, _ in DBInterpreter(path).stream()]
-    assert [update[4:] for update in updates] == [(1, "snapshot", 7, -1), (2, "update", 8, 7)]
+    assert [update[4:] for update in updates] == [
+        (1, True, 7, -1, ()),
+        (2, False, 8, 7, ()),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,13 @@ from synthetic_market import NORMAL, write_recording
 START = 1_749_427_200_000  # 2025-06-09
 HOUR = 3_600_000
 DAY = ("BTC-USDT", "2025-06-09", "2025-06-10")
-FILES = ("ohlc_data.json", "metrics_data.json", "depth_data.json", "status_data.json")
+FILES = (
+    "ohlc_data.json",
+    "metrics_data.json",
+    "depth_data.json",
+    "data_issues.json",
+    "status_data.json",
+)
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +155,10 @@ class TestSameFiles:
         counts = found["status_data.json"].pop("counts")
         clean = expected["status_data.json"].pop("counts")
         assert counts == clean | {"repeated_rows": 500, "repeated_trades": 100}
+        repeats = found.pop("data_issues.json")["issues"]
+        assert {issue["kind"] for issue in repeats} == {"repeated_rows", "repeated_trades"}
+        assert sum(issue["count"] for issue in repeats) == 600
+        assert expected.pop("data_issues.json")["issues"] == []
         assert found == expected
 
 
@@ -188,7 +198,7 @@ class TestMessages:
         code, out, err = run(*common)
         assert (code, out) == (0, "")
         assert "BTC-USDT  finished" in err
-        assert "not clean nothing" in err
+        assert "data issues none" in err
         code, out, err = run(*common, "--json")
         summary = json.loads(out)
         assert (code, summary["rows"], summary["state"], err) == (0, 4000, "finished", "")
@@ -209,7 +219,7 @@ class TestMessages:
             "replaying BTC-USDT from 1 file (incremental) with the compiled book\n"
         )
 
-    def test_what_is_not_clean_is_said(self, recording: Path, tmp_path: Path) -> None:
+    def test_data_issues_are_said(self, recording: Path, tmp_path: Path) -> None:
         path = tmp_path / "data" / "BTC-USDT.db"
         copy_rows(recording, path, "1", "1")
         with closing(sqlite3.connect(path)) as connection, connection:
@@ -226,6 +236,7 @@ class TestMessages:
         assert counts.pop("crossed_books") > 0  # the skipped rows' deletions are missed
         assert {kind: count for kind, count in counts.items() if count} == {
             "rows_skipped": 2,
+            "unreliable_rows": 3900,
             "levels_rejected": 1,
             "unknown_sides": 1,
             "trades_skipped": 1,
@@ -233,7 +244,10 @@ class TestMessages:
         }
         _, _, err = run(*DAY, "--data-dir", path.parent, "--output-dir", tmp_path, "--no-ui")
         assert "2 book rows skipped, 1 levels rejected" in err
-        assert "book not reliable at the end" in err
+        assert (
+            "1 trades of unknown side ('maker'), 3,900 book rows while an update was missing" in err
+        )
+        assert "(1 repeated trades, each used once)" in err
 
     def test_nothing_found_says_what_is_there(self, recording: Path, tmp_path: Path) -> None:
         code, out, err = run(

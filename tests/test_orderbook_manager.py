@@ -12,7 +12,7 @@ from strategies import quoted_levels, side_texts
 
 import orderbook_manager
 from level_parser import parse_levels_including_zeros
-from orderbook_manager import PythonOrderbookManager, SequenceCheck
+from orderbook_manager import PythonOrderbookManager
 
 CLASSES = {c.engine: c for c in (PythonOrderbookManager, orderbook_manager.OrderbookManager)}
 
@@ -105,6 +105,29 @@ class TestBook:
         assert book.update(side((102, 2)), b"[]") == (5.0, 1.0)
         assert book.crossed_books == 2
 
+    @pytest.mark.parametrize("uncross", [False, True])
+    def test_rows_given_together_say_which_of_them_were_odd(
+        self, book_class: Any, uncross: bool
+    ) -> None:
+        sides = [
+            (b'[["x","1"]]', None),
+            (side((100, 1)), side((101, 1))),
+            (side((99, 1)), b"nonsense"),
+            (b'[["102","2"],["nan","1"]]', b'[["103","1"],[7],["104","-1"]]'),
+            (b"{}", b'[["x","1"]]'),
+            (side((102, 3)), b"[]"),
+        ]
+        rows = [(1000 + n, n, *both) for n, both in enumerate(sides)]
+        book = book_class(50, uncross=uncross)
+        outcome = book.update_rows(rows, [False] * len(rows))
+        assert [sample[0] for sample in outcome.samples] == [1001, 1003, 1005]
+        assert outcome.skipped == [2, 4]
+        assert outcome.crossed == ([3] if uncross else [3, 5])
+        assert outcome.rejected == [(0, 1), (3, 3)]
+        assert (book.rows_skipped, book.levels_rejected) == (2, 4)
+        again = book.update_rows([(2000, 9, side((98, 1)), b"")], [True])
+        assert [list(field) for field in again] == [[], [], [], []]
+
     def test_uncrossing_drops_the_older_of_the_levels_that_cross(self, book_class: Any) -> None:
         book = book_class(50, uncross=True)
         book.update(side((100, 1), (99, 1)), side((101, 1), (102, 1), (103, 1)))
@@ -179,44 +202,26 @@ def check_against_brute_force(
 ) -> None:
     book, brute = book_class(depth), BruteBook(depth)
     crossed = 0
-    for bids, asks, kind in rows:
+    sampled, crossing = [], []
+    for index, (bids, asks, kind) in enumerate(rows):
         brute.apply(
             parse_levels_including_zeros(bids),
             parse_levels_including_zeros(asks),
             snapshot=kind == 0,
         )
         assert book.update(bids, asks, kind == 0) == brute.sums()
+        if sums := brute.sums():
+            sampled.append((index, *sums))
+        if brute.is_crossed:
+            crossing.append(index)
         crossed += brute.is_crossed
         assert book.crossed_books == crossed
         bid_levels, ask_levels = book.top_levels(depth)
         assert bid_levels == [[*level] for level in brute.best_bids()[:depth]]
         assert ask_levels == [[*level] for level in brute.best_asks()[:depth]]
-
-
-class TestSequence:
-    def test_an_unbroken_chain(self) -> None:
-        check = SequenceCheck()
-        check.follow(10, -1, is_snapshot=True)
-        check.follow(11, 10, is_snapshot=False)
-        check.follow(11, 11, is_snapshot=False)  # keep-alive
-        check.follow(3, 11, is_snapshot=False)  # the exchange's reset
-        check.follow(4, 3, is_snapshot=False)
-        assert (check.gaps, check.reliable) == (0, True)
-
-    def test_a_gap_makes_the_book_unreliable_until_the_next_snapshot(self) -> None:
-        check = SequenceCheck()
-        check.follow(10, -1, is_snapshot=True)
-        check.follow(13, 12, is_snapshot=False)
-        assert (check.gaps, check.reliable) == (1, False)
-        check.follow(14, 13, is_snapshot=False)
-        assert (check.gaps, check.reliable) == (1, False)
-        check.follow(20, -1, is_snapshot=True)
-        assert (check.gaps, check.reliable) == (1, True)
-
-    def test_a_recording_that_begins_without_a_snapshot_has_a_gap(self) -> None:
-        check = SequenceCheck()
-        check.follow(11, 10, is_snapshot=False)
-        assert (check.gaps, check.reliable) == (1, False)
+    together = [(index, 0, bids, asks) for index, (bids, asks, _) in enumerate(rows)]
+    outcome = book_class(depth).update_rows(together, [kind == 0 for _, _, kind in rows])
+    assert (list(outcome.samples), outcome.skipped, outcome.crossed) == (sampled, [], crossing)
 
 
 @pytest.mark.slow

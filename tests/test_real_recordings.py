@@ -127,7 +127,7 @@ def test_the_touch_is_what_the_exchanges_ticker_says(stem: str) -> None:
 
 
 def replayed(
-    stem: str, instrument: str, window_seconds: int = 60, **range_ms: int
+    stem: str, instrument: str, window_seconds: int = 60, **range_ms: Any
 ) -> OHLCProcessor:
     processor = OHLCProcessor(window_seconds, max_bars=100_000)
     for update, trades in DBInterpreter(DATA / f"{stem}.db", instrument, **range_ms).stream():

@@ -25,7 +25,7 @@ from benchmarks.compare import (
 )
 from benchmarks.compared_recordings import ComparedRecording, cut_place, generated
 from recordings.discovery import find_recording
-from replay.parallel import cut_into_parts
+from replay.parallel import cut_into_segments
 from replay.run import ReplayOptions
 
 ROWS, SLOW_ROWS = 1500, 700
@@ -60,7 +60,7 @@ def test_the_shapes_of_a_recording_have_its_rows_and_trades(recording: ComparedR
 
 def test_two_files_are_two_parts_to_the_project(recording: ComparedRecording) -> None:
     found = find_recording(recording.instrument, recording.parts, 0, 10**13)
-    parts = cut_into_parts(found, ReplayOptions(recording.instrument, 0, 10**13, jobs=2))
+    parts = cut_into_segments(found, ReplayOptions(recording.instrument, 0, 10**13, jobs=2))
     assert len(parts) == 2
 
 

@@ -13,7 +13,8 @@ from metrics.rolling_bars import CompensatedSum
 from metrics_calculator import MetricsCalculator
 from ohlc_processor import OHLCProcessor
 from orderflow.errors import OrderflowError
-from orderflow.events import OrderbookUpdate, Trade
+from orderflow.events import BookBatch, LostRows, OrderbookUpdate, Trade
+from orderflow.issues import DataIssue, IssueLog
 
 MINUTE = 60_000
 T0 = 29_000_000 * MINUTE
@@ -94,7 +95,8 @@ class TestCvd:
         processor = OHLCProcessor(60)
         processor.process_trades([trade(T0, 10, 5), trade(T0, 10, 7, None), trade(T0, 10, 1, "b")])
         assert (processor.cvd_cumulative, processor.volume) == (5, 13)
-        assert processor.metrics.cvd.unknown_sides == 2
+        assert processor.issues.counts()["unknown_sides"] == 2
+        assert processor.metrics.cvd.unknown_sides == ["NULL", "'b'"]
 
     def test_what_cancels_comes_back_to_nothing(self) -> None:
         rng = random.Random(1)
@@ -125,7 +127,7 @@ class TestBookMetrics:
         processor = OHLCProcessor(60)
         processor.update_orderbook(row(T0, [["9", "1"]], []))
         processor.process_trades([trade(T0, 10, 5)])
-        assert processor.metric_bars() == []
+        assert processor.metric_bars() == [[T0, *[None] * 8, 0, 5, 0, 5]]
         assert processor.rows == 1
 
     def test_a_window_with_trades_alone_stays_flat_and_one_with_nothing_has_no_bar(self) -> None:
@@ -139,11 +141,22 @@ class TestBookMetrics:
             [T0 + 5 * MINUTE, *[0] * 4, *[2] * 4, *[5] * 4],
         ]
 
-    def test_trades_before_the_first_sample_are_in_its_windows_bar_but_in_none_before(self) -> None:
+    def test_before_the_first_sample_there_are_bars_of_cvd_alone(self) -> None:
         processor = OHLCProcessor(60)
         processor.process_trades([trade(T0, 10, 1), trade(T0 + MINUTE, 10, 2)])
         processor.update_orderbook(row(T0 + MINUTE + 1, [["9", "3"]], [["10", "1"]]))
-        assert processor.metric_bars() == [[T0 + MINUTE, *[0.5] * 4, *[4] * 4, 1, 3, 1, 3]]
+        assert processor.metric_bars() == [
+            [T0, *[None] * 8, 0, 1, 0, 1],
+            [T0 + MINUTE, *[0.5] * 4, *[4] * 4, 1, 3, 1, 3],
+        ]
+
+    def test_trades_alone_make_bars_of_cvd_from_the_first_on(self) -> None:
+        processor = OHLCProcessor(60)
+        processor.process_trades([trade(T0, 10, 1), trade(T0 + MINUTE, 10, 2)])
+        assert [bar[1:] for bar in processor.metric_bars()] == [
+            [*[None] * 8, 0, 1, 0, 1],
+            [*[None] * 8, 1, 3, 1, 3],
+        ]
 
     def test_rows_before_the_start_warm_up_the_book_and_are_in_no_bar(self) -> None:
         processor = OHLCProcessor(60, start_timestamp=T0)
@@ -154,12 +167,13 @@ class TestBookMetrics:
         assert (processor.warm_up_rows, processor.rows) == (1, 1)
 
     def test_samples_too_large_for_a_double_are_counted_and_left_out(self) -> None:
-        metrics = MetricsCalculator(60)
+        issues = IssueLog()
+        metrics = MetricsCalculator(60, issues=issues)
         metrics.samples.add([(T0, 1e308, 1e308)])
         assert metrics.bars() == []
         metrics.samples.add([(T0, 1, 1), (T0 + 1, 1e308, 1e308), (T0 + 2, 3, 1)])
         assert metrics.bars() == [[T0, 0, 0.5, 0, 0.5, 2, 4, 2, 4, 0, 0, 0, 0]]
-        assert metrics.samples.unusable == 2
+        assert issues.counts()["unusable_samples"] == 2
 
     def test_several_rows_of_one_timestamp_are_each_a_sample(self) -> None:
         processor = OHLCProcessor(60)
@@ -169,34 +183,33 @@ class TestBookMetrics:
 
 
 class TestRowKinds:
-    def test_a_recorded_action_decides(self) -> None:
-        processor = OHLCProcessor(60, book_mode="snapshot")
-        processor.update_orderbook(row(T0, [["9", "1"]], [["10", "1"]], action="snapshot"))
-        processor.update_orderbook(row(T0, [["8", "1"]], [], action="update"))
-        assert processor.book.level_counts == (2, 1)
-        processor.update_orderbook(row(T0, [["7", "1"]], [["10", "1"]], action="snapshot"))
-        assert processor.book.level_counts == (1, 1)
-
-    def test_in_snapshot_mode_every_row_replaces_the_book(self) -> None:
-        processor = OHLCProcessor(60, book_mode="snapshot")
-        processor.update_orderbook(row(T0, [["9", "1"]], [["10", "1"]]))
-        processor.update_orderbook(row(T0, [["8", "1"]], [["11", "1"]]))
-        assert processor.depth() == ([[8.0, 1.0]], [[11.0, 1.0]])
-
-    def test_a_previous_sequence_of_minus_one_is_a_snapshot(self) -> None:
+    def test_a_snapshot_replaces_the_book_and_an_update_does_not(self) -> None:
         processor = OHLCProcessor(60)
-        processor.update_orderbook(row(T0, [["9", "1"]], [["10", "1"]], seq_id=5, prev_seq_id=-1))
-        processor.update_orderbook(row(T0, [["8", "1"]], [], seq_id=7, prev_seq_id=6))
-        assert (processor.sequence.gaps, processor.sequence.reliable) == (1, False)
-        processor.update_orderbook(row(T0, [["7", "1"]], [["10", "1"]], seq_id=9, prev_seq_id=-1))
-        assert processor.sequence.reliable
+        processor.update_orderbook(row(T0, [["9", "1"]], [["10", "1"]], snapshot=True))
+        processor.update_orderbook(row(T0, [["8", "1"]], []))
+        assert processor.book.level_counts == (2, 1)
+        processor.update_orderbook(row(T0, [["7", "1"]], [["10", "1"]], snapshot=True))
         assert processor.book.level_counts == (1, 1)
 
     def test_a_row_that_could_not_be_read_makes_the_book_unreliable(self) -> None:
         processor = OHLCProcessor(60)
-        processor.update_orderbook(OrderbookUpdate(b"nonsense", b"[]", T0, None, 1))
-        assert not processor.sequence.reliable
-        assert processor.book.rows_skipped == 1
+        processor.update_orderbook(row(T0, [["9", "1"]], [["10", "1"]], snapshot=True))
+        reliable = [processor.reliable]
+        processor.update_orderbook(OrderbookUpdate(b"nonsense", b"[]", T0 + 5, None, 1))
+        assert [*reliable, processor.reliable] == [True, False]
+        assert processor.issues.spans() == [
+            DataIssue("rows_skipped", T0 + 5, T0 + 5, 1),
+            DataIssue("unreliable_rows", T0 + 5, T0 + 5, 1),
+        ]
+
+    def test_crossed_books_and_rejected_levels_are_noted_when_they_were(self) -> None:
+        processor = OHLCProcessor(60)
+        processor.update_orderbook(row(T0, [["9", "1"]], [["10", "1"]], snapshot=True))
+        processor.update_orderbook(row(T0 + 7, [["11", "1"], ["x", "1"], ["y", "1"]], []))
+        assert processor.issues.spans() == [
+            DataIssue("levels_rejected", T0 + 7, T0 + 7, 2),
+            DataIssue("crossed_books", T0 + 7, T0 + 7, 1),
+        ]
 
     def test_a_window_without_a_book_row_does_nothing(self) -> None:
         processor = OHLCProcessor(60)
@@ -207,42 +220,50 @@ class TestRowKinds:
         processor = OHLCProcessor(60)
         for timestamp in (T0, T0 + 5, T0 + 1005, T0 + 1010):
             processor.update_orderbook(row(timestamp, [], []))
-        assert processor.longest_silence_ms == 1000
+        assert processor.silences.longest_ms == 1000
 
 
 MARKED_ROWS = st.lists(
     st.tuples(
         st.integers(0, 2000),
-        st.sampled_from([b"[[9,1]]", b"[[9,0]]", b"[]", b"nonsense"]),
-        st.sampled_from([None, "update", "update", "snapshot", "other"]),
+        st.sampled_from([b"[[9,1]]", b"[[9,0]]", b"[[11,1],[0,0]]", b"[]", b"nonsense"]),
+        st.sampled_from([False, False, False, True]),
         st.sampled_from([None, 1, 1, 1, 2]),  # how far the seq_id goes on, if there is one
-        st.sampled_from([0, 0, 0, 1, None, -1]),  # how far prev_seq_id is off; -1: it is -1
+        st.sampled_from([0, 0, 0, 1, None]),  # how far prev_seq_id is off
+        st.sampled_from([False] * 9 + [True]),  # whether a row was lost before it
     ),
+    min_size=1,
     max_size=12,
 )
 
 
-@given(MARKED_ROWS, st.integers(1, 12), st.sampled_from(["incremental", "snapshot"]))
+@given(MARKED_ROWS, st.integers(1, 12), st.booleans())
 def test_lists_of_rows_are_processed_as_one_by_one(
-    given_rows: list[tuple[Any, ...]], length: int, book_mode: str
+    given_rows: list[tuple[Any, ...]], length: int, numbered: bool
 ) -> None:
     rows, now, last = [], T0, 0
-    for gap, bids, action, step, off in given_rows:
+    lost, ids, previous = [], [], []
+    for index, (gap, bids, _, step, off, is_lost) in enumerate(given_rows):
+        if is_lost:
+            lost.append((index, LostRows("late_rows", now - 50)))
         now += gap
-        seq_id = None if step is None else last + step
-        prev_seq_id = off if off in (None, -1) else last - off
-        rows.append((now, 0, bids, b"[[10,3]]", action, seq_id, prev_seq_id))
-        last = seq_id or last
-    one_by_one, in_lists = (
-        OHLCProcessor(60, start_timestamp=T0 + 1000, book_mode=book_mode) for _ in range(2)
-    )
-    for row_ in rows:
-        one_by_one.process_rows([row_])
+        rows.append((now, 0, bids, b"[[10,3]]"))
+        ids.append(None if step is None else last + step)
+        previous.append(None if off is None else last - off)
+        last = ids[-1] or last
+    snapshots = [given_row[2] for given_row in given_rows]
+    whole = BookBatch(rows, snapshots, ids, previous, lost)
+    if not numbered:
+        whole = BookBatch(rows, snapshots, lost=lost)
+    one_by_one, in_lists = (OHLCProcessor(60, start_timestamp=T0 + 1000) for _ in range(2))
+    for index in range(len(rows)):
+        one_by_one.process_rows(whole.part(index, index + 1))
     for begin in range(0, len(rows), length):
-        in_lists.process_rows(rows[begin : begin + length])
-    for figure in ("rows", "warm_up_rows", "longest_silence_ms", "row_span"):
+        in_lists.process_rows(whole.part(begin, min(begin + length, len(rows))))
+    for figure in ("rows", "warm_up_rows", "reliable"):
         assert getattr(in_lists, figure) == getattr(one_by_one, figure)
-    assert vars(in_lists.sequence) == vars(one_by_one.sequence)
+    assert in_lists.issues.spans() == one_by_one.issues.spans()
+    assert in_lists.silences.span == one_by_one.silences.span
     assert in_lists.book.rows_skipped == one_by_one.book.rows_skipped
     assert in_lists.metric_bars() == one_by_one.metric_bars()
 

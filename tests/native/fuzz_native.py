@@ -1,6 +1,7 @@
-"""Fuzz the compiled book under AddressSanitizer and UndefinedBehaviorSanitizer.
+r"""Fuzz the compiled book under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-    uv run --with "cython>=3.1,<4" --with setuptools python tests/fuzz_native.py --seconds 300
+    uv run --with "cython>=3.1,<4" --with setuptools \
+        python tests/native/fuzz_native.py --seconds 300
 
 Builds the extension once more, in a temporary directory, and compares it with the Python class on
 random hostile rows until the time is up. Any finding ends the process with the report. Needs gcc
@@ -46,7 +47,7 @@ def run_sanitized(seconds: float, seed: int) -> int:
             "UBSAN_OPTIONS": "print_stacktrace=1",
             "PYTHONMALLOC": "malloc",  # or a read past a bytes object would go unseen
             "PYTHONPATH": os.pathsep.join(
-                (f"{directory}/lib", str(PROJECT), str(PROJECT / "tests"))
+                (f"{directory}/lib", str(PROJECT), str(PROJECT / "tests" / "support"))
             ),
         }
         command = [sys.executable, __file__, "--inside", directory]

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from compiled_twins import compiled_twins
 from hostile_rows import HOSTILE_NUMBERS, HOSTILE_SIDES, hostile_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,9 +18,7 @@ from metrics_calculator import python_sampled_bar
 from orderbook_manager import PythonOrderbookManager
 from orderflow.errors import OrderflowError
 
-native = pytest.importorskip(
-    "orderflow_native", reason="the compiled book is not built here", exc_type=ImportError
-)
+native = compiled_twins()
 
 Books = tuple[PythonOrderbookManager, Any]
 
@@ -41,11 +40,13 @@ def apply_to_both(books: Books, bids: Any, asks: Any, snapshot: bool = False) ->
 
 def apply_rows_to_both(books: Books, rows: list[tuple[Any, Any, bool]]) -> Any:
     python, compiled = books
-    given = [(n, 0, bids, asks, None, None, None) for n, (bids, asks, _) in enumerate(rows)]
+    given = [(n, 0, bids, asks) for n, (bids, asks, _) in enumerate(rows)]
     marks = [snapshot for _, _, snapshot in rows]
     expected = python.update_rows(given, marks)
-    samples, skipped = compiled.update_rows(given, marks)
-    assert (list(samples), skipped) == expected, rows
+    outcome = compiled.update_rows(given, marks)
+    samples = outcome.samples
+    assert type(outcome) is type(expected)
+    assert outcome._replace(samples=list(samples)) == expected, rows
     part = samples[len(samples) // 2 :]
     assert native.sampled_bar(part) == python_sampled_bar(list(part)), rows
     assert_same_counts(books, rows)

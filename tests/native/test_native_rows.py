@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from compiled_twins import compiled_twins
 from hostile_rows import hostile_trades
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,41 +15,40 @@ from metrics.rolling_bars import PythonCompensatedSum
 from metrics_calculator import python_sampled_bar
 from recordings.row_order import python_are_whole_ms, python_is_sorted
 from recordings.trade_decoder import PythonTradeDecoder
-from recordings.windows import python_to_book_rows
 
-native = pytest.importorskip(
-    "orderflow_native", reason="the compiled code is not built here", exc_type=ImportError
-)
+native = compiled_twins()
 
 Row = tuple[Any, ...]
 MS = 10**12
 
 
-def cleaned(cleaner: Any, rows: list[Row], batch: int) -> tuple[list[Any], int, int]:
+def decoded(decoder: Any, rows: list[Row], batch: int) -> tuple[Any, ...]:
     batches = (rows[begin : begin + batch] for begin in range(0, len(rows), batch))
-    trades = list(cleaner.decode(batches))
-    return trades, cleaner.skipped, cleaner.repeated
+    trades = list(decoder.decode(batches))
+    times = decoder.skipped_times, decoder.repeated_times
+    assert list(map(len, times)) == [decoder.skipped, decoder.repeated]
+    return trades, decoder.skipped, decoder.repeated, *times
 
 
 def compare_trades(random: Random) -> None:
     rows, batch = hostile_trades(random), random.randrange(1, 8)
     span = random.randrange(5), random.randrange(4, 10)
-    expected = cleaned(PythonTradeDecoder(*span), rows, batch)
+    expected = decoded(PythonTradeDecoder(*span), rows, batch)
     # As text, so that types and the sign of zero are compared too.
-    assert repr(cleaned(native.TradeDecoder(*span), rows, batch)) == repr(expected), rows
+    assert repr(decoded(native.TradeDecoder(*span), rows, batch)) == repr(expected), rows
 
 
 @settings(max_examples=1000, deadline=None)
 @given(st.integers(0, 2**64))
-def test_trades_are_cleaned_alike(seed: int) -> None:
+def test_trades_are_decoded_alike(seed: int) -> None:
     compare_trades(Random(seed))
 
 
-def test_trades_without_an_end_are_cleaned_alike() -> None:
+def test_trades_without_an_end_are_decoded_alike() -> None:
     rows = [(MS + n // 3, n, b"%d" % (n % 2), 1.0, 2.0, b"buy") for n in range(100)]
     ends = (float("-inf"), float("inf"))
-    expected = cleaned(PythonTradeDecoder(*ends), rows, 9)
-    assert cleaned(native.TradeDecoder(*ends), rows, 9) == expected
+    expected = decoded(PythonTradeDecoder(*ends), rows, 9)
+    assert decoded(native.TradeDecoder(*ends), rows, 9) == expected
     assert expected[2] > 0
 
 
@@ -95,17 +95,6 @@ def test_order_is_recognised_alike(rows: list[Row], put_right: bool) -> None:
     assert native.is_sorted(rows) is (rows == sorted(rows, key=lambda row: row[:2]))
 
 
-IDS = st.sampled_from([None, 5, -1, b"7", b"x", 1.5, "7", True])
-MARKED = st.tuples(
-    *[st.just(1)] * 4, st.sampled_from([b"update", b"Update", b"snapshot", None, 7, "x"]), IDS, IDS
-)
-
-
-@given(st.lists(st.one_of(MARKED, MARKED, st.just((1, 1, 1, 1))), max_size=4))
-def test_actions_and_ids_are_given_the_same_form(rows: list[Row]) -> None:
-    assert repr(native.to_book_rows(rows)) == repr(python_to_book_rows(rows))
-
-
 SUMS = st.one_of(st.floats(1e-300, 1e300), st.sampled_from([1.0, 2.0, 1e308, float("inf")]))
 
 
@@ -117,7 +106,7 @@ def test_samples_make_the_same_bars(samples: list[tuple[int, float, float]]) -> 
 
 def test_samples_are_a_sequence_whose_parts_outlive_it() -> None:
     rows = [(MS + n, n, b"[[1,%d]]" % n, b"[[2,1]]" if n else b"") for n in range(6)]
-    samples, _ = native.OrderbookManager().update_rows(rows, [False] * 6)
+    samples = native.OrderbookManager().update_rows(rows, [False] * 6).samples
     expected = [(MS + n, float(n), 1.0) for n in range(1, 6)]
     assert list(samples) == expected
     assert [samples[-1], samples[0]] == [expected[4], expected[0]]
@@ -134,7 +123,7 @@ def test_samples_are_a_sequence_whose_parts_outlive_it() -> None:
         part[::2]
 
 
-def test_precise_sums_are_the_same_to_the_last_bit() -> None:
+def test_compensated_sums_are_the_same_to_the_last_bit() -> None:
     random = Random(1)
     for _ in range(200):
         sums = (

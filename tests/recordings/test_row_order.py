@@ -109,8 +109,9 @@ def test_forms_tell_units_and_formats_apart() -> None:
 
 def test_rows_without_a_usable_time_are_left_out_and_counted() -> None:
     rows = [(START, 1, "a"), (None, 2, "b"), ("n/a", 3, "c"), (str(START + 1), 4, "d")]
-    assert normalise_times(rows) == ([(START, 1, "a"), (START + 1, 4, "d")], 2)
-    assert normalise_times([]) == ([], 0)
+    assert normalise_times(rows) == ([(START, 1, "a"), (START + 1, 4, "d")], [START, START])
+    assert normalise_times([(None, 1)]) == ([], [None])
+    assert normalise_times([]) == ([], [])
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 999_999))
@@ -154,7 +155,7 @@ def test_rows_shuffled_within_the_buffer_come_out_sorted(
     buffer = ReorderBuffer(capacity)
     shuffled: list[Row] = list(shuffled_within(in_order, capacity, seed))
     assert pushed(buffer, shuffled, batch) == in_order
-    assert buffer.late == 0
+    assert buffer.late_times == []
 
 
 @given(st.lists(st.integers(0, 30), max_size=80), st.integers(0, 5), st.integers(1, 6))
@@ -165,7 +166,7 @@ def test_every_row_comes_out_in_order_or_is_counted_late(
     buffer = ReorderBuffer(capacity)
     out = pushed(buffer, rows, batch)
     assert out == sorted(out)
-    assert len(out) + buffer.late == len(rows)
+    assert len(out) + len(buffer.late_times) == len(rows)
     assert set(out) <= set(rows)
 
 
@@ -207,7 +208,7 @@ def test_a_recording_cut_anywhere_is_the_same_rows(
     files = [rows[a:b] for a, b in pairwise(places)]
     out, merge = merged(files, batch)
     assert out == rows
-    assert (merge.repeated, merge.late) == (0, 0)
+    assert merge.repeated_times == merge.late_times == []
 
 
 @given(st.lists(rows_of_few_kinds, min_size=2, max_size=2), st.integers(1, 5))
@@ -221,20 +222,20 @@ def test_of_two_overlapping_files_each_row_comes_as_often_as_in_the_fuller(
     counts = [Counter((ms, what) for ms, _, what in rows) for rows in (*files, out)]
     assert counts[2] == counts[0] | counts[1]
     assert [row[0] for row in out] == sorted(row[0] for row in out)
-    assert merge.repeated == sum(map(len, files)) - len(out)
+    assert len(merge.repeated_times) == sum(map(len, files)) - len(out)
 
 
 def test_the_same_file_twice_is_repeated_as_a_whole() -> None:
     rows: list[Row] = [(1, 1, "a"), (1, 2, "a"), (2, 3, "b"), (4, 4, "a")]
     out, merge = merged([rows, rows])
     assert out == rows
-    assert merge.repeated == 4
+    assert merge.repeated_times == [1, 1, 2, 4]
 
 
 def test_files_that_touch_in_one_millisecond_repeat_nothing() -> None:
     out, merge = merged([[(1, 1, "a"), (2, 2, "b")], [(2, 3, "b")], [(2, 4, "b"), (3, 5, "c")]])
     assert [row[1] for row in out] == [1, 2, 3, 4, 5]
-    assert merge.repeated == 0
+    assert merge.repeated_times == []
 
 
 def test_a_row_that_the_later_file_has_once_more_is_kept() -> None:
@@ -242,7 +243,7 @@ def test_a_row_that_the_later_file_has_once_more_is_kept() -> None:
     later: list[Row] = [(1, 1, "a"), (2, 2, "b"), (2, 3, "b"), (2, 4, "b"), (6, 9, "z")]
     out, merge = merged([first, later])
     assert [row[0] for row in out] == [1, 2, 2, 2, 5, 6]
-    assert merge.repeated == 3
+    assert merge.repeated_times == [1, 2, 2]
 
 
 def test_rows_of_different_microseconds_do_not_repeat_each_other() -> None:
@@ -251,7 +252,7 @@ def test_rows_of_different_microseconds_do_not_repeat_each_other() -> None:
 
     out, merge = merged([timed(0, 5100, 9000), timed(100, 5100, 5200, 9100)])
     assert [id_of(row[1]) for row in out] == [0, 100, 5100, 5200, 9000, 9100]
-    assert merge.repeated == 1
+    assert merge.repeated_times == [START + 5]
 
 
 def test_a_file_is_opened_only_when_its_turn_comes() -> None:
@@ -288,7 +289,7 @@ def test_a_file_that_begins_earlier_than_it_said_is_late_and_counted() -> None:
     early.first_ms = 6
     merge = FileMerge([source([(1, 1, "a"), (4, 2, "a"), (9, 3, "a")], 1), early])
     assert [row[0] for rows in merge.batches() for row in rows] == [1, 4, 8, 9]
-    assert merge.late == 1
+    assert merge.late_times == [2]
 
 
 @settings(max_examples=30)
@@ -301,5 +302,5 @@ def test_many_overlapping_files_come_out_in_time_order_without_a_row_lost(
     assert {(ms, what) for ms, _, what in out} == {
         (ms, what) for rows in files for ms, _, what in rows
     }
-    assert len(out) + merge.repeated == sum(map(len, files))
-    assert merge.late == 0
+    assert len(out) + len(merge.repeated_times) == sum(map(len, files))
+    assert merge.late_times == []

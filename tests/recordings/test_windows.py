@@ -1,14 +1,16 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderflow.events import OrderbookLevel, OrderbookUpdate, Trade
+from orderflow.events import BookBatch, LostRows, OrderbookLevel, OrderbookUpdate, Trade
 from recordings import windows
+from recordings.book_decoder import BookDecoder
 from recordings.trade_decoder import MAX_TRADE_SIZE, TradeDecoder
-from recordings.windows import TradeCursor, book_windows, to_update
+from recordings.windows import TradeCursor, book_windows
 
 Row = tuple[Any, ...]
 Window = tuple[OrderbookUpdate, list[Trade]]
@@ -19,19 +21,23 @@ def batches_of(rows: list[Any], size: int) -> Iterator[list[Any]]:
         yield rows[begin : begin + size]
 
 
+LOST = LostRows("rows_skipped", 8)
+
+
 def trade(number: int, ms: int) -> Trade:
     return number, f"t{number}", 100.0, 1.0, "buy", ms
 
 
 def book_row(number: int, ms: int) -> Row:
-    return ms, number, b"[]", b"[]", None, None, None
+    return ms, number, b"[]", b"[]"
 
 
 def windows_of(book_times: list[int], trade_times: list[int], batch: int = 2) -> list[Window]:
     books = [book_row(number, ms) for number, ms in enumerate(book_times)]
     trades = [trade(number, ms) for number, ms in enumerate(trade_times)]
     cursor = TradeCursor(batches_of(trades, batch))
-    return list(book_windows(batches_of(books, batch), cursor))
+    decoder = BookDecoder("incremental", begins_with_snapshot=False)
+    return list(book_windows(map(decoder.decode, batches_of(books, batch)), cursor))
 
 
 def outline(found: list[Window]) -> list[tuple[int, int | None, list[int]]]:
@@ -115,15 +121,34 @@ def test_windows_equal_a_brute_force_join(
 
 
 def test_an_update_has_what_was_recorded() -> None:
-    row = (7, 3, b"[1]", b"[2]", b" Snapshot ", b"12", -1)
-    assert to_update(row, 9) == OrderbookUpdate(b"[1]", b"[2]", 7, 9, 3, "snapshot", 12, -1)
-    assert to_update(book_row(3, 7), None) == OrderbookUpdate(b"[]", b"[]", 7, None, 3)
-    assert isinstance(to_update(book_row(3, 7), None), OrderbookUpdate)
+    decoder = BookDecoder("incremental", begins_with_snapshot=False)
+    rows = [
+        (7, 3, b"[1]", b"[2]", b" Snapshot ", b"12", -1),
+        (9, 4, b"[]", b"[]", b"update", 13, 12),
+    ]
+    batch = replace(decoder.decode(rows), lost=[(1, LOST), (2, LOST)])
+    found = [update for update, _ in book_windows([batch], TradeCursor([]))]
+    assert found == [
+        OrderbookUpdate(b"[1]", b"[2]", 7, 9, 3, True, 12, -1),
+        OrderbookUpdate(b"[]", b"[]", 9, None, 4, False, 13, 12, (LOST,)),
+        OrderbookUpdate(None, None, 9, None, lost=(LOST,)),
+    ]
 
 
-@pytest.mark.parametrize("raw", [b"x", b"", b"9" * 5000, 1.5, None])
-def test_a_sequence_number_that_is_none_is_not_recorded(raw: object) -> None:
-    assert to_update((7, 3, b"", b"", "update", raw, raw), None)[6:] == (None, None)
+def test_a_batch_cut_in_parts_keeps_what_was_lost_where_it_was() -> None:
+    rows = [book_row(number, number) for number in range(4)]
+    batch = BookBatch(
+        rows,
+        [True, False, False, True],
+        [1, 2, 3, 4],
+        [-1, 1, 2, 3],
+        [(0, LOST), (2, LOST), (4, LOST)],
+    )
+    assert batch.part(0, 2) == BookBatch(rows[:2], [True, False], [1, 2], [-1, 1], [(0, LOST)])
+    assert batch.part(2, 4) == BookBatch(
+        rows[2:], [False, True], [3, 4], [2, 3], [(0, LOST), (2, LOST)]
+    )
+    assert batch.part(4, 4) == BookBatch([], [], [], [], [(0, LOST)])
 
 
 def test_a_level_has_price_and_size() -> None:
@@ -184,7 +209,7 @@ def test_a_trade_without_a_usable_price_or_size_is_skipped_and_counted(
 ) -> None:
     found, cleaner = cleaned([raw(1, b"a", price, size), raw(2)])
     assert [t[5] for t in found] == [2]
-    assert cleaner.skipped == 1
+    assert (cleaner.skipped, cleaner.skipped_times) == (1, [1])
 
 
 def test_numbers_of_trades_may_be_integers_reals_or_text() -> None:
@@ -208,7 +233,19 @@ def test_a_trade_equal_to_an_earlier_one_in_its_id_and_all_else_is_a_repeat() ->
     rows = [raw(1, b"a"), raw(1, b"b"), raw(1, b"a"), raw(1, b"b"), raw(2, b"a")]
     found, cleaner = cleaned(rows)
     assert [(t[1], t[5]) for t in found] == [("a", 1), ("b", 1), ("a", 2)]
-    assert cleaner.repeated == 2
+    assert (cleaner.repeated, cleaner.repeated_times) == (2, [1, 1])
+
+
+def test_times_of_trades_left_out_are_taken_while_more_come() -> None:
+    rows = [raw(1, b"a", 0), raw(1, b"b"), raw(2, b"a"), raw(2, b"a"), raw(3, b"c", 0), raw(4)]
+    cleaner = TradeDecoder(0, 100)
+    taken = []
+    for _ in cleaner.decode(batches_of(rows, 2)):
+        taken.append((cleaner.skipped_times[:], cleaner.repeated_times))
+        cleaner.skipped_times.clear()
+        cleaner.repeated_times = []
+    assert taken == [([1], []), ([], [2]), ([3], [])]
+    assert (cleaner.skipped, cleaner.repeated) == (2, 1)
 
 
 @pytest.mark.parametrize("change", [{"price": 2.0}, {"size": 2.0}, {"side": b"sell"}])

@@ -16,7 +16,7 @@ import pytest
 
 from metrics_calculator import join_metric_bars
 from recordings.discovery import find_recording
-from replay.parallel import ParallelReplay, cut_into_parts, merge_sampled_bars
+from replay.parallel import ParallelReplay, cut_into_segments, merge_sampled_bars
 from replay.run import FAILED, FINISHED, STOPPED, Replay, ReplayOptions
 from replay.run_files import RunFiles
 from synthetic_market import NORMAL, write_recording
@@ -118,7 +118,7 @@ def test_the_files_are_those_of_one_process(
 ) -> None:
     data = cut(recording, tmp_path / "data", marked=marked)
     found = find_recording("BTC-USDT", data, START, START + HOUR)
-    assert len(cut_into_parts(found, OPTIONS)) == 3
+    assert len(cut_into_segments(found, OPTIONS)) == 3
     assert run(ParallelReplay, data) == run(Replay, data)
     assert "one process" not in caplog.text
 
@@ -229,12 +229,13 @@ def test_windows_of_samples_and_of_trades_make_metric_bars() -> None:
     sampled = [bar(60, 1), bar(180, 2)]
     traded: Bars = [[start, o, o + 1, o, o + 1] for start, o in ((0, 0), (120, 1), (240, 2))]
     assert join_metric_bars(sampled, traded) == [
+        [0, *[None] * 8, 0, 1, 0, 1],
         [60, *[1] * 8, 1, 1, 1, 1],
         [120, *[1] * 8, 1, 2, 1, 2],
         [180, *[2] * 8, 2, 2, 2, 2],
         [240, *[2] * 8, 2, 3, 2, 3],
     ]
-    assert join_metric_bars([], traded) == []
+    assert join_metric_bars([], traded) == [[bar[0], *[None] * 8, *bar[1:]] for bar in traded]
 
 
 def test_a_killed_process_is_said_as_that_and_what_the_others_made_is_written(

@@ -110,9 +110,9 @@ def test_a_run_that_is_stopped_has_rows_and_trades_up_to_one_time(
     monkeypatch.setattr(processor, "process_trades", stop_on_the_way)
     assert run.run() == STOPPED
     files.close()
-    assert processor.row_span is not None
+    assert processor.silences.span is not None
     assert processor.trade_span is not None
-    assert abs(processor.row_span[1] - processor.trade_span[1]) <= 1000
+    assert abs(processor.silences.span[1] - processor.trade_span[1]) <= 1000
     assert 0 < run.progress < 0.6
 
 

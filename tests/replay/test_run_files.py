@@ -22,13 +22,14 @@ def read(path: Path) -> Any:
 
 def publish(files: RunFiles, number: int, *, durable: bool = False) -> None:
     bars = [[number, 1.0, 1.0, 1.0, 1.0, 1.0]]
-    files.publish(bars, bars, ([[1.0, 2.0]], []), {"number": number}, durable=durable)
+    files.publish(bars, bars, ([[1.0, 2.0]], []), {"number": number}, {}, durable=durable)
 
 
 def test_a_new_run_clears_the_files_of_the_one_before(tmp_path: Path) -> None:
     (tmp_path / "ohlc_data.json").write_text("[[1,2,3,4,5,6]]")
     files = RunFiles(tmp_path)
-    files.clear({"state": "running"})
+    files.clear({"state": "running"}, {"issues": []})
+    assert read(tmp_path / "data_issues.json") == {"issues": []}
     assert read(tmp_path / "ohlc_data.json") == []
     assert read(tmp_path / "metrics_data.json") == []
     assert read(tmp_path / "depth_data.json") == {"bids": [], "asks": []}
@@ -70,7 +71,7 @@ def test_an_unchanged_file_is_not_touched(tmp_path: Path) -> None:
     files = RunFiles(tmp_path)
     publish(files, 1)
     before = (tmp_path / "ohlc_data.json").stat().st_ino
-    files.publish([[1, 1.0, 1.0, 1.0, 1.0, 1.0]], [], ([], []), {"number": 2})
+    files.publish([[1, 1.0, 1.0, 1.0, 1.0, 1.0]], [], ([], []), {"number": 2}, {})
     assert (tmp_path / "ohlc_data.json").stat().st_ino == before
     assert read(tmp_path / "status_data.json") == {"number": 2}
     publish(files, 2, durable=True)
@@ -118,7 +119,7 @@ def test_nothing_is_written_into_a_directory_that_took_the_place(
     publish(files, 1)
     directory.rename(tmp_path / "moved")
     other = RunFiles(directory)
-    other.clear({"number": 100})
+    other.clear({"number": 100}, {})
     publish(files, 2, durable=True)
     assert files.failure is not None
     assert files.failure.strerror == f"another run, pid {os.getpid()}, has taken it over"
@@ -151,7 +152,7 @@ WRITER = """
     while True:
         number += 1
         bars = [[number + i, 1.5, 2.5, 0.5, 1.5, 10.25] for i in range(1000)]
-        files.publish(bars, bars, (bars[:50], bars[:50]), {"number": number, "pad": "x" * 5000})
+        files.publish(bars, bars, (bars[:50], bars[:50]), {"number": number, "pad": "x" * 5000}, {})
         if number == 1:
             print("ready", flush=True)
 """

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from fractions import Fraction
 from math import inf
+from typing import Any
 
 Level = tuple[float, float]
 
@@ -74,27 +75,28 @@ def metric_bars(
     samples: list[tuple[int, float, float]],
     trades: list[tuple[int, str, float]],
     window_ms: int,
-) -> list[list[float]]:
+) -> list[list[float | None]]:
     """Make 13-field bars of `(timestamp, bid_sum, ask_sum)` and `(timestamp, side, size)`."""
-    if not samples:
-        return []
 
     def window(timestamp: int) -> int:
         return timestamp // window_ms * window_ms
 
     signed = [(t, {"buy": size, "sell": -size}.get(side, 0.0)) for t, side, size in trades]
-    first = window(samples[0][0])
     starts = {window(t) for t, *_ in samples} | {window(t) for t, *_ in trades}
-    bars: list[list[float]] = []
-    obi, tot = 0.0, 0.0
-    for start in sorted(s for s in starts if s >= first):
+    bars: list[list[float | None]] = []
+    obi: Any = None
+    tot: Any = None
+    for start in sorted(starts):
         inside = [(b, a) for t, b, a in samples if window(t) == start]
-        obis = [(b - a) / (b + a) for b, a in inside] or [obi]
-        tots = [b + a for b, a in inside] or [tot]
-        obi, tot = obis[-1], tots[-1]
+        if inside:
+            obis = ohlc([(b - a) / (b + a) for b, a in inside])
+            tots = ohlc([b + a for b, a in inside])
+            obi, tot = obis[-1], tots[-1]
+        else:
+            obis, tots = [obi] * 4, [tot] * 4
         known = [i for i, (t, _) in enumerate(signed) if window(t) <= start]
         ends = [i + 1 for i in known if window(signed[i][0]) == start]
         before = (ends[0] - 1) if ends else len(known)
         cvd = [exact_sum(size for _, size in signed[:end]) for end in [before, *ends]]
-        bars.append([start, *ohlc(obis), *ohlc(tots), *ohlc(cvd)])
+        bars.append([start, *obis, *tots, *ohlc(cvd)])
     return bars

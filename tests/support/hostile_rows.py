@@ -19,6 +19,9 @@ HOSTILE_SIDES = (
     b'[["1","2","3","4","5","x","\\u0041"]]', b"[[1,2,[3,[4]]]]", b"[[1,2,-3]]", b'[["1\t","2"]]',
     b'[["1","2","\t"]]', b"[[3,4,05]]", b"[[3,4,1e400]]", b"[[3 ,4 , 5 ] , [ 6,7 ] ]", b"[[1 2]]",
     '[["3","4"]]', '[["3","4"]]\ud800', [["3", "4"]], ((5, 6.5), (7, "8", 9)), [[1, True]], "x",
+    '[["3","4","\xe9"]]', '[["3","4","\u4e2d"]]', "[[1,2]]\x00", " [ ] ", '[["3","4\u0663"]]',
+    "[[123456789012345678901234567890,0.1000000000000000055511151231257827]]",
+    b"[[1,2]] xxxxxxxx".decode("utf-16-le"),  # lies in memory like a plain side of 8 bytes
 )  # fmt: skip
 
 
@@ -75,7 +78,7 @@ def hostile_side(random: Random, middle: float, sign: int) -> object:
     raw = text.encode()
     if random.random() < 0.03 and raw:
         raw = damaged(random, raw)
-    return raw
+    return raw.decode(errors="surrogateescape") if random.random() < 0.3 else raw
 
 
 def _as_is_or_number(field: object) -> object:

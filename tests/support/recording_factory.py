@@ -189,12 +189,13 @@ def small_batches(batch: int, reorder: int) -> Iterator[None]:
 
 
 def events(
-    paths: Path | Sequence[Path], instrument: str | None = None, **window: int
+    paths: Path | Sequence[Path], instrument: str | None = None, **window: Any
 ) -> tuple[list[Event], ReadCounts]:
     interpreter = DBInterpreter(paths, instrument, **window)
     found = [
         Event(update.timestamp, update.bids, update.asks, [trade[1:] for trade in trades])
         for update, trades in interpreter.stream()
+        if update.bids is not None or update.asks is not None or trades
     ]
     return found, interpreter.counts
 

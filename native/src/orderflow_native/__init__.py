@@ -1,11 +1,13 @@
 """Hold the compiled twins of what costs most in the order-flow replay.
 
-Importing it fails with `ImportError` where the extensions were not built, for want of a C compiler;
-`compiled.fastest` then goes on with Python.
+Importing it fails with `ImportError` where the extensions were not built, for want of a C
+compiler; `orderflow.compiled.fastest` then goes on with Python. It imports nothing of the program:
+what a twin needs of it is handed in before its first use, which else raises `RuntimeError`.
 """
 
 from orderflow_native._book import OrderbookManager, parse_plain_side
-from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted, to_book_rows
+from orderflow_native._needs import hand_in
+from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar
 from orderflow_native._sums import CompensatedSum
 
@@ -15,8 +17,8 @@ __all__ = [
     "Samples",
     "TradeDecoder",
     "are_whole_ms",
+    "hand_in",
     "is_sorted",
     "parse_plain_side",
     "sampled_bar",
-    "to_book_rows",
 ]

@@ -1,9 +1,15 @@
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from orderflow_native._samples import Samples
 
 _Side = bytes | str | Sequence[Sequence[object]] | None
+
+class _Outcome(NamedTuple):
+    samples: Samples
+    skipped: list[int]
+    crossed: list[int]
+    rejected: list[tuple[int, int]]
 
 class OrderbookManager:
     engine: Final = "compiled"
@@ -16,7 +22,7 @@ class OrderbookManager:
     ) -> tuple[float, float] | None: ...
     def update_rows(
         self, rows: Sequence[tuple[Any, ...]], snapshots: Sequence[bool]
-    ) -> tuple[Samples, list[int]]: ...
+    ) -> _Outcome: ...
     def clear(self) -> None: ...
     @property
     def is_empty(self) -> bool: ...

@@ -1,15 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """The compiled twin of `orderbook_manager.PythonOrderbookManager`.
 
-What costs is done here, in C: reading plain level text, keeping the book, summing its best levels.
-What a level is, is not decided here: a side that is not plain goes through `level_parser`.
+The expensive part is done here, in C: reading plain level text, keeping the book, summing its best
+levels. What a level is, is not decided here: a side that is not plain goes through `level_parser`.
 """
 
 import os
 from math import fsum, inf
 
-from orderflow.errors import LevelFormatError, OrderflowError
-from level_parser import parse_side
+from orderflow_native._needs import needed
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -19,10 +18,14 @@ from orderflow_native._samples cimport Sample, Samples, new_samples
 
 
 cdef extern from "Python.h":
-    # as macros, which only read an object that somebody keeps: that needs no GIL
+    # As macros, which only read an object that the caller keeps alive: that needs no GIL.
     int PyBytes_CheckExact(PyObject *value) nogil
     const char *PyBytes_AS_STRING(PyObject *value) nogil
     Py_ssize_t PyBytes_GET_SIZE(PyObject *value) nogil
+    int PyUnicode_CheckExact(PyObject *value) nogil
+    int PyUnicode_IS_COMPACT_ASCII(PyObject *value) nogil
+    const char *PyUnicode_1BYTE_DATA(PyObject *value) nogil
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject *value) nogil
 
 
 cdef extern from "level_table.h" nogil:
@@ -43,14 +46,10 @@ cdef extern from "book_side.h" nogil:
     int book_side_apply(BookSide *side, const Key *keys, const double *sizes, size_t count)
     size_t book_side_count(const BookSide *side)
     Key book_side_best(const BookSide *side)
+    int book_side_has(const BookSide *side, Key key)
     size_t book_side_top(const BookSide *side, size_t wanted, Level *top)
     int book_side_sum(const BookSide *side, double *sum)
     const double *book_side_summed(const BookSide *side, size_t *count)
-
-
-cdef extern from "uncross.h" nogil:
-    int uncross(BookSide *bids, BookSide *asks, Key *bid_keys, size_t bid_count,
-                Key *ask_keys, size_t ask_count)
 
 
 cdef extern from "level_text.h" nogil:
@@ -67,12 +66,13 @@ cdef extern from "level_text.h" nogil:
     int level_text_read(const char *text, size_t length, Key side, LevelRow *row)
 
 
-# No book is deeper; it keeps the arithmetic on depths far from overflow.
+# No book is deeper; the limit keeps arithmetic on depths far from overflow.
 cdef object DEEPEST = 1 << 40
 # The side of a key (level_table.h).
 cdef Key BIDS = 0
 cdef Key ASKS = ~BIDS
-# Of this process alone, so that nobody can write a recording whose prices collide (level_table.h).
+# Drawn anew in each process, so that nobody can write a recording whose prices collide
+# (level_table.h).
 cdef uint64_t SEED = int.from_bytes(os.urandom(8), "little")
 
 
@@ -86,11 +86,13 @@ cdef enum Outcome:
 
 
 cdef struct Row:
-    # borrowed: whoever makes the row keeps them
+    # borrowed: whoever makes the row keeps them alive
     PyObject *bids
     PyObject *asks
     bint snapshot
     Outcome outcome
+    bint crossed
+    Py_ssize_t rejected  # levels
     long long timestamp
     double bid_sum
     double ask_sum
@@ -101,26 +103,41 @@ cdef enum:
     FAILED = -2
 
 
+cdef inline const char *text_of(PyObject *raw, size_t *length) noexcept nogil:
+    """Return the bytes of text, with a NUL after them, or NULL for what is never plain."""
+    if PyBytes_CheckExact(raw):
+        length[0] = <size_t>PyBytes_GET_SIZE(raw)
+        return PyBytes_AS_STRING(raw)
+    # ASCII is UTF-8 as it lies in memory; other text is plain nowhere.
+    if PyUnicode_CheckExact(raw) and PyUnicode_IS_COMPACT_ASCII(raw):
+        length[0] = <size_t>PyUnicode_GET_LENGTH(raw)
+        return <const char *>PyUnicode_1BYTE_DATA(raw)
+    return NULL
+
+
 cdef Py_ssize_t read_side(PyObject *raw, Key side, LevelRow *row) except? FAILED nogil:
     """Read a side into `row`; return how many of its levels were rejected, or UNREADABLE."""
     if raw == NONE:
         row.count = 0
         return 0
-    if PyBytes_CheckExact(raw) and level_text_read(
-            PyBytes_AS_STRING(raw), <size_t>PyBytes_GET_SIZE(raw), side, row) == LEVELS_READ:
+    cdef size_t length
+    cdef const char *text = text_of(raw, &length)
+    if text != NULL and level_text_read(text, length, side, row) == LEVELS_READ:
         return 0
     with gil:
         return read_odd_side(<object>raw, side, row)
 
 
 cdef Py_ssize_t read_odd_side(object raw, Key side, LevelRow *row) except? FAILED:
-    cdef size_t i, count
-    # Numbers of many digits are plain to who has the GIL.
-    if type(raw) is bytes and level_text_read(raw, <size_t>len(raw), side, row) == LEVELS_READ:
+    cdef size_t i, count, length
+    cdef const char *text = text_of(<PyObject *>raw, &length)
+    # With the GIL, numbers of many digits are plain too.
+    if text != NULL and level_text_read(text, length, side, row) == LEVELS_READ:
         return 0
+    parse_side, unreadable = needed("parse_side"), needed("LevelFormatError")
     try:
         prices, sizes, rejected = parse_side(raw)
-    except LevelFormatError:
+    except unreadable:
         return UNREADABLE
     count = len(prices)
     if level_row_reserve(row, count) < 0:
@@ -165,6 +182,51 @@ cdef list top_of(const BookSide *side, Key side_bits, size_t count):
         free(top)
 
 
+cdef int drop_older(
+        BookSide *bids, BookSide *asks, const LevelRow *bid_row, const LevelRow *ask_row) except -1:
+    """Drop the levels that cross one of the row's own, unless they are of the row too."""
+    cdef set own_bids = keys_of(bid_row), own_asks = keys_of(ask_row)
+    crossing_asks = keys_down_to(asks, ~best_of(bids, own_bids))
+    crossing_bids = keys_down_to(bids, ~best_of(asks, own_asks))
+    drop(asks, crossing_asks - own_asks)
+    drop(bids, crossing_bids - own_bids)
+    return 0
+
+
+cdef set keys_of(const LevelRow *row):
+    cdef size_t i
+    return {row.keys[i] for i in range(row.count)}
+
+
+cdef Key best_of(const BookSide *side, set keys) except? 0:
+    """Return the best of `keys` that is in the book now, or 0."""
+    return max([key for key in keys if book_side_has(side, key)], default=0)
+
+
+cdef set keys_down_to(const BookSide *side, Key limit):
+    """Return the keys from the best of the side to `limit`."""
+    cdef size_t count = book_side_count(side), i
+    if book_side_best(side) < limit:
+        return set()
+    cdef Level *levels = <Level *>malloc(count * sizeof(Level))
+    if levels == NULL:
+        raise MemoryError
+    count = book_side_top(side, count, levels)
+    try:
+        return {levels[i].key for i in range(count) if levels[i].key >= limit}
+    finally:
+        free(levels)
+
+
+cdef int drop(BookSide *side, set keys) except -1:
+    cdef Key key
+    cdef double deleted = 0.0
+    for key in keys:
+        if book_side_apply(side, &key, &deleted, 1) < 0:
+            raise MemoryError
+    return 0
+
+
 cdef object samples_of(const Row *work, Py_ssize_t count):
     cdef Samples samples = new_samples(count)
     cdef Sample *sample = samples._first
@@ -199,7 +261,7 @@ cdef class OrderbookManager:
 
     def __cinit__(self, depth_levels=50, *, uncross=False):
         if depth_levels < 1:
-            raise OrderflowError(f"depth is at least 1 level a side; found {depth_levels}")
+            raise needed("OrderflowError")(f"depth is at least 1 level a side; found {depth_levels}")
         cdef size_t depth = min(depth_levels, DEEPEST)
         book_side_init(&self._bids, depth, SEED)
         book_side_init(&self._asks, depth, SEED)
@@ -217,7 +279,7 @@ cdef class OrderbookManager:
         Sizes are absolute, 0 deletes. A `snapshot` replaces the book. Return None when a side is
         empty or the row could not be parsed (see `rows_skipped`).
         """
-        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, 0, 0.0, 0.0)
+        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, False, 0, 0, 0.0, 0.0)
         self._check_idle()
         self._busy = True
         try:
@@ -227,11 +289,13 @@ cdef class OrderbookManager:
         return (row.bid_sum, row.ask_sum) if row.outcome == SAMPLED else None
 
     def update_rows(self, rows, snapshots):
-        """Apply rows; return the samples after each, and the places of the rows skipped.
+        """Apply rows; return the samples after each, and which rows were odd.
 
-        Other threads run meanwhile; the book must be left alone until this returns, and says so.
+        Releases the GIL; a use of the book by another thread before this returns raises
+        `OrderflowError`.
         """
-        cdef tuple kept = tuple(rows)  # nobody can take the texts away while they are read
+        outcome_class = needed("BookOutcome")
+        cdef tuple kept = tuple(rows)  # keeps the texts alive while they are read
         cdef tuple marks = tuple(snapshots)
         cdef tuple row
         cdef Py_ssize_t count = len(kept), i
@@ -247,25 +311,29 @@ cdef class OrderbookManager:
                     raise ValueError(f"a row of {len(row)} fields; its sides are the third and fourth")
                 bids, asks = row[2], row[3]
                 work[i] = Row(
-                    <PyObject *>bids, <PyObject *>asks, marks[i], UNSAMPLED, row[0], 0.0, 0.0)
+                    <PyObject *>bids, <PyObject *>asks, marks[i],
+                    UNSAMPLED, False, 0, row[0], 0.0, 0.0)
             self._check_idle()
-            self._busy = True  # with the GIL still held: nobody comes between
+            self._busy = True  # the GIL is still held: no thread runs between check and mark
             try:
                 with nogil:
                     for i in range(count):
                         self._apply_row(&work[i])
             finally:
                 self._busy = False
-            return (
+            return outcome_class(
                 samples_of(work, count),
                 [i for i in range(count) if work[i].outcome == SKIPPED],
+                [i for i in range(count) if work[i].crossed],
+                [(i, work[i].rejected) for i in range(count) if work[i].rejected],
             )
         finally:
             free(work)
 
     cdef int _check_idle(self) except -1:
         if self._busy:
-            raise OrderflowError("the book is at work in another thread; wait until it is done")
+            raise needed("OrderflowError")(
+                "the book is at work in another thread; wait until it is done")
         return 0
 
     cdef int _apply_row(self, Row *row) except -1 nogil:
@@ -278,7 +346,8 @@ cdef class OrderbookManager:
             self.rows_skipped += 1
             row.outcome = SKIPPED
             return 0
-        self.levels_rejected += bids_rejected + asks_rejected
+        row.rejected = bids_rejected + asks_rejected
+        self.levels_rejected += row.rejected
         if row.snapshot:
             book_side_clear(&self._bids)
             book_side_clear(&self._asks)
@@ -286,6 +355,7 @@ cdef class OrderbookManager:
                 or book_side_apply(&self._asks, asks.keys, asks.sizes, asks.count) < 0):
             raise_no_memory()
         if book_side_best(&self._bids) >= ~book_side_best(&self._asks):
+            row.crossed = True
             self._note_crossed()
         if not book_side_count(&self._bids) or not book_side_count(&self._asks):
             row.outcome = UNSAMPLED
@@ -297,10 +367,9 @@ cdef class OrderbookManager:
 
     cdef int _note_crossed(self) except -1 nogil:
         self.crossed_books += 1
-        if self._uncross and uncross(
-                &self._bids, &self._asks, self._bid_row.keys, self._bid_row.count,
-                self._ask_row.keys, self._ask_row.count) < 0:
-            raise_no_memory()
+        if self._uncross:
+            with gil:
+                drop_older(&self._bids, &self._asks, &self._bid_row, &self._ask_row)
         return 0
 
     def clear(self):
@@ -311,13 +380,13 @@ cdef class OrderbookManager:
 
     @property
     def is_empty(self):
-        """Tell whether neither side holds a level."""
+        """Return whether neither side holds a level."""
         self._check_idle()
         return not book_side_count(&self._bids) and not book_side_count(&self._asks)
 
     @property
     def level_counts(self):
-        """Count the levels kept, `(bids, asks)`."""
+        """Return how many levels are kept, `(bids, asks)`."""
         self._check_idle()
         return book_side_count(&self._bids), book_side_count(&self._asks)
 
@@ -329,7 +398,7 @@ cdef class OrderbookManager:
 
 
 def parse_plain_side(bytes text):
-    """Read one side as the compiled book does; for tests.
+    """Read one side as the compiled book does, for tests.
 
     Return `(prices, sizes)`, or None where the text is not plain and is left to `level_parser`.
     """

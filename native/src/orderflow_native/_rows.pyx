@@ -1,5 +1,7 @@
 # cython: language_level=3
-"""The compiled twins of what `row_order` and `market_events` do with every row of a table."""
+"""The compiled twins of what `recordings` does with every row of a table."""
+
+from orderflow_native._needs import needed
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
@@ -18,7 +20,7 @@ cdef long long NEVER = -(2 ** 62)
 
 
 def are_whole_ms(list rows):
-    """Tell whether every row begins with an integer that is a time in milliseconds."""
+    """Return whether every row begins with an integer that is a time in milliseconds."""
     cdef tuple row
     cdef int overflow = 0
     cdef long long ms
@@ -32,7 +34,7 @@ def are_whole_ms(list rows):
 
 
 def is_sorted(list rows):
-    """Tell whether rows are in the order of their first two fields, integers."""
+    """Return whether rows are in the order of their first two fields, integers."""
     cdef tuple row
     cdef int ms_overflow = 0, order_overflow = 0
     cdef long long ms, order, ms_before = -1, order_before = 0
@@ -48,31 +50,8 @@ def is_sorted(list rows):
     return True
 
 
-def to_book_rows(list rows):
-    """Give recorded actions and ids the form that the core takes."""
-    cdef tuple row
-    for row in rows:
-        if len(row) != 4:
-            return [marked(row) for row in rows]
-    return rows
-
-
-cdef tuple marked(tuple row):
-    """Return a row with its action and ids; most actions are one word, and most ids integers."""
-    if len(row) == 7 and PyBytes_CheckExact(row[4]) and is_id(row[5]) and is_id(row[6]):
-        action = row[4]
-        if PyBytes_GET_SIZE(action) == 6 and memcmp(PyBytes_AS_STRING(action), b"update", 6) == 0:
-            return row[0], row[1], row[2], row[3], "update", row[5], row[6]
-    from recordings.windows import to_marks
-    return (*row[:4], *to_marks(row))
-
-
-cdef bint is_id(object value):
-    return value is None or PyLong_CheckExact(value)
-
-
 cdef class TradeDecoder:
-    """Turn recorded rows into trades: see `market_events.PythonTradeDecoder`."""
+    """Turn recorded rows into trades: see `recordings.trade_decoder.PythonTradeDecoder`."""
 
     cdef double _start, _end, _largest
     cdef long long _seen_ms
@@ -80,11 +59,13 @@ cdef class TradeDecoder:
     cdef set _seen  # the keys of all of its trades, from the second on
     cdef readonly Py_ssize_t skipped
     cdef readonly Py_ssize_t repeated
+    cdef public list skipped_times
+    cdef public list repeated_times
 
     def __cinit__(self, double start_ms, double end_ms):
-        from recordings.trade_decoder import MAX_TRADE_SIZE  # which imports this module
-        self._start, self._end, self._largest = start_ms, end_ms, MAX_TRADE_SIZE
+        self._start, self._end, self._largest = start_ms, end_ms, needed("MAX_TRADE_SIZE")
         self._seen_ms = NEVER
+        self.skipped_times, self.repeated_times = [], []
 
     def decode(self, batches):
         """Yield the usable trades, in the order of the rows, in lists that are not empty."""
@@ -108,16 +89,19 @@ cdef class TradeDecoder:
             trade = self._trade(row)
             if trade is None:
                 self.skipped += 1
+                self.skipped_times.append(row[0])
             elif self._is_repeat(ms, trade):
                 self.repeated += 1
+                self.repeated_times.append(row[0])
             else:
                 trades.append(trade)
         return trades
 
     cdef tuple _trade(self, tuple row):
-        """Return the trade of a row, or None if its price or its size is not usable."""
+        """Return the trade of a row, or None if its price or size is not usable."""
         price, size = row[3], row[4]
         if not (PyFloat_CheckExact(price) and PyFloat_CheckExact(size)):
+            to_float = needed("to_float")
             price, size = to_float(price), to_float(size)
         if not (0.0 < PyFloat_AS_DOUBLE(price) < INFINITY
                 and 0.0 <= PyFloat_AS_DOUBLE(size) <= self._largest):
@@ -145,8 +129,7 @@ cdef object own_id(object order):
     PyLong_AsLongLongAndOverflow(order, &overflow)
     if not overflow:  # as most are: the time has no part finer than 1 ms
         return order
-    from recordings.row_order import id_of
-    return id_of(order)
+    return needed("id_of")(order)
 
 
 cdef object to_text(object raw):
@@ -163,8 +146,3 @@ cdef object to_side(object raw):
             return "sell"
     text = to_text(raw)
     return None if text is None else text.strip().lower()
-
-
-cdef object to_float(object raw):
-    from recordings.trade_decoder import to_float
-    return to_float(raw)

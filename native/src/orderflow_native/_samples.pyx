@@ -21,7 +21,7 @@ cdef class Samples:
         if isinstance(index, slice):
             start, stop, step = index.indices(self._count)
             if step != 1:
-                raise ValueError(f"samples are taken in a row; found a step of {step}")
+                raise ValueError(f"samples are sliced with a step of 1; found a step of {step}")
             part = Samples.__new__(Samples)
             part._owner = self if self._owner is None else self._owner
             part._first, part._count = self._first + start, max(stop - start, 0)
@@ -35,7 +35,7 @@ cdef class Samples:
 
 
 cdef Samples new_samples(Py_ssize_t room):
-    """Make room for samples; whoever fills it sets `_count`."""
+    """Return samples with memory for `room` of them; the caller fills it and sets `_count`."""
     cdef Samples samples = Samples.__new__(Samples)
     samples._first = <Sample *>malloc((room + 1) * sizeof(Sample))
     if samples._first == NULL:
@@ -60,7 +60,7 @@ def sampled_bar(samples):
 
 
 cdef void extend(double *bar, double value, bint is_first) noexcept:
-    """Take a value into open, high, low and close."""
+    """Add a value to open, high, low and close."""
     if is_first:
         bar[0] = bar[1] = bar[2] = value
     elif value > bar[1]:

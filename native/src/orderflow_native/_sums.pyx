@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The compiled twin of `rolling_bars.PythonCompensatedSum`."""
+"""The compiled twin of `metrics.rolling_bars.PythonCompensatedSum`."""
 
 
 cdef extern from "float.h":
@@ -11,7 +11,7 @@ cdef extern from "float.h":
 
 
 cdef class CompensatedSum:
-    """Sum doubles in twice their precision: see `rolling_bars.PythonCompensatedSum`."""
+    """Sum doubles in twice their precision: see `metrics.rolling_bars.PythonCompensatedSum`."""
 
     cdef double _high
     cdef double _low

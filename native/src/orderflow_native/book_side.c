@@ -41,7 +41,7 @@ static void move_levels(BookSide *side, size_t to, size_t from, size_t count)
     memmove(side->sizes + to, side->sizes + from, count * sizeof *side->sizes);
 }
 
-/* Put the window into the middle of its arrays, larger ones where it fills more than half. */
+/* Move the window to the middle of its arrays; make them larger if it fills more than half. */
 static int make_room(BookSide *side)
 {
     if (2 * side->count >= side->room) {
@@ -62,7 +62,7 @@ static int make_room(BookSide *side)
     return 0;
 }
 
-/* Insert before the window's level `at`, moving the fewer of the levels beside it. */
+/* Insert before the window's level `at`, moving the levels on the side that has fewer. */
 static int insert(BookSide *side, size_t at, Key key, double size)
 {
     int down = 2 * at < side->count;
@@ -136,7 +136,7 @@ static size_t position_of(const BookSide *side, Key key)
         return 0;
     while (count > 1) {
         size_t half = count / 2;
-        base += half & (0 - (size_t)(base[half - 1] < key)); /* a jump would be guessed wrong */
+        base += half & (0 - (size_t)(base[half - 1] < key)); /* no branch: it would be mispredicted */
         count -= half;
     }
     return (size_t)(base - keys) + (*base < key);
@@ -181,7 +181,7 @@ static int set(BookSide *side, Key key, double size)
     return key < side->floor ? set_outside(side, key, size) : set_in_window(side, key, size);
 }
 
-/* Tell whether each key is below the one before it, taking every `step`-th from `keys`. */
+/* Return whether each key is below the one before it, taking every `step`-th from `keys`. */
 static int is_descending(const Key *keys, ptrdiff_t step, size_t count)
 {
     int descending = 1;
@@ -191,7 +191,7 @@ static int is_descending(const Key *keys, ptrdiff_t step, size_t count)
 }
 
 /* Set levels of which each is worse than the one before. All positions are looked up first: the
-   look-ups don't wait for one another, and changes do not move the positions of worse levels. */
+   look-ups do not wait for one another, and changes do not move the positions of worse levels. */
 static int set_descending(BookSide *side, const Key *keys, const double *sizes, ptrdiff_t step,
                           size_t count)
 {

@@ -18,8 +18,8 @@ void level_table_free(LevelTable *table)
 
 void level_table_clear(LevelTable *table)
 {
-    /* A recording of full snapshots clears once a row: one huge row must not make each later
-       one pay for wiping what it left. */
+    /* A recording of full snapshots clears the table at each row: after one huge row, each later
+       one must not have to wipe what it left. */
     if (table->room > KEPT_ROOM && table->count < table->room / 8)
         level_table_free(table);
     else if (table->count)

@@ -10,7 +10,7 @@
 enum {
     SHORTEST_LEVEL = 6,  /* bytes of `[1,2],` */
     LONGEST_NUMBER = 64, /* bytes; longer ones are left to Python */
-    EXACT_DIGITS = 19,   /* any so many fit into 64 bits */
+    EXACT_DIGITS = 19,   /* any number of so many digits fits into 64 bits */
     EXACT_POWER = 22,    /* 10**22 is a double, 10**23 is not */
     WORD = 8,
     OUT_OF_SIGHT = 3 << 16, /* two more marks past the 16 bytes looked at */
@@ -59,7 +59,7 @@ static inline const char *skip_blanks(const char *at)
     return at;
 }
 
-/* Skip a mark and the blanks around it; most texts have none, and pay one comparison for that.
+/* Skip a mark and the blanks around it; without blanks, as in most texts, that is one comparison.
    Return NULL if the mark is missing. */
 static inline const char *skip_mark(const char *at, char mark)
 {
@@ -106,7 +106,7 @@ static const char *read_any(const char *at, double *value)
         return NULL;
     *value = PyOS_string_to_double(at, &stopped, NULL);
     if (*value == -1.0 && PyErr_Occurred()) {
-        PyErr_Clear(); /* no memory, most likely: the reader this is left to will tell */
+        PyErr_Clear(); /* most likely no memory: Python's parser, which comes next, reports it */
         return NULL;
     }
     return stopped == end && *value < HUGE_VAL ? end : NULL;
@@ -230,7 +230,7 @@ static inline const char *read_field(const char *at, const char *end, double *va
     return at && *at == '"' ? at + 1 : NULL;
 }
 
-/* Skip a field that nobody reads: a number, or a string of what numbers are written with. */
+/* Skip a field that is not used: a number, or a string of what numbers are written with. */
 static inline const char *skip_field(const char *at)
 {
     if (*at != '"')

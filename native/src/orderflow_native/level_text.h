@@ -1,4 +1,4 @@
-/* Read the text of one side of a row, where it is plain; leave everything odd to Python. */
+/* Read the text of one side of a row where it is plain; everything odd is left to Python. */
 #ifndef ORDERFLOW_LEVEL_TEXT_H
 #define ORDERFLOW_LEVEL_TEXT_H
 
@@ -22,12 +22,12 @@ enum { LEVELS_READ = 0, LEVELS_NOT_PLAIN = 1, LEVELS_NO_MEMORY = -1 };
    such. `side` is that of `key_of`.
 
    LEVELS_READ means that `level_parser.parse_side` reads the same levels, to the last bit, and
-   rejects none: all prices are positive, all sizes not negative, all finite. Whatever is not
-   surely so (other text, a sign, a nested field, a number out of range) is LEVELS_NOT_PLAIN.
+   rejects none: all prices are positive, all sizes not negative, all finite. Anything else (other
+   text, a sign, a nested field, a number out of range) is LEVELS_NOT_PLAIN.
 
-   `text` must end in a NUL after its `length` bytes, as the value of a bytes object does. May be
-   called with or without the GIL; without it, numbers of too many digits to round here are not
-   plain. */
+   `text` must end in a NUL after its `length` bytes, as the data of bytes and of str objects does.
+   May be called with or without the GIL; without it, numbers with too many digits to be rounded
+   here are not plain. */
 int level_text_read(const char *text, size_t length, Key side, LevelRow *row);
 
 #endif

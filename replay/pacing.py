@@ -1,0 +1,53 @@
+"""Hand out events at the recorded pace, or N times it."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from orderflow.events import OrderbookUpdate, Trade
+
+HEARTBEAT_SECONDS = 0.5
+"""While waiting for the recorded pace, `idle` is called at least so often."""
+
+
+def paced(
+    events: Iterable[tuple[OrderbookUpdate, list[Trade]]],
+    speed: float,
+    start_ms: int,
+    idle: Callable[[], None],
+) -> Iterator[tuple[OrderbookUpdate | None, list[Trade]]]:
+    """Yield updates and trades one by one, each when its time has come.
+
+    Time begins with the first event from `start_ms` on, and goes `speed` times as fast as it was
+    recorded; what lies before warms up the book and is not waited for. `idle` is called at least
+    once an event and every `HEARTBEAT_SECONDS`; what it raises ends the waiting.
+    """
+    pace = _Pace(speed, idle)
+    for update, trades in events:
+        if update.timestamp >= start_ms:
+            pace.wait_for(update.timestamp)
+        else:
+            idle()
+        yield update, []
+        for trade in trades:
+            pace.wait_for(trade[5])
+            yield None, [trade]
+
+
+class _Pace:
+    def __init__(self, speed: float, idle: Callable[[], None]) -> None:
+        self._speed = speed
+        self._idle = idle
+        self._origin: tuple[int, float] | None = None
+
+    def wait_for(self, timestamp: int) -> None:
+        """Sleep until the recorded time comes up, with a sign of life now and then."""
+        if self._origin is None:
+            self._origin = timestamp, time.monotonic()
+        first, began = self._origin
+        due = began + (timestamp - first) / 1000 / self._speed
+        while True:
+            self._idle()
+            left = due - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, HEARTBEAT_SECONDS))
