@@ -76,7 +76,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [sys.executable, str(path)]
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "100"}
+# Buffered, as streams are by default: what a failing flush leaves in the buffer matters.
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(PROJECT),
+    "PYTHONUNBUFFERED": "",
+    "COLUMNS": "100",
+}
 
 
 def ended(command: list[str], *given: str, **env: str) -> tuple[int, str, str]:
