@@ -1,8 +1,8 @@
 """Serve the order-flow page: `uv run app.py`, then open http://127.0.0.1:8050.
 
 The page is drawn from the files of a replay alone and never writes one. This module wires the
-reading (`page_files`), the traces (`page_charts`) and the words (`page_view`) to Dash, and holds
-the command line; who may ask and when the process ends is in `page_server`.
+sections (`page.sections`) to Dash, and holds the command line; who may ask and when the process
+ends is in `page.server`.
 """
 
 from orderflow import startup
@@ -10,7 +10,6 @@ from orderflow import startup
 if __name__ == "__main__":
     startup.begin()
 
-import logging
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,26 +18,33 @@ import plotly.io
 import typer
 from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
 
+<<<<<<< HEAD
+from orderflow.command import Quiet, Verbose, new_app, say, set_up_logging
+from orderflow.command import run as run_command
+from orderflow.errors import UsageError
+from page import charts, layouts
+=======
 from orderflow import command
 from orderflow.command import say
 from page import charts
+>>>>>>> cli
 from page import server as page_server
-from page.files import Bars, Depth, Metrics, PageFiles
+from page.contents import Bars, Depth, Metrics, Shown
+from page.files import PageFiles
 from page.sections import Sections, changes
 from page.server import refuse_malformed
-
-log = logging.getLogger("page")
 
 POLL_MS = 500
 # For who hears the page: the button is drawn by the style sheet.
 NAMED: dict[str, Any] = {"aria-label": "Full screen"}
 HERE = Path(__file__).resolve().parent
-BUTTONS_OUT = ["select2d", "lasso2d"]
+# The wheel and two fingers zoom, and leave the prices to fit what is seen.
+BUTTONS_OUT = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d"]
 GRAPH_OPTIONS = {
     "displaylogo": False,
     "showSendToCloud": False,  # Plotly 7 shows a button that uploads the chart
     "responsive": True,
-    "scrollZoom": False,
+    "scrollZoom": True,  # one axis at a time: assets/charts.js
     "doubleClick": "reset+autosize",
     "modeBarButtonsToRemove": BUTTONS_OUT,
 }
@@ -48,10 +54,10 @@ def layout() -> Any:
     """Return the page's elements: empty charts with their layouts, and the places for words."""
     template = plotly.io.templates["plotly_dark"].to_plotly_json()
     time_figure = {
-        "data": charts.time_traces(Bars(), Metrics()),
-        "layout": charts.time_layout(template),
+        "data": charts.time_traces(Shown(Bars(), Metrics())),
+        "layout": layouts.time_layout(template),
     }
-    depth_figure = {"data": charts.depth_traces(Depth()), "layout": charts.depth_layout(template)}
+    depth_figure = {"data": charts.depth_traces(Depth()), "layout": layouts.depth_layout(template)}
     return html.Div(
         [
             html.Header(
@@ -71,6 +77,7 @@ def layout() -> Any:
                 ]
             ),
             html.Footer(id="foot"),
+            html.Div(id="about", hidden=True),  # what page.js calls the tab and saved pictures
             dcc.Interval(id="poll", interval=POLL_MS),
             dcc.Store(id="seen", data=""),
         ],
@@ -79,10 +86,7 @@ def layout() -> Any:
 
 
 def _graph(name: str, figure: dict[str, Any]) -> Any:
-    image = {"format": "png", "filename": f"order-flow-{name}", "scale": 2}
-    config: Any = GRAPH_OPTIONS | {"toImageButtonOptions": image}
-    if name == "depth":  # a narrow panel: the legend needs the room of the zoom steps
-        config["modeBarButtonsToRemove"] = [*BUTTONS_OUT, "zoomIn2d", "zoomOut2d"]
+    config: Any = GRAPH_OPTIONS
     return dcc.Graph(id=name, figure=figure, config=config, responsive=True)
 
 
@@ -122,7 +126,21 @@ def make_app(directory: Path) -> Dash:
     return app
 
 
+<<<<<<< HEAD
+def check_directory(directory: Path) -> None:
+    """Say that there is no such directory, as a replay may yet make it; refuse what is a file."""
+    if directory.is_dir():
+        return
+    if directory.exists():
+        msg = f"--output-dir must be a directory; found a file: {directory}"
+        raise UsageError(msg)
+    say(f"Warning: --output-dir {directory} does not exist; the page waits for a replay to make it")
+
+
+cli = new_app()
+=======
 cli = command.new_app()
+>>>>>>> cli
 
 
 @cli.command()
@@ -137,10 +155,16 @@ def run(
         list[str] | None,
         typer.Option(help="A further name the page may be called by; may be repeated."),
     ] = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
     exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Show the order flow that a replay writes, as a page in the browser."""
+<<<<<<< HEAD
+    set_up_logging(verbose, quiet=quiet)
+=======
     command.set_up_logging(0, quiet=False)
+>>>>>>> cli
     if exit_with_parent:
         # Ctrl+C reaches both: the parent still writes how far it came, then lets go of the page.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -149,6 +173,7 @@ def run(
         startup.end_at_interrupt()  # the page holds nothing that has to be saved
     if not page_server.is_loopback(host):
         say(page_server.exposure_warning(host, allow_host or []))
+    check_directory(output_dir)
     app = make_app(output_dir)
     guarded = page_server.guard(
         app.server.wsgi_app,

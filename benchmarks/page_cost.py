@@ -31,10 +31,10 @@ from waitress.server import create_server
 
 import app
 from benchmarks.support import browser, page_fixtures
-from page import charts, sections
+from page import charts, layouts, sections
 
 TEMPLATE = plotly.io.templates["plotly_dark"].to_plotly_json()
-LAYOUTS = {"time": charts.time_layout(TEMPLATE), "depth": charts.depth_layout(TEMPLATE)}
+LAYOUTS = {"time": layouts.time_layout(TEMPLATE), "depth": layouts.depth_layout(TEMPLATE)}
 POINT_KEYS = ("open", "high", "low", "close", "y")
 
 

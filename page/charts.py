@@ -1,23 +1,20 @@
-"""Build the page's traces and layouts as plain dicts, from plain values.
+"""Build the page's traces as plain dicts, from plain values.
 
 One function per trace, each pure: the same content gives the same trace. `plotly.graph_objects`
 is left out on purpose (building one figure costs 25 times what these dicts do), and so nothing
-here imports plotly; the dark template is handed in by the caller.
-
-Layouts are sent once and then only traces, so that a zoom stays the user's. Each trace keeps its
-`uid` for the same reason: Plotly remembers a hidden trace by it.
+here imports plotly. Each trace keeps its `uid`: Plotly remembers a hidden trace by it.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import Any
 
-from page.files import Bars, Depth, Metrics
+from page.contents import Bars, Depth, Metrics, Shown
+from page.marks import Grid, Mark
 
 Trace = dict[str, Any]
-Layout = dict[str, Any]
 
 # Teal and orange differ for deuteranopes, protanopes and tritanopes, in hue and in lightness.
 UP = "#3fd0c4"
@@ -28,16 +25,17 @@ OBI_UP = "#7cc8ff"
 OBI_DOWN = "#2b74d9"
 CVD_LINE = "#f2c037"
 CVD_FILL = "rgba(242, 192, 55, 0.14)"
+# Data issues: what was lost, and what was only repeated.
+LOST = "#ff9b3d"
+LOST_FILL = "rgba(255, 155, 61, 0.12)"
+REPEATED = "#5b6675"
 MUTED = "#8b97a8"
-GRID = "#1c232d"
-ZERO = "#3a4452"
-BACKGROUND = "#0d1117"
-TEXT = "#c9d1d9"
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 MAX_DECIMALS = 12
+# The volume takes the lowest part of the price panel.
+VOLUME_ROOM = 3.3
 # Where each trace stands in the data of its figure: a poll replaces them one by one.
-PRICE, VOLUME, LAST, OBI, CVD = range(5)
+PRICE, VOLUME, ROOM, LAST, OBI, CVD, ISSUES, SHADE = range(8)
 BIDS, ASKS, MID = range(3)
 
 
@@ -99,6 +97,25 @@ def volume_trace(bars: Bars) -> Trace:
     }
 
 
+def room_trace(bars: Bars) -> Trace:
+    """Return a point that nobody sees: above the volume it keeps the room of the candles free.
+
+    The volume lies over the price panel with an axis of its own. In a panel of its own, at the
+    foot of that one, it would bring its own grid, which is drawn through the candles.
+    """
+    top = max(bars.volumes, default=0) * VOLUME_ROOM
+    return {
+        "type": "scatter",
+        "uid": "room",
+        "mode": "lines",
+        "x": bars.times[-1:],
+        "y": [top] if bars.times else [],
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "yaxis": "y2",
+    }
+
+
 def last_trace(bars: Bars) -> Trace:
     """Return the dotted line at the last price, over the whole time shown."""
     known = bool(bars.closes)
@@ -117,16 +134,26 @@ def last_trace(bars: Bars) -> Trace:
 
 
 def obi_trace(metrics: Metrics) -> Trace:
-    """Return the order book imbalance candles, -1 (asks alone) to 1 (bids alone)."""
+    """Return the order book imbalance candles, -1 (asks alone) to 1 (bids alone).
+
+    A bar from before the first sample of the book has none.
+    """
+    columns = (
+        metrics.times,
+        metrics.obi_opens,
+        metrics.obi_highs,
+        metrics.obi_lows,
+        metrics.obi_closes,
+    )
+    if None in metrics.obi_closes:
+        known = [close is not None for close in metrics.obi_closes]
+        columns = tuple(list(compress(column, known)) for column in columns)  # type: ignore[assignment]
+    names = ("x", "open", "high", "low", "close")
     return {
         "type": "candlestick",
         "uid": "obi",
         "name": "OBI",
-        "x": metrics.times,
-        "open": metrics.obi_opens,
-        "high": metrics.obi_highs,
-        "low": metrics.obi_lows,
-        "close": metrics.obi_closes,
+        **dict(zip(names, columns, strict=True)),
         "increasing": {"line": {"color": OBI_UP, "width": 1}, "fillcolor": OBI_UP},
         "decreasing": {"line": {"color": OBI_DOWN, "width": 1}, "fillcolor": OBI_DOWN},
         "hovertemplate": _four_values("+.4f"),
@@ -149,6 +176,57 @@ def cvd_trace(metrics: Metrics) -> Trace:
         "fillcolor": CVD_FILL,
         "hovertemplate": "%{y:+,.8~f}",
         "yaxis": "y4",
+    }
+
+
+def issues_trace(found: list[Mark], grid: Grid) -> Trace:
+    """Return the strip of data issues: a piece for each bar, or window, that one touches."""
+    colours = [REPEATED if mark.harmless else LOST for mark in found]
+    return {
+        "type": "bar",
+        "uid": "issues",
+        "name": "Data issues",
+        "legendgroup": "issues",
+        "showlegend": bool(found),
+        "x": [mark.time + grid.shift for mark in found],
+        "y": [1] * len(found),
+        "width": grid.step,
+        "marker": {"color": colours, "line": {"width": 1, "color": colours}},
+        "customdata": [mark.text for mark in found],
+        "hovertemplate": "%{customdata}",
+        "yaxis": "y5",
+    }
+
+
+def shade_trace(found: list[Mark], grid: Grid) -> Trace:
+    """Return the shade over the price panel wherever something was lost."""
+    half = grid.step / 2
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    before = None
+    for mark in found:
+        if mark.harmless:
+            continue
+        left, right = (mark.time + grid.shift + side for side in (-half, half))
+        if before is not None and mark.time == before + grid.step:
+            xs[-3:-1] = [right, right]
+        else:
+            xs += [left, left, right, right, None]
+            ys += [0, 1, 1, 0, None]
+        before = mark.time
+    return {
+        "type": "scatter",
+        "uid": "shade",
+        "legendgroup": "issues",
+        "showlegend": False,
+        "mode": "lines",
+        "x": xs,
+        "y": ys,
+        "line": {"width": 0},
+        "fill": "toself",
+        "fillcolor": LOST_FILL,
+        "hoverinfo": "skip",
+        "yaxis": "y6",
     }
 
 
@@ -206,7 +284,7 @@ def spread_of(depth: Depth) -> float | None:
 def mid_trace(depth: Depth) -> Trace:
     """Return the dotted vertical at the mid, as high as the larger side's sum."""
     mid = mid_of(depth)
-    tops = [sum(size for _, size in side) for side in (depth.bids, depth.asks)]
+    tops = [sums[-1] for sums in map(cumulative, (depth.bids, depth.asks)) if sums]
     return {
         "type": "scatter",
         "uid": "mid",
@@ -220,136 +298,18 @@ def mid_trace(depth: Depth) -> Trace:
     }
 
 
-def _base_layout(template: dict[str, Any]) -> Layout:
-    return {
-        "template": template,
-        # Plotly keeps zoom and pan while this stays the same: it changes with the run alone.
-        "uirevision": "",
-        "paper_bgcolor": BACKGROUND,
-        # Clear: the volume stands in front of the foot of the price panel.
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": TEXT, "family": FONT, "size": 12},
-        "hoverlabel": {"bgcolor": "#161b22", "bordercolor": "#30363d", "font": {"color": TEXT}},
-        "legend": {
-            "uirevision": "kept",  # a trace that was hidden stays so in the next run
-            "orientation": "h",
-            "itemwidth": 30,
-            "x": 0,
-            "y": 1,
-            "xanchor": "left",
-            "yanchor": "bottom",
-            "bgcolor": "rgba(0,0,0,0)",
-            "font": {"size": 11, "color": MUTED},
-        },
-        "modebar": {
-            "bgcolor": "rgba(0,0,0,0)",
-            "color": "#6e7a8a",
-            "activecolor": TEXT,
-            "uirevision": "kept",
-        },
-        "bargap": 0.2,
-    }
-
-
-def _axis(**options: Any) -> dict[str, Any]:
-    return {
-        "gridcolor": GRID,
-        "zerolinecolor": ZERO,
-        "zeroline": False,
-        "automargin": False,
-        "tickfont": {"size": 11, "color": MUTED},
-        **options,
-    }
-
-
-def _value_axis(domain: tuple[float, float], **options: Any) -> dict[str, Any]:
-    return _axis(
-        domain=list(domain), side="right", separatethousands=True, exponentformat="none", **options
-    )
-
-
-# What each figure's axes are set to for a new run, to show it whole.
-OBI_RANGE = (-1.05, 1.05)
-WHOLE: dict[str, dict[str, dict[str, Any]]] = {
-    "time": {
-        "xaxis": {"autorange": True},
-        "yaxis": {"autorange": True},
-        "yaxis3": {"range": OBI_RANGE},
-        "yaxis4": {"autorange": True},
-    },
-    "depth": {"xaxis": {"autorange": True}, "yaxis": {"autorange": True}},
-}
-
-
-def _heading(text: str, y: float, anchor: str) -> dict[str, Any]:
-    return {
-        "text": text,
-        "xref": "paper",
-        "yref": "paper",
-        "x": 0.004,
-        "y": y,
-        "xanchor": "left",
-        "yanchor": anchor,
-        "showarrow": False,
-        "font": {"size": 11, "color": MUTED},
-    }
-
-
-def time_layout(template: dict[str, Any]) -> Layout:
-    """Return the layout of price, volume, OBI and CVD over one time axis, in UTC."""
-    return _base_layout(template) | {
-        # Left of the first tick there is room for half of its date.
-        "margin": {"l": 34, "r": 74, "t": 30, "b": 40},
-        "hovermode": "x unified",
-        "hoversubplots": "axis",
-        "xaxis": _axis(
-            type="date",
-            anchor="y4",
-            rangeslider={"visible": False},
-            showspikes=True,
-            spikemode="across",
-            spikesnap="cursor",
-            spikethickness=1,
-            spikecolor=MUTED,
-            spikedash="dot",
-            hoverformat="%Y-%m-%d %H:%M:%S UTC",
-        ),
-        "yaxis": _value_axis((0.425, 1.0)),
-        "yaxis2": _value_axis(
-            (0.425, 0.60), showgrid=False, showticklabels=False, rangemode="tozero", fixedrange=True
-        ),
-        "yaxis3": _value_axis((0.21, 0.39), zeroline=True, range=OBI_RANGE),
-        "yaxis4": _value_axis((0.0, 0.18), zeroline=True, rangemode="tozero"),
-        "annotations": [
-            _heading("OBI", 0.39, "bottom"),
-            _heading("CVD", 0.18, "bottom"),
-            _heading("UTC", 0, "top") | {"x": 1.012, "yshift": -7},
-        ],
-    }
-
-
-def depth_layout(template: dict[str, Any]) -> Layout:
-    """Return the layout of the cumulative depth over price."""
-    layout = _base_layout(template) | {
-        "margin": {"l": 10, "r": 54, "t": 30, "b": 30},
-        "hovermode": "x",
-        "xaxis": _axis(
-            separatethousands=True, exponentformat="none", nticks=5, hoverformat=",.12~f"
-        ),
-        "yaxis": _axis(side="right", rangemode="tozero", separatethousands=True, nticks=8),
-    }
-    layout["legend"]["title"] = {"text": "Depth", "font": {"size": 11, "color": MUTED}}
-    return layout
-
-
-def time_traces(bars: Bars, metrics: Metrics, decimals: int = 2) -> list[Trace]:
-    """Return the traces of the time figure, each at its own index (`PRICE` … `CVD`)."""
+def time_traces(shown: Shown, decimals: int = 2) -> list[Trace]:
+    """Return the traces of the time figure, each at its own index (`PRICE` … `SHADE`)."""
+    bars, metrics = shown.bars, shown.metrics
     return [
         price_trace(bars, decimals),
         volume_trace(bars),
+        room_trace(bars),
         last_trace(bars),
         obi_trace(metrics),
         cvd_trace(metrics),
+        issues_trace([], Grid()),
+        shade_trace([], Grid()),
     ]
 
 

@@ -1,17 +1,22 @@
 """Build the sections of the page, each once for every browser that asks for it."""
 
-import hashlib
+import logging
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 from dash import Patch
 from plotly.io.json import to_json_plotly
 
-from page import charts, view
-from page.files import Bars, Depth, Metrics, PageData, PageFiles
+from page import charts, layouts, view
+from page.contents import Bars, Depth, Metrics, Shown, common_range
+from page.files import PageData, PageFiles, Reading, name_of
+from page.marks import grid_of, marks
+from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE
+
+log = logging.getLogger("page")
 
 FIGURES = ("time", "depth")
 
@@ -34,76 +39,107 @@ def _encoded(value: Any) -> orjson.Fragment:
     return orjson.Fragment(to_json_plotly(value, engine="orjson"))
 
 
-def _bars_section(data: PageData) -> Section:
-    bars = data.bars.content or Bars()
+def _traces(figure: str, traces: dict[int, charts.Trace]) -> dict[Any, orjson.Fragment]:
+    return {(figure, index): _encoded(trace) for index, trace in traces.items()}
+
+
+def _bars_section(version: str, data: PageData, shown: Shown) -> Section:
+    bars = shown.bars
     decimals = charts.price_decimals(bars, data.depth.content or Depth())
     traces = {
         charts.PRICE: charts.price_trace(bars, decimals),
         charts.VOLUME: charts.volume_trace(bars),
+        charts.ROOM: charts.room_trace(bars),
         charts.LAST: charts.last_trace(bars),
     }
-    return Section(data.bars.version, {("time", i): _encoded(t) for i, t in traces.items()})
+    return Section(version, _traces("time", traces))
 
 
-def _metrics_section(data: PageData) -> Section:
-    metrics = data.metrics.content or Metrics()
+def _metrics_section(version: str, _: PageData, shown: Shown) -> Section:
+    metrics = shown.metrics
     traces = {charts.OBI: charts.obi_trace(metrics), charts.CVD: charts.cvd_trace(metrics)}
-    return Section(data.metrics.version, {("time", i): _encoded(t) for i, t in traces.items()})
+    return Section(version, _traces("time", traces))
 
 
-def _depth_section(data: PageData) -> Section:
-    bars, depth = data.bars.content or Bars(), data.depth.content or Depth()
-    traces = charts.depth_traces(depth, charts.price_decimals(bars, depth))
+def _depth_section(version: str, data: PageData, shown: Shown) -> Section:
+    depth = data.depth.content or Depth()
+    traces = charts.depth_traces(depth, charts.price_decimals(shown.bars, depth))
     return Section(
-        data.depth.version,
-        {("depth", i): _encoded(trace) for i, trace in enumerate(traces)},
-        children={"ladder": _encoded(view.ladder(bars, depth))},
+        version,
+        _traces("depth", dict(enumerate(traces))),
+        children={"ladder": _encoded(view.ladder(shown.bars, depth))},
     )
 
 
-def _words_section(data: PageData) -> Section:
+def _issues_section(version: str, data: PageData, shown: Shown) -> Section:
+    grid = grid_of(shown, _window_seconds(data))
+    found = marks(data.issues.content.spans if data.issues.content else [], grid)
+    traces = {
+        charts.ISSUES: charts.issues_trace(found, grid),
+        charts.SHADE: charts.shade_trace(found, grid),
+    }
+    return Section(version, _traces("time", traces))
+
+
+def _words_section(version: str, data: PageData, shown: Shown) -> Section:
     return Section(
-        _words_version(data),
+        version,
         children={
             "head": _encoded(view.head(data)),
             "notes": _encoded(view.notes_strip(data)),
             "hint": _encoded(view.hint(data)),
-            "foot": _encoded(view.foot(data.status.content)),
+            "foot": _encoded(view.foot(data.status.content, shown)),
+            "about": _encoded(view.title(data.status.content)),
         },
     )
 
 
-def _run_section(data: PageData) -> Section:
-    return Section(_run_version(data), revision=_run_version(data))
+def _run_section(version: str, _: PageData, __: Shown) -> Section:
+    return Section(version, revision=version)
 
 
 def _run_version(data: PageData) -> str:
     """Name the run, so that a zoom into yesterday does not hide the bars of the next one."""
     status = data.status.content
-    return _name((status.instrument, status.start, status.window_seconds) if status else None)
+    return name_of((status.instrument, status.start, status.window_seconds) if status else None)
 
 
-def _words_version(data: PageData) -> str:
+def _cut_version(reading: Reading[Any], start: int | None) -> str:
+    """Name what is shown of a file that is cut at `start`, where the other file begins."""
+    return reading.version if start is None else name_of((reading.version, start))
+
+
+def _issues_version(data: PageData, shown: Shown) -> str:
+    """Name the marks: where there is no issue, new bars leave them as they are."""
+    spans = data.issues.content.spans if data.issues.content else []
+    return name_of((data.issues.version, grid_of(shown, _window_seconds(data))) if spans else None)
+
+
+def _window_seconds(data: PageData) -> float | None:
+    return data.status.content.window_seconds if data.status.content else None
+
+
+def _words_version(data: PageData, shown: Shown) -> str:
     versions = [r.version for r in (data.bars, data.metrics, data.depth, data.status)]
-    return _name((versions, data.stale, data.problems()))
+    return name_of((versions, shown.start, data.stale, data.no_directory, data.problems()))
 
 
-def _name(value: object) -> str:
-    return hashlib.blake2s(repr(value).encode(), digest_size=3).hexdigest()
+Build = Callable[[str, PageData, Shown], Section]
 
 
 class Sections:
     """Keep the sections of the page, each built once per version of what it shows.
 
-    Three sections change with one file each, the words with any, the run with the next run. A
-    browser names the versions it has and gets the sections that differ: any number of browsers are
-    complete, and what 50 of them ask for is built once.
+    Four sections change with the content of their files, the words with any, the run with the next
+    run. A browser names the versions it has and gets the sections that differ: any number of
+    browsers are complete, and what 50 of them ask for is built once.
     """
 
     def __init__(self, files: PageFiles) -> None:
         self._files = files
         self._lock = threading.Lock()
         self._sections: list[Section] = []
+        self._failed: dict[str, str] = {}
 
     def newest(self) -> list[Section]:
         """Look at the files and return all sections, always in the same order.
@@ -119,18 +155,46 @@ class Sections:
         return self._sections
 
     def _built(self, data: PageData) -> list[Section]:
-        wanted: tuple[tuple[str, Callable[[PageData], Section]], ...] = (
-            (_run_version(data), _run_section),
-            (data.bars.version, _bars_section),
-            (data.metrics.version, _metrics_section),
-            (data.depth.version, _depth_section),
-            (_words_version(data), _words_section),
-        )
-        old: Sequence[Section | None] = self._sections or [None] * len(wanted)
-        return [
-            section if section is not None and section.version == version else build(data)
-            for section, (version, build) in zip(old, wanted, strict=True)
+        shown = common_range(data.bars.content or Bars(), data.metrics.content or Metrics())
+        start = shown.start
+        wanted: list[tuple[str, str, Build]] = [
+            (STATUS_FILE.name, _run_version(data), _run_section),
+            (DATA_FILE.name, _cut_version(data.bars, start), _bars_section),
+            (METRICS_FILE.name, _cut_version(data.metrics, start), _metrics_section),
+            (DEPTH_FILE.name, data.depth.version, _depth_section),
+            (ISSUES_FILE.name, _issues_version(data, shown), _issues_section),
         ]
+        built = [
+            self._section(place, name, version, build, data, shown)
+            for place, (name, version, build) in enumerate(wanted)
+        ]
+        undrawn = [
+            name
+            for (name, version, _), section in zip(wanted, built, strict=True)
+            if section.version != version
+        ]
+        told = replace(data, undrawn=tuple(undrawn))
+        words = _words_version(told, shown)
+        return [*built, self._section(len(built), "words", words, _words_section, told, shown)]
+
+    def _section(
+        self, place: int, name: str, version: str, build: Build, data: PageData, shown: Shown
+    ) -> Section:
+        """Return a section of that version, or the last good one when it cannot be built.
+
+        What the parsers accept can be drawn; where that is wrong, one section stands still and the
+        others go on. It is said once, and tried again with the next content.
+        """
+        old = self._sections[place] if self._sections else Section("")
+        if old.version == version or self._failed.get(name) == version:
+            return old
+        try:
+            return build(version, data, shown)
+        except Exception:
+            if name not in self._failed:
+                log.exception("%s cannot be drawn; the last good picture stays", name)
+            self._failed[name] = version
+            return old
 
 
 def changes(sections: list[Section], seen: str) -> dict[str, dict[str, Any]]:
@@ -151,7 +215,7 @@ def changes(sections: list[Section], seen: str) -> dict[str, dict[str, Any]]:
             for figure in FIGURES:
                 shown = patches.setdefault(figure, Patch())["layout"]
                 shown["uirevision"] = section.revision
-                for axis, options in charts.WHOLE[figure].items():
+                for axis, options in layouts.WHOLE[figure].items():
                     for name, value in options.items():  # Dash up to 4.1 keeps the old zoom here
                         shown[axis][name] = value
         for (figure, index), trace in section.traces.items():

@@ -7,68 +7,22 @@ prices carry their own decimals, volumes are shortened.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from dash import html
 
+from orderflow.issues import HARMLESS, LABELS, describe, losses
+from orderflow.times import format_duration, format_utc
 from page.charts import cumulative, decimals_of, mid_of, price_decimals, spread_of
-from page.files import Bars, Depth, Metrics, PageData, Status
+from page.contents import Bars, Depth, Metrics, Shown, Status
+from page.files import PageData
+from page.wording import MINUS, fixed, short
+from viz_io import MAX_BARS
 
 LADDER_LEVELS = 12
-# The minus of a figure: as wide as a plus, and no line breaks at it.
-MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
+MAX_SECONDS_LEFT = 10 * 365 * 86_400
 HOW_TO_START = "uv run main.py BTC-USDT 2025-06-09 2025-06-10"
-
-COUNT_LABELS = {
-    "rows_skipped": "rows skipped",
-    "levels_rejected": "levels rejected",
-    "trades_skipped": "trades skipped",
-    "crossed_books": "crossed books",
-    "late_rows": "late rows",
-    "late_trades": "late trades",
-    "repeated_rows": "repeated rows",
-    "repeated_trades": "repeated trades",
-    "unknown_sides": "unknown sides",
-    "unusable_samples": "unusable samples",
-    "sequence_gaps": "sequence gaps",
-}
-# These say that the recording repeats itself, not that a figure of the page may be off.
-HARMLESS_COUNTS = frozenset({"repeated_rows", "repeated_trades"})
-
-
-def fixed(value: float, decimals: int) -> str:
-    """Return `value` with `decimals` decimals and thousands separated."""
-    return f"{value:,.{decimals}f}".replace("-", MINUS)
-
-
-def short(value: float) -> str:
-    """Return a size or volume in few digits: 0.002, 31.42, 4,518, 52.3 k, 1.25 M."""
-    size = abs(value)
-    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if size >= limit * 0.99995 and size >= 9999.5:
-            return f"{fixed(value / limit, 2 if size < limit * 99.995 else 1)} {unit}"
-    if size >= 1000:
-        return fixed(value, 0)
-    return fixed(value, 8 if size < 0.01 else 4 if size < 1 else 2).rstrip("0").rstrip(".")
-
-
-def utc(ms: int) -> str:
-    """Return a time in ms as `2025-06-09 12:30:00`, UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def duration(seconds: float) -> str:
-    """Return a span as `0.4 s`, `14 s`, `3 min 20 s` or `2 h 5 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s".removesuffix(" 0 s")
-    return f"{whole // 3600} h {whole % 3600 // 60} min".removesuffix(" 0 min")
 
 
 @dataclass(frozen=True)
@@ -112,14 +66,14 @@ def _state_without_status(data: PageData) -> RunState:
         )
     if any(reading.version for reading in (data.bars, data.metrics, data.depth)):
         newest = max(r.modified for r in (data.bars, data.metrics, data.depth))
-        return RunState("no run status", "quiet", f"files of {utc(int(newest * 1000))} UTC")
+        return RunState("no run status", "quiet", f"files of {format_utc(int(newest * 1000))} UTC")
     if data.problems():
         return RunState("unreadable", "bad")
     return RunState("no data yet", "quiet")
 
 
 def _clock(status: Status) -> str:
-    return "unknown" if status.written is None else f"{utc(status.written)} UTC"
+    return "unknown" if status.written is None else f"{format_utc(status.written)} UTC"
 
 
 def _running_detail(status: Status) -> str:
@@ -128,15 +82,17 @@ def _running_detail(status: Status) -> str:
         parts.append(f"{status.progress:.0%}".replace("%", " %"))
     if status.rows_per_second is not None:
         parts.append(f"{status.rows_per_second:,.0f} rows/s")
-    if status.seconds and status.progress and status.progress < 1:
-        parts.append(f"{duration(status.seconds * (1 - status.progress) / status.progress)} left")
+    if status.seconds and status.progress and 0 < status.progress < 1:
+        left = status.seconds * (1 - status.progress) / status.progress
+        if left < MAX_SECONDS_LEFT:
+            parts.append(f"{format_duration(left)} left")
     return " · ".join(parts)
 
 
 def _ended_state(status: Status, *, has_bars: bool) -> RunState:
     detail = []
     if status.rows is not None and status.seconds is not None:
-        detail.append(f"{status.rows:,} rows in {duration(status.seconds)}")
+        detail.append(f"{status.rows:,} rows in {format_duration(status.seconds)}")
     if status.rows_per_second is not None:
         detail.append(f"{status.rows_per_second:,.0f} rows/s")
     words = " · ".join(detail)
@@ -169,12 +125,35 @@ def notes(data: PageData, state: RunState) -> list[tuple[str, str]]:
                 f"{name} cannot be used: {problem}. {what} the replay again: it writes it anew.",
             )
         )
-    status = data.status.content
-    if status is not None and status.reliable is False:
+    if data.no_directory:
         told.append(
-            ("warn", "The book is not reliable after a gap in its sequence; a snapshot mends it.")
+            (
+                "warn",
+                "The output directory does not exist: the page waits for it. See --output-dir.",
+            )
         )
+    return told + [("warn", sentence) for sentence in _book_notes(data.status.content)]
+
+
+def _book_notes(status: Status | None) -> list[str]:
+    """Say what figures cannot be had, or not be trusted, because of what the recording lacks."""
+    if status is None:
+        return []
+    told = [_sentence(LABELS[kind]) for kind in ("no_book", "no_trades") if status.counts.get(kind)]
+    if status.reliable is not False:
+        return told
+    missing = [kind for kind in ("sequence_gaps", "unreliable_rows") if status.counts.get(kind)]
+    if status.counts.get("unproven_rows") and not missing:
+        told.append(
+            "The recording does not begin with a snapshot: the book is not known until one comes."
+        )
+    elif not status.counts.get("no_book"):
+        told.append("The book is not reliable: an update is missing; the next snapshot mends it.")
     return told
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def hint(data: PageData) -> list[Any]:
@@ -184,6 +163,12 @@ def hint(data: PageData) -> list[Any]:
     if bars.times or metrics.times:
         return []
     status = data.status.content
+    if data.no_directory:
+        return [
+            html.H2("The output directory does not exist"),
+            html.P("Is it a slip of the pen in --output-dir? A replay into it would make it:"),
+            html.Code(f"{HOW_TO_START} --output-dir DIR"),
+        ]
     if data.problems():
         return [html.H2("Nothing to draw"), html.P("The files here cannot be read; see above.")]
     if status is not None and status.state == "running":
@@ -221,7 +206,7 @@ def headline_figures(data: PageData) -> Figures:
     status = data.status.content
     decimals = price_decimals(bars, depth)
     spread = spread_of(depth)
-    cvd = metrics.cvd_closes[-1] if metrics.times else None
+    obi, cvd = (metrics.obi_closes[-1], metrics.cvd_closes[-1]) if metrics.times else (None, None)
     newest = [times[-1] for times in (bars.times, metrics.times) if times]
     event = max(newest, default=None)
     if status is not None and status.event_time is not None:
@@ -233,9 +218,9 @@ def headline_figures(data: PageData) -> Figures:
         last=fixed(bars.closes[-1], decimals) if bars.closes else DASH,
         trend=trend,
         spread=DASH if spread is None else fixed(spread, decimals),
-        obi=f"{metrics.obi_closes[-1]:+.2f}".replace("-", MINUS) if metrics.times else DASH,
+        obi=DASH if obi is None else f"{obi:+.2f}".replace("-", MINUS),
         cvd=DASH if cvd is None else short(cvd),
-        event_time=DASH if event is None else utc(event),
+        event_time=DASH if event is None else format_utc(event),
     )
 
 
@@ -327,30 +312,63 @@ def mid_line(depth: Depth, decimals: int) -> str:
     if mid is None or spread is None:
         return "no bids" if not depth.bids else "no asks"
     text = f"mid {fixed(mid, decimals_of([mid]))} · spread {fixed(spread, decimals)}"
-    if mid:
+    if abs(spread) <= abs(mid) != 0:  # else it is no share of the mid that could be read
         text += f" ({fixed(spread / mid * 10_000, 2)} bp)"
     return f"{text} · crossed" if spread <= 0 else text
 
 
-def count_label(name: str) -> str:
-    """Return the words of a count; one this page does not know is shown by its own name."""
-    return COUNT_LABELS.get(name, name.replace("_", " "))
+def foot(status: Status | None, shown: Shown) -> list[Any]:
+    """Return what the recording is like: its data issues, and what was read and is shown."""
+    texts = [(fact, "") for fact in _shown_facts(shown, status)]
+    if status is not None:
+        texts += [(fact, "") for fact in _run_facts(status)] + _issue_facts(status)
+    return [*_mark(status), *(html.Span(text, className=tone) for text, tone in texts)]
 
 
-def foot(status: Status | None) -> list[Any]:
-    """Return the recording's health: what was counted, everything not clean by kind."""
-    if status is None:
+def has_issues(status: Status) -> bool:
+    """Return whether anything was lost, as the terminal says it too."""
+    return bool(losses(status.counts)) or status.reliable is False
+
+
+def _mark(status: Status | None) -> list[Any]:
+    if status is None or not (status.counts or status.reliable is False):
+        return []  # its writer does not say
+    if has_issues(status):
+        return [html.Span("▲ data issues", className="health warn")]
+    if status.state == "finished":
+        return [html.Span("● no data issues", className="health good")]
+    return [html.Span("● no data issues so far", className="health")]
+
+
+def _issue_facts(status: Status) -> list[tuple[str, str]]:
+    lost = [(text, "warn") for text in describe(losses(status.counts))]
+    if status.reliable is False:
+        lost.append(("book not reliable", "warn"))
+    repeats = {kind: count for kind, count in status.counts.items() if kind in HARMLESS}
+    return lost + [(f"{text} (harmless)", "") for text in describe(repeats)]
+
+
+def _shown_facts(shown: Shown, status: Status | None) -> list[str]:
+    """Say where the picture begins, when it does not begin with the run."""
+    if shown.start is None:
         return []
-    dirty = {name: count for name, count in status.counts.items() if count}
-    doubtful = [name for name in dirty if name not in HARMLESS_COUNTS]
-    mark = (
-        html.Span("● recording clean", className="health good")
-        if not doubtful and status.reliable is not False
-        else html.Span("▲ recording not clean", className="health warn")
-    )
-    facts = [(f"{count:,} {count_label(name)}", "warn") for name, count in dirty.items()]
-    facts = [*((fact, "") for fact in _run_facts(status)), *facts]
-    return [mark, *(html.Span(text, className=tone) for text, tone in facts)]
+    window_ms = (status.window_seconds if status and status.window_seconds else 60) * 1000
+    if status and status.start is not None and shown.start < status.start + window_ms:
+        return []  # as many bars as a file holds, and none before
+    return [f"showing the last {MAX_BARS:,} bars, from {format_utc(shown.start)}"]
+
+
+def title(status: Status | None) -> str:
+    """Return what the tab and a saved picture are called: the instrument and the range."""
+    if status is None or not status.instrument:
+        return "Order flow"
+    if status.start is None or status.end is None:
+        return status.instrument
+    ends = [
+        format_utc(moment).removesuffix(":00").removesuffix(" 00:00")
+        for moment in (status.start, status.end)
+    ]
+    return f"{status.instrument} {ends[0]} to {ends[1]}"
 
 
 def _run_facts(status: Status) -> list[str]:
@@ -359,9 +377,9 @@ def _run_facts(status: Status) -> list[str]:
     if status.volume is not None:
         facts.append(f"volume {short(status.volume)}")
     if status.longest_silence_ms is not None:
-        facts.append(f"longest silence {duration(status.longest_silence_ms / 1000)}")
+        facts.append(f"longest silence {format_duration(status.longest_silence_ms / 1000)}")
     if status.window_seconds:
-        facts.append(f"{duration(status.window_seconds)} bars")
+        facts.append(f"{format_duration(status.window_seconds)} bars")
     if status.depth_levels:
         facts.append(f"OBI over {status.depth_levels} levels a side")
     if status.book_mode:

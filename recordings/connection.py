@@ -5,9 +5,11 @@ Files are never changed and their sidecars never touched; no committed row is mi
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from time import time
+from time import sleep, time
+from typing import TypeVar
 
 from orderflow.errors import RecordingError
 
@@ -17,6 +19,14 @@ SETTLED_SECONDS = 60.0
 """A file unchanged for so long is taken as finished, and read as immutable."""
 LOCK_SECONDS = 30.0
 """How long to wait for a writer that has locked the whole file."""
+
+HOT_JOURNAL_LOOKS = 20
+"""How often a journal must look like one that a dead recorder has left."""
+SECONDS_BETWEEN_LOOKS = 0.02
+RECOVER = "copy the file again or recover it with sqlite3 .recover"
+"""What to do about a damaged file."""
+
+Answer = TypeVar("Answer")
 
 _WAL_UNREADABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_PERM")
 
@@ -42,14 +52,18 @@ def connect(path: Path, max_value: int = MAX_BOOK_VALUE_BYTES) -> tuple[sqlite3.
             connection.execute("PRAGMA query_only = 1")
             connection.execute("PRAGMA trusted_schema = 0")
             connection.execute("PRAGMA mmap_size = 0")
-            _read_schema(connection)
+            not_while_written(lambda: _read_schema(connection))
         except sqlite3.Error as error:
             raise not_opened(path, error) from error
         except UnicodeDecodeError as error:  # out of SQLite's own message on a damaged schema
             why = "not a readable SQLite recording (its schema is damaged)"
-            raise recording_error(path, why) from error
+            raise UnreadableError(f"{path}: {why}", str(path)) from error
         on_failure.pop_all()
     return connection, immutable
+
+
+class UnreadableError(RecordingError):
+    """Report a file that may well be a recording, and cannot be looked into: as it is, or now."""
 
 
 def recording_error(path: Path, why: str) -> RecordingError:
@@ -58,8 +72,12 @@ def recording_error(path: Path, why: str) -> RecordingError:
 
 
 def not_opened(path: Path, error: sqlite3.Error) -> RecordingError:
-    """Return the error for a recording whose opening, or first question, failed with `error`."""
-    return recording_error(path, _why_not_opened(path, error))
+    """Return the error for a recording whose opening, or first question, failed with `error`.
+
+    It is an `UnreadableError` unless the file is certainly no SQLite file.
+    """
+    kind = RecordingError if error.sqlite_errorname == "SQLITE_NOTADB" else UnreadableError
+    return kind(f"{path}: {_why_not_opened(path, error)}", str(path))
 
 
 def lock_reason(path: Path, error: sqlite3.Error) -> str | None:
@@ -77,6 +95,22 @@ def lock_reason(path: Path, error: sqlite3.Error) -> str | None:
     return None
 
 
+def not_while_written(ask: Callable[[], Answer]) -> Answer:
+    """Return what `ask` does, asking again where a live journal was taken for a dead recorder's.
+
+    SQLite looks whether the file is locked, then whether the journal has content. A recorder that
+    keeps its journal (`PERSIST`) may begin to write in between.
+    """
+    for _ in range(HOT_JOURNAL_LOOKS):
+        try:
+            return ask()
+        except sqlite3.Error as error:
+            if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+                raise
+        sleep(SECONDS_BETWEEN_LOOKS)
+    return ask()
+
+
 def identity(path: Path) -> tuple[int, int, int] | None:
     """Return what changes with a file: inode, size in bytes, mtime in ns; None without a file."""
     try:
@@ -84,6 +118,45 @@ def identity(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def length_fault(path: Path, connection: sqlite3.Connection, *, immutable: bool) -> str | None:
+    """Say how the length of a file differs from the pages that its header counts.
+
+    None where it does not, or where nobody can know: while some pages are in a write-ahead log, or
+    when a writer came in between. SQLite itself takes what is missing of the last page for zeros.
+    Raise `sqlite3.Error` when SQLite does.
+    """
+    before = identity(path)
+    if before is None or _sidecar_size(path, "-wal"):
+        return None
+    connection.execute("BEGIN")  # its lock keeps a writer from being in the middle of a change
+    try:
+        _read_schema(connection)
+        (shortened,) = connection.execute("PRAGMA writable_schema").fetchone()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        if identity(path) != before or _sidecar_size(path, "-wal"):
+            return None
+    finally:
+        connection.execute("ROLLBACK")
+    size = before[1]
+    if shortened:
+        return f"cut short, its {size:,} bytes are fewer pages than its header counts"
+    counted = f"its header counts {pages:,} pages of {page_size:,} bytes"
+    if size < pages * page_size:
+        return f"cut short, it has {size:,} bytes and {counted}"
+    # Zeros are space that a recorder has set aside. Only of a file that nobody has locked: closing
+    # it gives up the locks on it of the whole process.
+    if immutable and size > pages * page_size and not _is_zero_from(path, pages * page_size):
+        return f"longer than it says, it has {size:,} bytes and {counted}"
+    return None
+
+
+def _is_zero_from(path: Path, offset: int) -> bool:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return not any(any(block) for block in iter(lambda: file.read(1 << 20), b""))
 
 
 def _read_schema(connection: sqlite3.Connection) -> None:
@@ -103,7 +176,7 @@ def _is_settled(path: Path) -> bool:
         stat = path.stat()
     except OSError as error:
         why = f"cannot be read ({error.strerror}); check that it exists and is readable"
-        raise recording_error(path, why) from error
+        raise UnreadableError(f"{path}: {why}", str(path)) from error
     busy = bool(_sidecar_size(path, "-wal")) or _sidecar_size(path, "-journal") is not None
     return not busy and time() - stat.st_mtime > SETTLED_SECONDS
 
@@ -130,4 +203,16 @@ def _why_not_opened(path: Path, error: sqlite3.Error) -> str:
             f"its write-ahead log {path.name}-wal cannot be read where it lies ({error}); "
             "copy both into a directory you may write to"
         )
+    if _is_in_wal_mode(path) and error.sqlite_errorname.startswith(_WAL_UNREADABLE):
+        return (
+            f"it keeps a write-ahead log, which can only be looked for by making {path.name}-shm "
+            f"beside it, and {path.parent} may not be written to; run again when the file has been "
+            f"unchanged for {SETTLED_SECONDS:g} s, or copy it into a directory you may write to"
+        )
     return f"not a readable SQLite recording ({error})"
+
+
+def _is_in_wal_mode(path: Path) -> bool:
+    """Return whether the header says that the file is written by way of a write-ahead log."""
+    with path.open("rb") as file:  # which nobody in this process has open: it could not be opened
+        return 2 in file.read(20)[18:]

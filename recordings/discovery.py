@@ -1,6 +1,6 @@
 """Find the recordings of an instrument under a data directory, and choose those a range needs."""
 
-import re
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,18 +8,16 @@ from pathlib import Path
 from orderflow.errors import NothingToReplayError, RecordingError
 from orderflow.instruments import check_instrument, nearest_first
 from recordings.book_kind import begins_with_snapshot, book_mode_of
+from recordings.connection import UnreadableError
 from recordings.recorded_table import RecordedTable, instruments_in, open_tables
+from recordings.search import FoundFiles, find_files, instrument_of, is_named_for
 from recordings.table_shape import UNKNOWN_SPAN
 
-SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
-DEFAULT_DATA_DIR = Path(__file__).resolve().parents[2] / "data" / "OKX"
+logger = logging.getLogger(__name__)
 
-_DATE = r"(?:(?:\d{2}|\d{4})-\d{2}-\d{2}|\d{8})"
-# What an exchange calls an instrument, such as BTC-USDT-SWAP or BTC-USD-220527, perhaps dated;
-# not a date alone, nor one word and a date: those are recordings of many.
-_INSTRUMENT_STEM = re.compile(
-    rf"(?!(?:[A-Z0-9]+[-_.])?{_DATE}$)([A-Z0-9]+(?:-[A-Z0-9]+)+?)(?:[-_.]{_DATE})?"
-)
+DEFAULT_DATA_DIR = Path(__file__).resolve().parents[2] / "data" / "OKX"
+HOLE_MS = 60_000
+"""Recordings that leave out no longer than this of a range are taken for all there is of it."""
 
 
 @dataclass(frozen=True)
@@ -42,63 +40,130 @@ def find_recording(
 ) -> Recording:
     """Find what a replay of `instrument` in `[start_ms, end_ms)` needs under `data_dir`.
 
-    Book files before the range are included as far back as the book at the start depends on them.
+    `data_dir` may be a file, which is then the only one used. A name that differs from the recorded
+    one in upper and lower case alone is taken for it, which is logged. Book files before the range
+    are included as far back as the book at the start depends on them.
+
     Raise `NothingToReplayError`, saying what is there instead, when there is no file of the
-    instrument or none with a row in the range; `RecordingError` for one that can't be used;
-    `UsageError` for a name that is no instrument's.
+    instrument or none with a row in the range; `RecordingError` for one that can't be used, and for
+    what can't be looked into unless the rest covers the range; `UsageError` for a name that is no
+    instrument's.
     """
     check_instrument(instrument)
-    files = _all_files(data_dir)
-    tables = [tables for path in files if (tables := _tables_of(path, instrument))]
-    if not tables:
-        raise NothingToReplayError(_nothing_found(instrument, data_dir, files))
+    found = find_files(data_dir)
+    tables = _open_all(found, instrument)
+    if not tables and (recorded := _in_other_case(instrument, data_dir, found.files)):
+        logger.warning("no recording of %s; %s is replayed", instrument, recorded)
+        instrument, tables = recorded, _open_all(found, recorded)
     books = sorted((book for book, _ in tables if not book.is_empty), key=_span)
-    trades = [table for _, table in tables if not table.is_empty]
-    in_range = [t for t in (*books, *trades) if t.last_ms >= start_ms and t.first_ms < end_ms]
-    if not in_range:
+    trades = sorted((table for _, table in tables if not table.is_empty), key=_span)
+    of_range = [
+        table
+        for table, last_ms in (*_reaches(books), *_reaches(trades))
+        if last_ms >= start_ms and table.first_ms < end_ms
+    ]
+    _check_hidden(found.hidden, of_range, start_ms, end_ms)
+    if not tables:
+        raise NothingToReplayError(_nothing_found(instrument, data_dir, found.files))
+    if not of_range:
         raise NothingToReplayError(_nothing_in_range(instrument, data_dir, [*books, *trades]))
-    needed = _with_warm_up(books, start_ms, end_ms)
+    needed = _with_warm_up(books, of_range, end_ms)
     return Recording(
         books=needed,
-        trades=[table for table in trades if table in in_range],
+        trades=[table for table in trades if table in of_range],
         book_mode=book_mode_of(needed) if book_mode == "auto" else book_mode,
-        first_ms=max(start_ms, min(table.first_ms for table in in_range)),
-        last_ms=min(end_ms, max(table.last_ms for table in in_range)),
+        first_ms=max(start_ms, min(table.first_ms for table in of_range)),
+        last_ms=min(end_ms, max(table.last_ms for table in of_range)),
     )
 
 
-def is_named_for(stem: str, instrument: str) -> bool:
-    """Tell whether a file's stem is the instrument, or it with a separator and a date."""
-    return re.fullmatch(rf"{re.escape(instrument)}(?:[-_.]{_DATE})?", stem) is not None
+def _open_all(found: FoundFiles, instrument: str) -> list[tuple[RecordedTable, RecordedTable]]:
+    """Open the files that belong to the instrument; those that may and cannot be are hidden."""
+    opened = []
+    for path in found.files:
+        try:
+            tables = _tables_of(path, instrument, is_outright=found.is_outright)
+        except UnreadableError as error:
+            if found.is_outright or is_named_for(path.stem, instrument):
+                raise
+            found.hide(error)
+            continue
+        if tables:
+            opened.append(tables)
+    return opened
 
 
-def _all_files(data_dir: Path) -> list[Path]:
-    return sorted(
-        path for path in data_dir.rglob("*") if path.suffix in SUFFIXES and path.is_file()
-    )
-
-
-def _tables_of(path: Path, instrument: str) -> tuple[RecordedTable, RecordedTable] | None:
+def _tables_of(
+    path: Path, instrument: str, *, is_outright: bool
+) -> tuple[RecordedTable, RecordedTable] | None:
     """Open a file that belongs to the instrument; return None for any other."""
     if is_named_for(path.stem, instrument):
         return open_tables(path, instrument)
-    if _INSTRUMENT_STEM.fullmatch(path.stem):
+    if instrument_of(path.stem):
         return None
     try:
-        book, trades = open_tables(path, instrument)
-    except RecordingError:
-        return None  # a file of another kind, or of other instruments: not asked for
-    named = [table for table in (book, trades) if table.names_instruments and not table.is_empty]
-    return (book, trades) if named else None
+        tables = open_tables(path, instrument)
+    except RecordingError as error:
+        if is_outright or isinstance(error, UnreadableError):
+            raise
+        logger.info("left out: %s", error)  # of another kind: not asked for
+        return None
+    named = [table for table in tables if table.names_instruments]
+    if is_outright and not named:
+        return tables
+    return tables if any(not table.is_empty for table in named) else None
 
 
 def _span(table: RecordedTable) -> tuple[int, int]:
     return table.first_ms, table.last_ms
 
 
-def _with_warm_up(books: list[RecordedTable], start_ms: int, end_ms: int) -> list[RecordedTable]:
+def _reaches(tables: list[RecordedTable]) -> list[tuple[RecordedTable, int]]:
+    """Return sorted tables with the ms up to which each may have had rows.
+
+    Of a damaged one the end may be what is lost: it is taken to reach up to the next one.
+    """
+    nexts = [*(table.first_ms for table in tables[1:]), UNKNOWN_SPAN[1]]
+    return [
+        (table, max(table.last_ms, next_ms) if table.damage else table.last_ms)
+        for table, next_ms in zip(tables, nexts, strict=False)
+    ]
+
+
+def _check_hidden(
+    hidden: list[RecordingError], of_range: list[RecordedTable], start_ms: int, end_ms: int
+) -> None:
+    """Raise `RecordingError` where something is hidden that the range may need."""
+    if not hidden or _cover(of_range, start_ms, end_ms):
+        return
+    more = f", and {len(hidden) - 1} more like it" if len(hidden) > 1 else ""
+    msg = (
+        f"{hidden[0]}{more}, and the recordings found elsewhere do not cover the range; make it "
+        "readable, or name another directory with --data-dir"
+    )
+    raise RecordingError(msg, hidden[0].path)
+
+
+def _cover(tables: list[RecordedTable], start_ms: int, end_ms: int) -> bool:
+    """Return whether there are trades, and books that leave out no more than `HOLE_MS`.
+
+    Trades may be far apart without anything missing, so that their times prove nothing.
+    """
+    if not any(table.name == "trades" for table in tables):
+        return False
+    reached = start_ms
+    for first_ms, last_ms in sorted(_span(table) for table in tables if table.name == "book"):
+        if first_ms > reached + HOLE_MS:
+            return False
+        reached = max(reached, last_ms)
+    return reached >= end_ms - HOLE_MS
+
+
+def _with_warm_up(
+    books: list[RecordedTable], of_range: list[RecordedTable], end_ms: int
+) -> list[RecordedTable]:
     """Choose the book files of the range and those before it that the book at its start needs."""
-    wanted = [i for i, b in enumerate(books) if b.last_ms >= start_ms and b.first_ms < end_ms]
+    wanted = [number for number, book in enumerate(books) if book in of_range]
     if not wanted:
         return []
     first = wanted[0]
@@ -107,12 +172,28 @@ def _with_warm_up(books: list[RecordedTable], start_ms: int, end_ms: int) -> lis
     return [book for book in books[first:] if book.first_ms < end_ms]
 
 
-def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:
-    if not data_dir.is_dir():
-        return (
-            f"no data directory {data_dir}; name the one with your recordings with --data-dir or "
-            "ORDERFLOW_DATA_DIR, or try --demo"
+def _in_other_case(instrument: str, data_dir: Path, files: list[Path]) -> str | None:
+    """Return the one recorded name that differs from `instrument` in upper and lower case alone.
+
+    None where there is none; raise `NothingToReplayError` where there are several.
+    """
+    wanted = instrument.upper()
+    names: set[str] = set()
+    for path in files:
+        if is_named_for(path.stem.upper(), wanted):
+            names.add(path.stem[: len(instrument)])
+        elif not instrument_of(path.stem):
+            names |= {name for name in _instruments_of(path) if name.upper() == wanted}
+    if len(names) > 1:
+        msg = (
+            f"no recording of {instrument} under {data_dir}, but of {' and '.join(sorted(names))}; "
+            "write the one you mean as it is recorded"
         )
+        raise NothingToReplayError(msg)
+    return next(iter(names), None)
+
+
+def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:
     seen: dict[str, tuple[int, int]] = {}
     for path in files:
         for name, span in _instruments_of(path).items():
@@ -131,14 +212,14 @@ def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:
 
 def _instruments_of(path: Path) -> dict[str, tuple[int, int]]:
     try:
-        found = _INSTRUMENT_STEM.fullmatch(path.stem)
-        if not found:
+        name = instrument_of(path.stem)
+        if not name:
             return instruments_in(path)
         tables = [table for table in open_tables(path, None) if not table.is_empty]
     except RecordingError:
         return {}
     ends = [end for table in tables if _span(table) != UNKNOWN_SPAN for end in _span(table)]
-    return {found[1]: (min(ends), max(ends)) if ends else (0, 0)}
+    return {name: (min(ends), max(ends)) if ends else (0, 0)}
 
 
 def _nothing_in_range(instrument: str, data_dir: Path, tables: list[RecordedTable]) -> str:

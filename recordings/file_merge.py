@@ -89,15 +89,17 @@ class FileMerge:
             self._fetch_missing()
             rows = self._take()
             for source in self._active:
-                self.failure = self.failure or source.failure
+                if source.exhausted:
+                    self.failure = self.failure or source.failure
             self._active = [s for s in self._active if s.rows or not s.exhausted]
             if rows:
                 self._given_ms = rows[-1][0]
                 yield rows
 
     def close(self) -> None:
-        """Give all files free that are still open."""
+        """Give all files free that are still open; what is known to fail in them counts as met."""
         for source in self._active:
+            self.failure = self.failure or source.failure
             source.close()
 
     def _open_due(self) -> None:

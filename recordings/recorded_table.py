@@ -8,16 +8,31 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice, pairwise
-from operator import itemgetter
+from operator import gt, itemgetter, lt
 from pathlib import Path
 
 from orderflow.errors import RecordingError
 from orderflow.events import LostRows
 from orderflow.times import to_nanoseconds
-from recordings.connection import connect, identity, lock_reason, not_opened, recording_error
+from recordings.census import Census
+from recordings.connection import (
+    RECOVER,
+    connect,
+    identity,
+    lock_reason,
+    not_opened,
+    not_while_written,
+    recording_error,
+)
 from recordings.file_merge import TimedSource
-from recordings.row_order import NANOSECONDS_PER_MS, ReorderBuffer, Row, normalise_times
-from recordings.table_shape import BOOK, TRADES, TableShape, TableSpec
+from recordings.row_order import (
+    NANOSECONDS_PER_MS,
+    ReorderBuffer,
+    Row,
+    is_sorted,
+    normalise_times,
+)
+from recordings.table_shape import BOOK, TIME_FORMS, TRADES, TableShape, TableSpec
 
 CHUNK_ROWS = 32
 """Rows fetched between two looks at how many bytes a batch has."""
@@ -34,6 +49,7 @@ class RecordedTable:
 
     With an `instrument` column only the rows of `instrument` are read. `exists` is False where the
     file has no such table. `first_ms` and `last_ms` bound the rows as far as the file tells.
+    `damage` says why rows may be missing although the file can be opened, None if nothing tells so.
     `late` and `skipped` count, while and after reading, the rows left out; `lost` says about when
     each was, for the caller to take and clear.
 
@@ -49,6 +65,7 @@ class RecordedTable:
         self._shape = TableShape(path, spec, instrument)
         self.exists = self._shape.exists
         self.first_ms, self.last_ms = self._shape.first_ms, self._shape.last_ms
+        self.damage = self._shape.damage
         self._held_back = spec.reorder
 
     @property
@@ -91,8 +108,12 @@ class RecordedTable:
     # -- reading
 
     def source(self) -> TimedSource:
-        """Return the table as a source for `FileMerge`."""
-        return TimedSource(self.first_ms, self.last_ms, self.batches)
+        """Return the table as a source for `FileMerge`, which fails in the end if it is damaged."""
+        source = TimedSource(self.first_ms, self.last_ms, self.batches)
+        if self.damage:
+            why = f"rows may be missing ({self.damage}); what could be read is used, {RECOVER}"
+            source.failure = recording_error(self.path, why)
+        return source
 
     def batches(self) -> Iterator[list[Row]]:
         """Yield the rows `(ms, order, *payload)` in time order, in lists.
@@ -104,6 +125,7 @@ class RecordedTable:
         self.lost = []
         buffer = ReorderBuffer(self._spec.reorder)
         failure: RecordingError | None = None
+        usable = False
         raw_batches = self._raw_batches()
         while failure is None:
             try:
@@ -116,6 +138,7 @@ class RecordedTable:
             for before in untimed:
                 # Along an index, what is no time does not lie where it was recorded.
                 self._skip(None if self._shape.indexed else before)
+            usable = usable or bool(rows)
             rows = rows if self._shape.exact else buffer.push(rows, self._held_back)
             self._note_late(buffer)
             if rows:
@@ -123,7 +146,7 @@ class RecordedTable:
         rows = buffer.flush()
         if rows:
             yield rows
-        if failure:
+        if failure := failure or (None if usable else self._without_times()):
             raise failure
 
     def _skip(self, timestamp: int | None, count: int = 1) -> None:
@@ -135,6 +158,24 @@ class RecordedTable:
         self.lost += [LostRows(f"late_{self._spec.rows}", ms) for ms in buffer.late_times]
         buffer.late_times = []
 
+    def _without_times(self) -> RecordingError | None:
+        """Return the error for a table of which no row could be used for want of a time."""
+        if not self.skipped:
+            return None
+        with closing(connect(self.path)[0]) as connection:
+            try:
+                found = self._shape.sample_time(connection)
+            except sqlite3.Error as error:
+                return not_opened(self.path, error)
+        if to_nanoseconds(found) is not None:
+            return None
+        shown = found.decode(errors="replace") if isinstance(found, bytes) else found
+        return recording_error(
+            self.path,
+            f"no row of table {self._spec.name} has a usable timestamp; found "
+            f"{'NULL' if shown is None else repr(shown)}; understood are {TIME_FORMS}",
+        )
+
     def _raw_batches(self) -> Iterator[list[Row]]:
         """Yield the rows as fetched, `(timestamp, tie, *payload)`, in the order of reading."""
         as_opened = identity(self.path)
@@ -144,18 +185,23 @@ class RecordedTable:
             cursor: sqlite3.Cursor | None = None
             last: Row | None = None
             total = 0
+            census = Census(self._shape) if immutable and self._shape.indexed else None
             while True:
                 cursor, rows, error = self._fetch(connection, cursor, last, immutable=immutable)
                 if immutable and identity(self.path) != as_opened:
                     raise recording_error(
                         self.path, "changed while it was read; run again when it is done"
                     )
-                # Where reading goes on from a position, damage must not lead it in a circle.
-                disorder = cursor is None and self._cut_at_disorder(last, rows)
+                # Damage must not lead reading in a circle, nor an index give rows in its own order.
+                disorder = not (cursor and self._is_in_order(last, rows))
+                disorder = disorder and self._cut_at_disorder(last, rows)
                 if error and not (rows or disorder):
                     rows, last = self._step_over(connection, last, error, total)
                 elif not (rows or disorder):
+                    self._check_census(connection, census, last, total)
                     return
+                if census:
+                    census.add(rows or ([last] if last else []))
                 if rows:
                     total, last = total + len(rows), rows[-1]
                     yield rows if self._shape.ties_by_key else [row[:-1] for row in rows]
@@ -184,7 +230,9 @@ class RecordedTable:
         try:
             # To the end, or a page of a live file.
             limit = -1 if immutable else self._spec.batch
-            cursor = cursor or self._shape.read_on(connection, self._shape.select, last, limit)
+            cursor = cursor or not_while_written(
+                lambda: self._shape.read_on(connection, self._shape.select, last, limit)
+            )
             self._fill(rows, cursor)
         except sqlite3.Error as problem:
             error = problem
@@ -204,11 +252,35 @@ class RecordedTable:
             return True
         return False
 
+    def _is_in_order(self, last: Row | None, rows: list[Row]) -> bool:
+        """Return whether rows surely come in order; a quick look that may miss that they do."""
+        rows = [last, *rows] if last else rows
+        try:
+            if self._shape.exact:
+                return is_sorted(rows)
+            keys = [self._shape.key_of(row) for row in rows]
+            if self._shape.indexed:
+                keys = list(zip([row[0] for row in rows], keys, strict=True))
+            return all(map(gt if self._shape.descending else lt, keys, keys[1:]))
+        except TypeError:  # numbers beside text, or a NULL
+            return False
+
     def _position_of(self, row: Row) -> Row:
         """Return what SQLite compares positions by: numbers come before text."""
         time = row[:1] if self._shape.indexed else ()
         key = self._shape.key_of(row)
         return tuple(part for raw in (*time, key) for part in (isinstance(raw, bytes), raw))
+
+    def _check_census(
+        self, connection: sqlite3.Connection, census: Census | None, last: Row | None, total: int
+    ) -> None:
+        try:
+            difference = census and census.difference(connection)
+        except sqlite3.Error as error:
+            raise self._cannot_read_on(last, error, total) from error
+        if difference:
+            advice = "what was read is used, run REINDEX with the sqlite3 program"
+            raise recording_error(self.path, f"rows may be missing ({difference}); {advice}")
 
     def _fill(self, rows: list[Row], cursor: sqlite3.Cursor) -> None:
         """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""
@@ -273,8 +345,10 @@ class RecordedTable:
             moment = datetime.fromtimestamp(time_ns / 1e9, UTC)
             where += f", up to {moment:%Y-%m-%d %H:%M:%S} UTC"
         reason = error and lock_reason(self.path, error)
-        advice = "" if reason else ", copy the file again or recover it with sqlite3 .recover"
-        damage = reason or error or "its rows are not in the order of their keys"
+        advice = "" if reason else f", {RECOVER}"
+        damage = str(reason or error or "its rows are not in the order of their keys")
+        if self.damage not in (None, reason, damage):
+            damage = f"{damage}; {self.damage}"
         return recording_error(
             self.path,
             f"cannot be read further ({damage}), {where}; what came before is used{advice}",
@@ -293,8 +367,19 @@ def open_tables(path: Path, instrument: str | None) -> tuple[RecordedTable, Reco
     book = RecordedTable(path, BOOK, instrument)
     trades = RecordedTable(path, TRADES, instrument)
     if not book.exists and not trades.exists:
-        raise recording_error(path, "no recording, it has neither a table book nor a table trades")
+        found = ", ".join(_table_names(path)) or "no table at all"
+        why = f"no recording, it has neither a table book nor a table trades; found {found}"
+        raise recording_error(path, why)
     return book, trades
+
+
+def _table_names(path: Path) -> list[str]:
+    sql = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name LIMIT 20"
+    with closing(connect(path)[0]) as connection:
+        try:
+            return [name.decode(errors="replace") for (name,) in connection.execute(sql)]
+        except sqlite3.Error as error:
+            raise not_opened(path, error) from error
 
 
 def instruments_in(path: Path) -> dict[str, tuple[int, int]]:

@@ -4,7 +4,6 @@ From that follow the statements that read it in order and go on from any row; `r
 runs them.
 """
 
-import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,10 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from orderflow.times import time_form, to_nanoseconds
-from recordings.connection import MAX_BOOK_VALUE_BYTES, connect, not_opened, recording_error
+from recordings.connection import (
+    MAX_BOOK_VALUE_BYTES,
+    connect,
+    length_fault,
+    lock_reason,
+    not_opened,
+    not_while_written,
+    recording_error,
+)
 from recordings.row_order import Row, are_whole_ms
-
-logger = logging.getLogger(__name__)
 
 BOOK_BATCH = 2048
 """Most book rows read at once."""
@@ -31,6 +36,12 @@ MAX_TRADE_VALUE_BYTES = 16_000
 """Largest text or blob read from `trades`, whose values are short."""
 UNKNOWN_SPAN = (0, 10**14)
 """First and last ms where a file does not tell: from the beginning of time to its end."""
+
+TIME_FORMS = (
+    "s, ms, µs or ns since 1970 as a number or as text, and ISO-8601 text such as "
+    "2025-06-09T12:30:00Z"
+)
+"""What a timestamp may be, in words."""
 
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
 # The index has numbers before text before blobs; a blob is no time.
@@ -98,7 +109,8 @@ class TableShape:
     along the key (`descending` where the newest come first). `exact`: along the index, times need
     neither conversion nor sorting. `ties_by_key`: rows of one time go by the key, which then stands
     second in a row; else it stands last. `first_ms` and `last_ms` bound the rows as far as the file
-    tells, `last_ms` below `first_ms` where there is none.
+    tells, `last_ms` below `first_ms` where there is none. `damage` says why some of its rows may be
+    missing although the file can be opened, None where nothing tells so.
 
     Raise `RecordingError` for a view, a missing required column, or no key to go on from.
     """
@@ -110,19 +122,25 @@ class TableShape:
         self.exists = True
         self.filtered = self.ties_by_key = False
         self.indexed = self.descending = self.exact = False
-        self._time_index_first = self._keyed_by_time = False
+        self._time_index_first = self._keyed_by_time = self._has_rowid = False
         self.first_ms, self.last_ms = UNKNOWN_SPAN
-        with closing(connect(path)[0]) as connection:
+        self.damage: str | None = None
+        connection, immutable = connect(path)
+        with closing(connection):
             try:
-                self.exists = self._learn_columns(connection)
+                self.exists = not_while_written(lambda: self._learn_columns(connection))
+                self.damage = not_while_written(
+                    lambda: length_fault(path, connection, immutable=immutable)
+                )
             except sqlite3.Error as error:
                 raise not_opened(path, error) from error
-            try:
-                if self.exists:
-                    self._learn_order(connection)
-            except sqlite3.Error as error:
-                # Damage is reported when the rows are read, after those before it.
-                logger.warning("%s: damaged (%s)", path, error)
+            if self.exists:
+                self._learn_order_of_damaged(connection)
+
+    @property
+    def indexed_by_instrument(self) -> bool:
+        """Return whether rows are read along an index that has only those of the instrument."""
+        return self.indexed and self.filtered and not self._time_index_first
 
     # -- its statements
 
@@ -167,6 +185,39 @@ class TableShape:
             sql = self._sql("count(*)", condition, "1")
             yield self._run(connection, sql).fetchone()[0]
 
+    def sample_time(self, connection: sqlite3.Connection) -> object:
+        """Return some row's timestamp as recorded, text cut short; NULL only if there is no other.
+
+        None also for a table without rows.
+        """
+        short = "CASE WHEN typeof(timestamp) IN ('text', 'blob') THEN substr(timestamp, 1, 40) "
+        sql = self._sql(f"{short}ELSE timestamp END", "timestamp IS NOT NULL", "1", 1)
+        found = self._run(connection, sql).fetchone()
+        return found[0] if found else None
+
+    def key_ends(self, connection: sqlite3.Connection) -> tuple[int, int] | None:
+        """Return the lowest and highest key of the whole table; None without rows or a rowid."""
+        if not self._has_rowid:
+            return None
+        low, high = (
+            connection.execute(f"SELECT {end}({self._key}) FROM {self.spec.name}").fetchone()[0]  # noqa: S608
+            for end in ("min", "max")
+        )
+        return None if low is None else (low, high)
+
+    def count_keys(self, connection: sqlite3.Connection, low: int) -> tuple[int, int]:
+        """Count the rows with a time, not by an index, and add up by what their keys exceed `low`.
+
+        The sum of the keys themselves may be too large for SQLite.
+        """
+        of_instrument = " AND +instrument = :instrument" if self.filtered else ""
+        sql = (
+            f"SELECT count(*), ifnull(sum({self._key} - :low), 0) "  # noqa: S608
+            f"FROM {self.spec.name} NOT INDEXED WHERE +{_TIMED}{of_instrument}"
+        )
+        count, above_low = self._run(connection, sql, low=low).fetchone()
+        return count, above_low
+
     def _page_sql(self, what: str, last: Row | None, limit: int) -> str:
         """Write the statement that reads on after `last`: along the index, or along the key."""
         if self.indexed:
@@ -174,10 +225,30 @@ class TableShape:
             time = "CAST(:time AS TEXT)" if last and isinstance(_bound(last[0]), bytes) else ":time"
             beyond = f"(timestamp, {self._key}) > ({time}, :key)" if last else ""
             condition = " AND ".join(filter(None, [beyond, _TIMED]))
-            return self._sql(what, condition, f"timestamp, {self._key}", limit)
+            if not self._has_rowid:  # then the index may be the table itself
+                return self._sql(what, condition, f"timestamp, {self._key}", limit)
+            return self._joined_sql(what, condition, limit)
         beyond, way = ("<", " DESC") if self.descending else (">", "")
         condition = f"{self._key} {beyond} :key" if last else ""
         return self._sql(what, condition, self._key + way, limit)
+
+    def _joined_sql(self, what: str, conditions: str, limit: int) -> str:
+        """Write a statement that reads in the order of the index, and every value from the table.
+
+        Plainly asked, SQLite takes the time from the index and the rest from the row that the index
+        names. So a damaged entry would give a row another's time, which no order betrays. It is
+        as fast either way: the row is looked up once.
+        """
+        name = self.spec.name
+        of_instrument = "instrument = :instrument" if self.filtered else ""
+        inside = "" if self._time_index_first else of_instrument
+        within = " AND ".join(filter(None, [conditions, inside]))
+        return (
+            f"SELECT {what} FROM (SELECT timestamp AS t, {self._key} AS k FROM {name} "  # noqa: S608
+            f"WHERE {within}) AS entry CROSS JOIN {name} ON {self._key} = entry.k "
+            f"WHERE {'+' + of_instrument if of_instrument else '1'} "
+            f"ORDER BY entry.t, entry.k LIMIT {limit}"
+        )
 
     def _sql(self, what: str, conditions: str, order: str, limit: int = -1) -> str:
         """Write a statement of column names and constants; values are always bound."""
@@ -246,11 +317,12 @@ class TableShape:
         rowid = self._rowid_name(connection, columns)
         if rowid is None:
             self._check_primary_key(columns)
-        self._key = rowid or "id"
+        self._has_rowid = rowid is not None
+        self._key = f"{self.spec.name}.{rowid or 'id'}"
         own_id = "id" in columns and not (rowid and self._is_rowid(connection, columns["id"]))
         self.ties_by_key = not own_id
         # An id that is no integer cannot order anything.
-        by_id = f"CASE typeof(id) WHEN 'integer' THEN id ELSE {rowid or '0'} END"
+        by_id = f"CASE typeof(id) WHEN 'integer' THEN id ELSE {self._key if rowid else 0} END"
         return by_id if own_id else self._key
 
     def _rowid_name(self, connection: sqlite3.Connection, columns: _Columns) -> str | None:
@@ -287,6 +359,20 @@ class TableShape:
 
     # -- its order and its span
 
+    def _learn_order_of_damaged(self, connection: sqlite3.Connection) -> None:
+        """Learn the order, as far as damage lets; of what it hides nothing is taken for known."""
+        try:
+            not_while_written(lambda: self._learn_order(connection))
+        except sqlite3.Error as error:
+            if lock_reason(self.path, error):
+                raise not_opened(self.path, error) from error
+            # Along the key, what is read does not depend on an index that may be the damaged part.
+            self.indexed = self._time_index_first = self.exact = False
+            if error.sqlite_errorname != "SQLITE_TOOBIG":  # that row is skipped when it is read
+                self.damage = self.damage or str(error)
+        if self.damage and self.last_ms < self.first_ms:
+            self.first_ms, self.last_ms = UNKNOWN_SPAN
+
     def _learn_order(self, connection: sqlite3.Connection) -> None:
         self._find_index(connection)
         ends = self._index_ends(connection) if self.indexed else None
@@ -310,7 +396,10 @@ class TableShape:
                 for sql in pages
                 for step in self._run(connection, "EXPLAIN QUERY PLAN " + sql, time=0, key=0)
             ]
-            if not any(b"TEMP B-TREE FOR ORDER BY" in step for step in steps):
+            sorts = any(b"TEMP B-TREE FOR ORDER BY" in step for step in steps)
+            # Where the instrument is not in the index, it is looked up with the rest of the row.
+            twice = self.filtered and self._has_rowid and not self._time_index_first
+            if not sorts and not (twice and not any(b"COVERING" in step for step in steps)):
                 return
         self.indexed = self._time_index_first = False
 

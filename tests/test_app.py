@@ -1,4 +1,3 @@
-import inspect
 import threading
 from pathlib import Path
 from typing import Any
@@ -6,28 +5,31 @@ from typing import Any
 import orjson
 import plotly.io
 import pytest
-from page_fixtures import put, put_run, status
+import typer
+from page_fixtures import START_MS, put, put_run, status
 from places import PROJECT
 
 import app
-from page import charts
-from page.files import STATES, PageData, PageFiles
+from page import charts, layouts
+from page.files import PageData, PageFiles
 from page.sections import FIGURES, Section, Sections, changes
+from viz_io import STATES
 
-EVERYTHING = {"head", "notes", "hint", "foot", "ladder", "time", "depth"}
+WORDS = {"head", "notes", "hint", "foot", "about"}
+EVERYTHING = {*WORDS, "ladder", "time", "depth"}
 
 
 @pytest.fixture
 def sections(tmp_path: Path) -> Sections:
-    put_run(tmp_path, 40)
+    put_run(tmp_path, 40, issues=[("crossed_books", START_MS, START_MS, 1)])
     return Sections(PageFiles(tmp_path))
 
 
 def seen(sections: list[Section]) -> str:
-    return ".".join(part.version for part in sections)
+    return ".".join(section.version for section in sections)
 
 
-def places(found: dict[str, dict[str, Any]], figure: str) -> list[Any]:
+def locations(found: dict[str, dict[str, Any]], figure: str) -> list[Any]:
     """Return where in the figure a poll's patch assigns."""
     operations = found[figure]["figure"]["operations"]
     assert {operation["operation"] for operation in operations} == {"Assign"}
@@ -51,8 +53,9 @@ def test_versions_of_another_page_bring_everything(sections: Sections) -> None:
 @pytest.mark.parametrize(
     ("name", "charts_changed"),
     [
-        ("ohlc_data.json", {"time": [charts.PRICE, charts.VOLUME, charts.LAST]}),
+        ("ohlc_data.json", {"time": [charts.PRICE, charts.VOLUME, charts.ROOM, charts.LAST]}),
         ("metrics_data.json", {"time": [charts.OBI, charts.CVD]}),
+        ("data_issues.json", {"time": [charts.ISSUES, charts.SHADE]}),
         ("depth_data.json", {"depth": [charts.BIDS, charts.ASKS, charts.MID]}),
         ("status_data.json", {}),
     ],
@@ -63,12 +66,13 @@ def test_a_file_changes_its_own_panels_alone(
     before = seen(sections.newest())
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b" ")
     found = changes(sections.newest(), before)
-    drawn = {figure: places(found, figure) for figure in FIGURES if figure in found}
+    drawn = {figure: locations(found, figure) for figure in FIGURES if figure in found}
     assert drawn == {
         figure: [["data", place] for place in at] for figure, at in charts_changed.items()
     }
     ladder = {"ladder"} if name == "depth_data.json" else set()
-    assert set(found) == {"head", "notes", "hint", "foot"} | ladder | set(charts_changed)
+    words = set() if name == "data_issues.json" else WORDS
+    assert set(found) == words | ladder | set(charts_changed)
 
 
 def test_the_layout_of_a_figure_is_never_sent_again(tmp_path: Path, sections: Sections) -> None:
@@ -76,7 +80,7 @@ def test_the_layout_of_a_figure_is_never_sent_again(tmp_path: Path, sections: Se
     put_run(tmp_path, 41)
     found = changes(sections.newest(), before)
     for figure in FIGURES:
-        assert all(place[0] == "data" for place in places(found, figure))
+        assert all(place[0] == "data" for place in locations(found, figure))
 
 
 def test_the_next_run_lets_go_of_the_zoom(tmp_path: Path, sections: Sections) -> None:
@@ -84,8 +88,8 @@ def test_the_next_run_lets_go_of_the_zoom(tmp_path: Path, sections: Sections) ->
     put(tmp_path, "status_data.json", status(instrument="ETH-USDT"))
     found = changes(sections.newest(), before)
     for figure in FIGURES:
-        axes = [["layout", axis, *options] for axis, options in charts.WHOLE[figure].items()]
-        assert places(found, figure) == [["layout", "uirevision"], *axes]
+        axes = [["layout", axis, *options] for axis, options in layouts.WHOLE[figure].items()]
+        assert locations(found, figure) == [["layout", "uirevision"], *axes]
 
 
 def test_a_poll_is_json_that_any_renderer_reads(sections: Sections) -> None:
@@ -99,7 +103,7 @@ def test_a_poll_is_json_that_any_renderer_reads(sections: Sections) -> None:
     assert found["ladder"]["children"][0]["namespace"] == "dash_html_components"
 
 
-def test_a_part_is_built_once_for_every_browser(sections: Sections) -> None:
+def test_a_section_is_built_once_for_every_browser(sections: Sections) -> None:
     built: list[list[Section]] = []
     threads = [threading.Thread(target=lambda: built.append(sections.newest())) for _ in range(8)]
     for thread in threads:
@@ -109,20 +113,20 @@ def test_a_part_is_built_once_for_every_browser(sections: Sections) -> None:
     assert all(a is b for newest in built for a, b in zip(newest, built[0], strict=True))
 
 
-def test_nobody_waits_for_a_look_that_another_takes(
+def test_nobody_waits_for_a_refresh_that_another_makes(
     tmp_path: Path, sections: Sections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = sections.newest()
     put_run(tmp_path, 41)
     inside, go_on = threading.Event(), threading.Event()
-    look = PageFiles.refresh
+    refresh = PageFiles.refresh
 
-    def slow_look(files: PageFiles) -> PageData:
+    def slow_refresh(files: PageFiles) -> PageData:
         inside.set()
         assert go_on.wait(10)
-        return look(files)
+        return refresh(files)
 
-    monkeypatch.setattr(PageFiles, "refresh", slow_look)
+    monkeypatch.setattr(PageFiles, "refresh", slow_refresh)
     other = threading.Thread(target=sections.newest)
     other.start()
     assert inside.wait(10)
@@ -133,7 +137,7 @@ def test_nobody_waits_for_a_look_that_another_takes(
 
 
 def test_the_template_is_sent_whole_and_dark() -> None:
-    layout = charts.time_layout(plotly.io.templates["plotly_dark"].to_plotly_json())
+    layout = layouts.time_layout(plotly.io.templates["plotly_dark"].to_plotly_json())
     assert layout["template"]["layout"]["paper_bgcolor"] == "rgb(17,17,17)"
 
 
@@ -143,7 +147,7 @@ def test_the_upload_button_is_off() -> None:
 
 def test_the_page_needs_no_files(tmp_path: Path) -> None:
     newest = Sections(PageFiles(tmp_path / "not there")).newest()
-    assert set(changes(newest, "")) == {"head", "notes", "hint", "foot", *FIGURES}
+    assert set(changes(newest, "")) == {*WORDS, *FIGURES}
 
 
 def test_the_client_of_a_poll_gets_a_patch(tmp_path: Path) -> None:
@@ -167,13 +171,16 @@ def test_the_client_of_a_poll_gets_a_patch(tmp_path: Path) -> None:
 
 def test_every_option_is_documented() -> None:
     told = (PROJECT / "docs" / "page.md").read_text()
-    shown = [
-        name
-        for option in inspect.signature(app.run).parameters.values()
-        if not option.annotation.__metadata__[0].hidden
-        for name in [f"--{option.name.replace('_', '-')}"]
+    command = typer.main.get_command(app.cli)
+    shown = [option.opts[0] for option in command.params if not getattr(option, "hidden", False)]
+    assert shown == [
+        "--host",
+        "--port",
+        "--output-dir",
+        "--allow-host",
+        "--verbose",
+        "--quiet",
     ]
-    assert shown == ["--host", "--port", "--output-dir", "--allow-host"]
     assert all(name in told for name in shown)
 
 

@@ -334,16 +334,17 @@ def test_garbage_for_a_time_is_skipped_and_counted_the_same_with_and_without_an_
     rows = [row._replace(timestamp=written(row.timestamp)) for row in book]
     for number, raw in enumerate(GARBAGE):
         rows[50 * number : 50 * number] = [BookRow(None, raw)] * 20
+    *garbage, good = trade_rows([*GARBAGE, START])
     path = write_recording(
         tmp_path / "a.db",
         [row._replace(id=None) for row in rows],
-        trade_rows(GARBAGE),
+        [*garbage, good._replace(timestamp=written(START))],
         index=index,
         time_type=time_type,
         settled=settled,
     )
     found, counts = events(path)
-    assert found == expected_events(book, [])
+    assert found == expected_events(book, [good])
     assert counts.rows_skipped == 20 * len(GARBAGE)
     assert counts.trades_skipped == len(GARBAGE)
 
@@ -361,8 +362,38 @@ def test_pages_of_garbage_for_a_time_come_to_an_end(
     connection.close()
     if settled:
         settle(path)
+    interpreter = DBInterpreter(path)
+    with pytest.raises(RecordingError, match="no row of table book has a usable timestamp; found"):
+        list(interpreter.stream())
+    assert interpreter.counts.rows_skipped == 3 * BATCH
+
+
+@pytest.mark.parametrize("index", INDEXES)
+@pytest.mark.parametrize(
+    ("raw", "shown"), [("09.06.2025 12:30", "'09.06.2025 12:30'"), (-5, "-5"), (None, "NULL")]
+)
+def test_a_table_without_a_usable_time_is_told_with_a_value_and_what_is_understood(
+    tmp_path: Path, raw: object, shown: str, index: tuple[str, ...]
+) -> None:
+    path = write_recording(
+        tmp_path / "a.db", book_rows([START]), trade_rows([None, raw]), index=index
+    )
+    windows = DBInterpreter(path).stream()
+    assert next(windows)[0].timestamp == START
+    with pytest.raises(RecordingError) as caught:
+        next(windows)
+    assert str(caught.value) == (
+        f"{path}: no row of table trades has a usable timestamp; found {shown}; understood are s, "
+        "ms, µs or ns since 1970 as a number or as text, and ISO-8601 text such as "
+        "2025-06-09T12:30:00Z"
+    )
+
+
+def test_a_table_whose_rows_are_all_too_large_has_no_fault_in_its_times(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "a.db", book_rows([START]), trade_rows([START]))
+    change(path, "UPDATE trades SET side = zeroblob(9000000)")
     found, counts = events(path)
-    assert (found, counts.rows_skipped) == ([], 3 * BATCH)
+    assert (len(found), counts.trades_skipped) == (1, 1)
 
 
 # -- the range, and tables that are not there

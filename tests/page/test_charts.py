@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_fixtures import book, market
 
-from page import charts
-from page.files import Bars, Depth, Metrics, parse_bars, parse_depth, parse_metrics
+from page import charts, layouts
+from page.contents import Bars, Depth, Metrics, Shown, parse_bars, parse_depth, parse_metrics
+from page.marks import Grid, Mark
 
 BARS, METRICS = (
     parse_bars(market(300)[0]),
@@ -97,28 +98,28 @@ def test_cumulative_equals_an_exact_sum(sizes: list[float]) -> None:
 
 
 def test_no_content_gives_the_same_traces_empty() -> None:
-    full = charts.time_traces(BARS, METRICS) + charts.depth_traces(DEPTH)
-    empty = charts.time_traces(Bars(), Metrics()) + charts.depth_traces(Depth())
+    full = charts.time_traces(Shown(BARS, METRICS)) + charts.depth_traces(DEPTH)
+    empty = charts.time_traces(Shown(Bars(), Metrics())) + charts.depth_traces(Depth())
     assert [trace["uid"] for trace in full] == [trace["uid"] for trace in empty]
     assert all(trace["x"] == [] for trace in empty)
 
 
-def test_places_are_where_the_traces_stand() -> None:
-    times = charts.time_traces(BARS, METRICS)
-    places = {"price": charts.PRICE, "volume": charts.VOLUME, "last": charts.LAST}
-    places |= {"obi": charts.OBI, "cvd": charts.CVD}
-    assert {trace["uid"]: index for index, trace in enumerate(times)} == places
+def test_the_indexes_are_where_the_traces_stand() -> None:
+    times = charts.time_traces(Shown(BARS, METRICS))
+    names = ("price", "volume", "room", "last", "obi", "cvd", "issues", "shade")
+    assert [trace["uid"] for trace in times] == list(names)
+    assert [getattr(charts, name.upper()) for name in names] == list(range(8))
     depth = {trace["uid"]: index for index, trace in enumerate(charts.depth_traces(DEPTH))}
     assert depth == {"bids": charts.BIDS, "asks": charts.ASKS, "mid": charts.MID}
 
 
 def test_every_time_trace_shares_the_one_time_axis() -> None:
-    assert all("xaxis" not in trace for trace in charts.time_traces(BARS, METRICS))
-    layout = charts.time_layout({})
+    assert all("xaxis" not in trace for trace in charts.time_traces(Shown(BARS, METRICS)))
+    layout = layouts.time_layout({})
     assert layout["hovermode"] == "x unified"
     assert layout["hoversubplots"] == "axis"
     assert {
-        trace["yaxis"].replace("y", "yaxis") for trace in charts.time_traces(BARS, METRICS)
+        trace["yaxis"].replace("y", "yaxis") for trace in charts.time_traces(Shown(BARS, METRICS))
     } == {name for name in layout if name.startswith("yaxis")}
 
 
@@ -175,3 +176,58 @@ def test_up_and_down_differ_for_the_colour_blind(kind: str, up: str, down: str) 
         seen.append(_oklab([max(0.0, part) for part in parts]))
     # The usual green and red (#26a69a, #ef5350) come to 0.116 for deuteranopes.
     assert math.dist(*seen) > 0.18
+
+
+def found_marks(*harmless: bool | None) -> list[Mark]:
+    """Return a mark for each minute that is not None, harmless or not."""
+    return [
+        Mark(minute * 60_000, f"text {minute}", harmless=kind)
+        for minute, kind in enumerate(harmless)
+        if kind is not None
+    ]
+
+
+GRID = Grid(0, 60_000, 10)
+
+
+def test_issues_are_pieces_of_a_strip_as_wide_as_their_bars() -> None:
+    trace = charts.issues_trace(found_marks(False, None, True), GRID)
+    assert (trace["x"], trace["width"]) == ([0, 120_000], 60_000)
+    assert trace["marker"]["color"] == [charts.LOST, charts.REPEATED]
+    assert trace["customdata"] == ["text 0", "text 2"]
+    assert trace["showlegend"]
+    assert not charts.issues_trace([], GRID)["showlegend"]
+
+
+def test_the_shade_joins_neighbours_and_leaves_out_the_harmless() -> None:
+    trace = charts.shade_trace(found_marks(False, False, True, None, False), GRID)
+    assert trace["x"] == [
+        -30_000,
+        -30_000,
+        90_000,
+        90_000,
+        None,
+        *[210_000] * 2,
+        *[270_000] * 2,
+        None,
+    ]
+    assert trace["y"] == [0, 1, 1, 0, None] * 2
+
+
+def test_obi_leaves_out_the_bars_before_the_first_sample() -> None:
+    metrics = parse_metrics([[1, *[None] * 8, 0, 1, 0, 1], [2, *[0.5] * 8, 1, 2, 1, 2]])
+    obi = charts.obi_trace(metrics)
+    assert (obi["x"], obi["open"], obi["close"]) == ([2], [0.5], [0.5])
+    assert charts.cvd_trace(metrics)["y"] == [1, 2]
+
+
+def test_the_volume_has_an_axis_that_draws_no_grid_over_the_candles() -> None:
+    layout = layouts.time_layout({})
+    axes = {name: axis for name, axis in layout.items() if name.startswith("yaxis")}
+    for name, axis in axes.items():
+        own = axis.get("domain")
+        if own is not None and name != "yaxis":
+            low, high = layout["yaxis"]["domain"]
+            assert own[1] <= low or own[0] >= high, f"{name} lies in the price panel"
+    assert axes["yaxis2"]["overlaying"] == "y"
+    assert charts.room_trace(BARS)["y"] == [max(BARS.volumes) * charts.VOLUME_ROOM]

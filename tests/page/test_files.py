@@ -1,100 +1,19 @@
 import json
 import logging
+import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from page_fixtures import book, grow_older, market, put, put_run, status
 
 from page import files as page_files
-from page.files import FileContentError, PageFiles, parse_bars, parse_depth, parse_metrics
+from page.contents import parse_bars
+from page.files import PageFiles, WatchedFile
+from viz_io import DATA_FILE, ISSUES_FILE, STATUS_FILE
 
 BARS = [[1000, 1.0, 2.0, 0.5, 1.5, 10], [2000, 1.5, 1.5, 1.0, 1.0, 3.25]]
-
-
-def test_bars_become_columns() -> None:
-    bars = parse_bars(BARS)
-    assert bars.times == [1000, 2000]
-    assert bars.lows == [0.5, 1.0]
-    assert bars.volumes == [10, 3.25]
-
-
-def test_fields_after_the_known_ones_are_left_alone() -> None:
-    assert parse_bars([[*BARS[0], 7]]).volumes == [10]
-    assert parse_metrics([[1000, *range(12), 99]]).cvd_closes == [11]
-
-
-def test_only_the_last_thousand_bars_are_kept() -> None:
-    bars = parse_bars(market(1200)[0])
-    assert len(bars.times) == 1000
-    assert bars.times[-1] == market(1200)[0][-1][0]
-
-
-@pytest.mark.parametrize(
-    ("fields", "total", "cvd"), [(5, None, None), (9, 8.0, None), (13, 8.0, 12.0)]
-)
-def test_metric_bars_of_all_three_lengths(fields: int, total: Any, cvd: Any) -> None:
-    metrics = parse_metrics([[float(i) for i in range(fields)]])
-    assert metrics.obi_closes == [4.0]
-    assert metrics.totals == [total]
-    assert metrics.cvd_closes == [cvd]
-
-
-def test_lengths_may_be_mixed() -> None:
-    assert parse_metrics([[1, 0, 0, 0, 0], [2, *range(12)]]).cvd_closes == [None, 11]
-
-
-@pytest.mark.parametrize(
-    ("document", "message"),
-    [
-        ({}, "it holds an object, not an array of bars"),
-        (None, "it holds null, not an array of bars"),
-        ([[1, 2, 3]], "bar 0 has 3 fields, at least 6 are needed"),
-        ([*BARS, 5], "bar 2 has a number, at least 6 are needed"),
-        ([[1, 2, 3, 4, "5", 6]], "a value of bar 0 is '5', not a finite number"),
-        ([[1, 2, 3, 4, True, 6]], "a value of bar 0 is True, not a finite number"),
-        ([[-1, 2, 3, 4, 5, 6]], "the time of bar 0 is -1, not a time in ms"),
-        ([[1e30, 2, 3, 4, 5, 6]], "the time of bar 0 is 1e+30, not a time in ms"),
-    ],
-)
-def test_what_is_no_bar_is_said(document: Any, message: str) -> None:
-    with pytest.raises(FileContentError, match="^" + message.replace("+", r"\+")):
-        parse_bars(document)
-
-
-@pytest.mark.parametrize(
-    ("document", "message"),
-    [
-        ([], "it holds an array, not an object"),
-        ({"bids": []}, "'asks' holds null, not an array of levels"),
-        ({"bids": [[1]], "asks": []}, r"level 0 of 'bids' is no \[price, size\]"),
-        ({"bids": [], "asks": [[1, None]]}, "a size of 'asks' is None, not a finite number"),
-    ],
-)
-def test_what_is_no_depth_is_said(document: Any, message: str) -> None:
-    with pytest.raises(FileContentError, match=message):
-        parse_depth(document)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"state": "asleep"}, "the state is 'asleep', not one of running, finished, stopped"),
-        ({"rows": "many"}, "'rows' is 'many', not a finite number"),
-        ({"instrument": 5}, "'instrument' holds a number"),
-        ({"reliable": "yes"}, "'reliable' holds text"),
-        ({"counts": [1]}, "'counts' holds an array"),
-        ({"event_time": -5}, "'event_time' is -5, not a time in ms"),
-    ],
-)
-def test_what_is_no_status_is_said(changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(FileContentError, match=message):
-        page_files.parse_status(status() | changed)
-
-
-def test_a_status_of_its_state_alone_is_enough() -> None:
-    told = page_files.parse_status({"state": "finished", "later": {"field": 1}})
-    assert (told.state, told.rows, told.counts) == ("finished", None, {})
 
 
 def test_no_files_are_no_problem(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -122,15 +41,15 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
     files = PageFiles(tmp_path)
     first = files.refresh().bars
     assert files.refresh().bars is first
-    put(tmp_path, page_files.OHLC_NAME, BARS)
+    put(tmp_path, DATA_FILE.name, BARS)
     assert files.refresh().bars.version != first.version
 
 
 def test_the_same_content_in_a_new_file_is_a_new_version(tmp_path: Path) -> None:
     files = PageFiles(tmp_path)
-    put(tmp_path, page_files.OHLC_NAME, BARS)
+    put(tmp_path, DATA_FILE.name, BARS)
     first = files.refresh().bars.version
-    put(tmp_path, page_files.OHLC_NAME, BARS)
+    put(tmp_path, DATA_FILE.name, BARS)
     assert files.refresh().bars.version != first
 
 
@@ -147,36 +66,113 @@ def test_the_same_content_in_a_new_file_is_a_new_version(tmp_path: Path) -> None
 )
 def test_the_last_good_content_stays(tmp_path: Path, raw: str, problem: str) -> None:
     files = PageFiles(tmp_path)
-    put(tmp_path, page_files.OHLC_NAME, BARS)
+    put(tmp_path, DATA_FILE.name, BARS)
     good = files.refresh().bars
-    put(tmp_path, page_files.OHLC_NAME, raw)
+    put(tmp_path, DATA_FILE.name, raw)
     now = files.refresh().bars
     assert (now.content, now.version) == (good.content, good.version)
     assert (now.problem or "").startswith(problem)
-    put(tmp_path, page_files.OHLC_NAME, BARS)
+    put(tmp_path, DATA_FILE.name, BARS)
     assert files.refresh().bars.problem is None
 
 
 def test_a_file_that_goes_keeps_its_picture(tmp_path: Path) -> None:
     files = PageFiles(tmp_path)
-    put(tmp_path, page_files.OHLC_NAME, BARS)
+    put(tmp_path, DATA_FILE.name, BARS)
     good = files.refresh().bars
-    (tmp_path / page_files.OHLC_NAME).unlink()
+    (tmp_path / DATA_FILE.name).unlink()
     now = files.refresh().bars
     assert now.content == good.content
     assert now.missing
-    put(tmp_path, page_files.OHLC_NAME, BARS)
+    put(tmp_path, DATA_FILE.name, BARS)
     assert not files.refresh().bars.missing
 
 
-def test_a_directory_in_the_place_of_a_file_is_a_problem(tmp_path: Path) -> None:
-    (tmp_path / page_files.OHLC_NAME).mkdir()
-    assert PageFiles(tmp_path).refresh().bars.problem == "Is a directory"
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (Path.mkdir, "a directory"),
+        (os.mkfifo, "a FIFO"),
+        (make_socket, "a socket"),
+        (lambda path: path.symlink_to("/dev/zero"), "a device"),
+    ],
+)
+def test_what_is_no_file_is_a_problem_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket has little room
+    files = PageFiles(Path())
+    put(tmp_path, DATA_FILE.name, BARS)
+    good = files.refresh().bars
+    Path(DATA_FILE.name).rename("kept")
+    make(Path(DATA_FILE.name))
+    now = files.refresh().bars
+    assert (now.content, now.problem) == (good.content, f"it is {kind}, not a regular file")
+    if kind == "a directory":
+        Path(DATA_FILE.name).rmdir()
+    Path("kept").replace(DATA_FILE.name)
+    assert files.refresh().bars.problem is None
+
+
+def test_a_file_that_becomes_a_fifo_while_it_is_opened_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "really", BARS)
+    looked_at = (tmp_path / "really").stat()
+    os.mkfifo(tmp_path / DATA_FILE.name)
+    monkeypatch.setattr(Path, "stat", lambda _: looked_at)
+    found = WatchedFile(tmp_path / DATA_FILE.name, parse_bars).refresh()
+    assert found.problem == "it is a FIFO, not a regular file"
+
+
+def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
+    put(tmp_path, "really", BARS)
+    (tmp_path / DATA_FILE.name).symlink_to("really")
+    assert PageFiles(tmp_path).refresh().bars.content == parse_bars(BARS)
+
+
+def test_a_file_that_may_be_read_again_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, DATA_FILE.name, BARS)
+    files = PageFiles(tmp_path)
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("page.files.os.open", refuse)
+        assert files.refresh().bars.problem == "Permission denied"
+    assert files.refresh().bars.content == parse_bars(BARS)
+
+
+def test_issues_are_read_and_go_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = PageFiles(tmp_path)
+    put_run(tmp_path, 5, issues=[("silences", 1000, 2000, 1)])
+    found = files.refresh()
+    assert found.issues.content is not None
+    assert [span.kind for span in found.issues.content.spans] == ["silences"]
+    (tmp_path / ISSUES_FILE.name).unlink()
+    found = files.refresh()
+    assert (found.issues.content, found.problems()) == (None, [])
+    assert caplog.records == []
+
+
+def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert PageFiles(tmp_path / "typo").refresh().no_directory
+    assert not PageFiles(tmp_path).refresh().no_directory
 
 
 def test_a_file_that_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_files, "MAX_FILE_BYTES", 100)
-    put(tmp_path, page_files.OHLC_NAME, " " * 101)
+    put(tmp_path, DATA_FILE.name, " " * 101)
     assert PageFiles(tmp_path).refresh().bars.problem == "it has 101 bytes, at most 100 are read"
 
 
@@ -186,12 +182,12 @@ def test_each_kind_of_problem_is_logged_once(
     files = PageFiles(tmp_path)
     with caplog.at_level(logging.WARNING, "page"):
         for tick in range(5):
-            put(tmp_path, page_files.OHLC_NAME, "[[" + " " * tick)
+            put(tmp_path, DATA_FILE.name, "[[" + " " * tick)
             files.refresh()
             files.refresh()
-            put(tmp_path, page_files.OHLC_NAME, BARS)
+            put(tmp_path, DATA_FILE.name, BARS)
             files.refresh()
-            put(tmp_path, page_files.OHLC_NAME, [[tick]])
+            put(tmp_path, DATA_FILE.name, [[tick]])
             files.refresh()
     kinds = [record.getMessage() for record in caplog.records]
     assert len(kinds) == 2
@@ -203,10 +199,10 @@ def test_a_running_run_grows_stale(tmp_path: Path) -> None:
     put_run(tmp_path, 5)
     files = PageFiles(tmp_path)
     assert not files.refresh().stale
-    grow_older(tmp_path / page_files.STATUS_NAME, 6)
+    grow_older(tmp_path / STATUS_FILE.name, 6)
     assert files.refresh().stale
-    put(tmp_path, page_files.STATUS_NAME, status(state="finished"))
-    grow_older(tmp_path / page_files.STATUS_NAME, 6)
+    put(tmp_path, STATUS_FILE.name, status(state="finished"))
+    grow_older(tmp_path / STATUS_FILE.name, 6)
     assert not files.refresh().stale
 
 

@@ -4,76 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import browser
 import pytest
-from browser import console, wait_for
+from browser import TIME, badge, console, points, wait_for, wait_for_bars
 from page_fixtures import book, grow_older, market, page, put, put_run, status
 from places import PROJECT, REAL_DATA
-from selenium.webdriver import ActionChains, Chrome
-from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver import Chrome
 
 from synthetic_market import write_recording
 
 pytestmark = pytest.mark.skipif(not browser.available(), reason=browser.MISSING)
 
-TIME = "document.querySelector('#time .js-plotly-plot')"
-DEPTH = "document.querySelector('#depth .js-plotly-plot')"
 RECORDINGS = REAL_DATA
 REAL = RECORDINGS / "binance_usdm_btcusdt_20240718.db"
 START = 1_749_427_200_000
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    with browser.chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    directory = tmp_path_factory.mktemp("files")
-    with page(directory) as (url, _):
-        yield url, directory
-
-
-@pytest.fixture
-def files(server: tuple[str, Path]) -> Path:
-    return server[1]
-
-
-@pytest.fixture
-def site(server: tuple[str, Path], driver: Chrome) -> Iterator[str]:
-    """Give the address of the page; when a test is over the console has to be empty."""
-    console(driver)
-    yield server[0]
-    complaints = console(driver)
-    driver.get("about:blank")
-    assert complaints == []
-
-
-def points(driver: Chrome) -> dict[str, int]:
-    found: dict[str, int] = driver.execute_script(
-        f"return Object.fromEntries([...{TIME}.data, ...{DEPTH}.data]"
-        ".map(trace => [`${trace.uid} ${trace.type}`, trace.x.length]))"
-    )
-    return found
-
-
-def wait_for_bars(driver: Chrome, count: int) -> None:
-    wait_for(driver, f"{TIME}?.data?.[0]?.x?.length === {count}", f"picture of {count} bars")
-
-
-def badge(driver: Chrome, label: str, seconds: float = 15) -> None:
-    script = f"document.querySelector('#badge')?.textContent === {json.dumps(label)}"
-    wait_for(driver, script, f"badge '{label}'", seconds)
 
 
 def replay(output: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -100,9 +51,12 @@ def test_a_recording_is_drawn_complete(driver: Chrome, site: str, files: Path) -
     assert points(driver) == {
         "price candlestick": len(written["ohlc"]),
         "volume bar": len(written["ohlc"]),
+        "room scatter": 1,
         "last scatter": 2,
         "obi candlestick": len(written["metrics"]),
         "cvd scatter": len(written["metrics"]),
+        "issues bar": 0,
+        "shade scatter": 0,
         "bids scatter": len(written["depth"]["bids"]),
         "asks scatter": len(written["depth"]["asks"]),
         "mid scatter": 2,
@@ -110,7 +64,7 @@ def test_a_recording_is_drawn_complete(driver: Chrome, site: str, files: Path) -
     assert driver.find_element("css selector", "h1").text == written["status"]["instrument"]
     last = driver.find_element("id", "last").text.replace(",", "")
     assert float(last) == written["ohlc"][-1][4]
-    assert driver.title == "Order flow"
+    assert driver.title.startswith(f"{written['status']['instrument']} 20")
 
 
 def test_nothing_comes_from_another_host(driver: Chrome, site: str, files: Path) -> None:
@@ -133,98 +87,6 @@ def requests(driver: Chrome) -> list[str]:
     ]
 
 
-def update(directory: Path, driver: Chrome, count: int) -> None:
-    """Write the files of `count` bars and wait until they are drawn."""
-    put_run(directory, count)
-    wait_for_bars(driver, count)
-
-
-def drag(driver: Chrome, start: float, end: float) -> None:
-    """Drag over the price panel, from and to these shares of its width."""
-    box = driver.execute_script(
-        "const box = document.querySelector('#time .nsewdrag[data-subplot=xy]')"
-        ".getBoundingClientRect(); return [box.x, box.y, box.width, box.height]"
-    )
-    x, y, width, height = box
-    mouse = ActionChains(driver, duration=50)
-    pointer: Any = mouse.w3c_actions.pointer_action
-    pointer.move_to_location(int(x + start * width), int(y + height / 3))
-    mouse.click_and_hold()
-    pointer.move_to_location(int(x + end * width), int(y + height / 3 + 4))
-    mouse.release().perform()
-
-
-def time_range(driver: Chrome) -> list[str]:
-    found: list[str] = driver.execute_script(f"return {TIME}._fullLayout.xaxis.range.map(String)")
-    return found
-
-
-def test_a_zoom_stays_while_data_flows(driver: Chrome, site: str, files: Path) -> None:
-    put_run(files, 100)
-    driver.get(site)
-    wait_for_bars(driver, 100)
-    whole = time_range(driver)
-    drag(driver, 0.3, 0.6)
-    wait_for(driver, f"{TIME}._fullLayout.xaxis.autorange === false", "zoom")
-    zoomed = time_range(driver)
-    assert whole[0] < zoomed[0] < zoomed[1] < whole[1]
-    for count in (101, 102, 103):
-        update(files, driver, count)
-        assert time_range(driver) == zoomed
-    plot = driver.find_element("css selector", "#time .nsewdrag")
-    ActionChains(driver).double_click(plot).perform()
-    wait_for(driver, f"{TIME}._fullLayout.xaxis.autorange === true", "reset by a double click")
-    update(files, driver, 140)
-    assert time_range(driver)[1] > whole[1]  # it follows the newest bar again
-
-
-def test_the_next_run_is_seen_whole(driver: Chrome, site: str, files: Path) -> None:
-    put_run(files, 100)
-    driver.get(site)
-    wait_for_bars(driver, 100)
-    drag(driver, 0.3, 0.6)
-    wait_for(driver, f"{TIME}._fullLayout.xaxis.autorange === false", "zoom")
-    put_run(files, 60, instrument="ETH-USDT")
-    wait_for_bars(driver, 60)
-    wait_for(driver, f"{TIME}._fullLayout.xaxis.autorange === true", "whole new run")
-
-
-def test_a_hidden_trace_stays_hidden(driver: Chrome, site: str, files: Path) -> None:
-    put_run(files, 100)
-    driver.get(site)
-    wait_for_bars(driver, 100)
-    toggles: list[WebElement] = driver.find_elements("css selector", "#time .legendtoggle")
-    toggles[1].click()
-    hidden = f"{TIME}._fullData[1].visible === 'legendonly'"
-    wait_for(driver, hidden, "hidden volume")
-    for count in (101, 102, 103):
-        update(files, driver, count)
-        assert driver.execute_script(f"return {hidden}")
-    assert driver.execute_script(f"return {TIME}._fullData[0].visible") is True
-
-
-def test_hovering_shows_one_instant_of_every_panel(driver: Chrome, site: str, files: Path) -> None:
-    put_run(files, 100)
-    driver.get(site)
-    wait_for_bars(driver, 100)
-    plot = driver.find_element("css selector", "#time .nsewdrag[data-subplot=xy]")
-    ActionChains(driver).move_to_element(plot).perform()
-    text = wait_for(driver, "document.querySelector('#time .hoverlayer')?.textContent", "hover")
-    moment = re.search(r"2025-06-09 (\d\d):(\d\d):00 UTC", text)
-    assert moment is not None
-    index = int(moment[1]) * 60 + int(moment[2])
-    bar, metric = market(100)[0][index], market(100)[1][index]
-    assert f"O {bar[1]:,.1f}  H {bar[2]:,.1f}  L {bar[3]:,.1f}  C {bar[4]:,.1f}" in plain(text)
-    assert f"Volume : {bar[5]:g}" in plain(text)
-    assert f"O {metric[1]:+.4f}  H {metric[2]:+.4f}" in plain(text)
-    assert f"CVD : {metric[12]:+,.4f}".rstrip("0") in plain(text)
-
-
-def plain(text: str) -> str:
-    """Return Plotly's text with the usual minus and spaces."""
-    return text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " ")
-
-
 def test_a_torn_file_leaves_the_last_picture(driver: Chrome, site: str, files: Path) -> None:
     put_run(files, 100)
     driver.get(site)
@@ -232,7 +94,8 @@ def test_a_torn_file_leaves_the_last_picture(driver: Chrome, site: str, files: P
     put(files, "ohlc_data.json", json.dumps(market(150)[0])[:-500])
     wait_for(driver, "document.querySelector('#notes').textContent.includes('ohlc_data')", "note")
     assert points(driver)["price candlestick"] == 100
-    update(files, driver, 150)
+    put_run(files, 150)
+    wait_for_bars(driver, 150)
     wait_for(driver, "document.querySelector('#notes').textContent === ''", "end of the note")
 
 

@@ -228,6 +228,42 @@ def test_a_host_that_is_no_address_is_one_clear_line() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_directory_that_is_not_there_is_said_and_waited_for(tmp_path: Path) -> None:
+    missing = tmp_path / "typo"
+    command = [sys.executable, str(PROJECT / "app.py"), "--port", "0", "--output-dir", str(missing)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert process.stderr.readline() == (
+                f"Warning: --output-dir {missing} does not exist; "
+                "the page waits for a replay to make it\n"
+            )
+            address = process.stderr.readline().removeprefix("Page: http://").strip()
+            told = poll(address)[2]
+            assert "The output directory does not exist" in told
+            assert "typo" not in told
+            put_run(missing, 5)
+            told = poll(address)[2]
+            assert "does not exist" not in told
+            assert "BTC-USDT" in told
+        finally:
+            process.kill()
+
+
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = run_app("--output-dir", str(file), "--port", "0")
+    assert done.returncode == 2
+    assert done.stderr == f"Error: --output-dir must be a directory; found a file: {file}\n"
+
+
+def test_help_has_a_short_name() -> None:
+    done = run_app("-h")
+    assert done.returncode == 0
+    assert "--allow-host" in done.stdout
+
+
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(PROJECT / "app.py"), *arguments]
     return subprocess.run(
@@ -295,7 +331,7 @@ def test_the_page_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
 
 
 def gone_within(pid: int, seconds: float) -> bool:
-    """Tell whether a process that is not ours to wait for ends within its limit."""
+    """Return whether a process that is not ours to wait for ends within its limit."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

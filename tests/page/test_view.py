@@ -4,8 +4,12 @@ from typing import Any
 import pytest
 from page_fixtures import START_MS, grow_older, put, put_run, status
 
+from orderflow.issues import LABELS, describe, losses
 from page import view
-from page.files import STATUS_NAME, Bars, Depth, PageData, PageFiles, Reading, parse_status
+from page.contents import Bars, Depth, Metrics, Shown, parse_status
+from page.files import PageData, PageFiles, Reading
+from page.wording import MINUS, short
+from viz_io import METRICS_FILE, STATUS_FILE
 
 
 def read(directory: Path, **changed: Any) -> PageData:
@@ -29,7 +33,7 @@ def texts(tree: Any) -> str:
         (0.002, "0.002"),
         (0.00000012, "0.00000012"),
         (31.424, "31.42"),
-        (-233.2, f"{view.MINUS}233.2"),
+        (-233.2, f"{MINUS}233.2"),
         (999.999, "1,000"),
         (4518.4, "4,518"),
         (52_345.0, "52.34 k"),
@@ -40,23 +44,7 @@ def texts(tree: Any) -> str:
     ],
 )
 def test_short_numbers(value: float, text: str) -> None:
-    assert view.short(value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.43, "0.4 s"),
-        (2, "2 s"),
-        (14.4, "14 s"),
-        (60, "1 min"),
-        (200, "3 min 20 s"),
-        (3600, "1 h"),
-        (7500, "2 h 5 min"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert view.duration(seconds) == text
+    assert short(value) == text
 
 
 def test_prices_keep_their_own_decimals(tmp_path: Path) -> None:
@@ -74,6 +62,7 @@ def test_the_head_names_the_newest_figures() -> None:
         metrics=_reading(None),
         depth=_reading(Depth([(1.25, 1.0)], [(1.5, 1.0)])),
         status=_reading(None),
+        issues=_reading(None),
     )
     figures = view.headline_figures(data)
     assert (figures.last, figures.trend, figures.spread) == ("1.50", "down", "0.25")
@@ -133,7 +122,7 @@ def test_stopped_says_what_is_shown(tmp_path: Path) -> None:
 
 def test_stale_says_what_to_do(tmp_path: Path) -> None:
     put_run(tmp_path, 5)
-    grow_older(tmp_path / STATUS_NAME, 60)
+    grow_older(tmp_path / STATUS_FILE.name, 60)
     data = PageFiles(tmp_path).refresh()
     assert view.run_state(data).label == "stale"
     assert "start it again" in texts(view.notes_strip(data))
@@ -141,7 +130,7 @@ def test_stale_says_what_to_do(tmp_path: Path) -> None:
 
 def test_files_of_another_writer_draw_without_a_status(tmp_path: Path) -> None:
     put_run(tmp_path, 5)
-    (tmp_path / STATUS_NAME).unlink()
+    (tmp_path / STATUS_FILE.name).unlink()
     data = PageFiles(tmp_path).refresh()
     assert view.run_state(data).label == "no run status"
     assert view.hint(data) == []
@@ -149,7 +138,7 @@ def test_files_of_another_writer_draw_without_a_status(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
-    put(tmp_path, STATUS_NAME, "{")
+    put(tmp_path, STATUS_FILE.name, "{")
     put(tmp_path, "ohlc_data.json", "[[")
     data = PageFiles(tmp_path).refresh()
     assert view.run_state(data).label == "unreadable"
@@ -159,32 +148,122 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     assert "cannot be read" in texts(view.hint(data))
 
 
+NOTHING = Shown(Bars(), Metrics())
+
+
+def foot(**changed: Any) -> str:
+    return texts(view.foot(parse_status(status(**changed)), NOTHING))
+
+
+def notes(directory: Path, **changed: Any) -> str:
+    return texts(view.notes_strip(read(directory, **changed)))
+
+
 def test_an_unreliable_book_is_told(tmp_path: Path) -> None:
-    data = read(tmp_path, reliable=False)
-    assert "not reliable" in texts(view.notes_strip(data))
-    assert "not clean" in texts(view.foot(data.status.content))
+    told = notes(tmp_path, reliable=False, counts={"sequence_gaps": 1})
+    assert told == "The book is not reliable: an update is missing; the next snapshot mends it."
+    assert foot(reliable=False, counts={}).startswith("▲ data issues")
+    assert "book not reliable" in foot(reliable=False)
 
 
-def test_the_foot_of_a_clean_recording() -> None:
-    told = texts(view.foot(parse_status(status())))
-    assert told.startswith("● recording clean 553,118 book rows 431,604 trades 1,000 bars")
+def test_a_book_that_no_snapshot_has_proven_is_told(tmp_path: Path) -> None:
+    counts = {"unproven_rows": 12}
+    told = notes(tmp_path, reliable=False, counts=counts)
+    assert told == (
+        "The recording does not begin with a snapshot: the book is not known until one comes."
+    )
+    assert "12 book rows before the first snapshot" in foot(reliable=False, counts=counts)
+    assert notes(tmp_path, reliable=True, counts=counts) == ""
+
+
+@pytest.mark.parametrize("reliable", [True, False, None])
+def test_a_recording_without_a_book_or_trades_is_told(
+    tmp_path: Path, reliable: bool | None
+) -> None:
+    told = notes(tmp_path, reliable=reliable, counts={"no_book": 1})
+    assert told == "No book: OBI and TOT are empty."
+    assert foot(counts={"no_book": 1}, state="finished").startswith("▲ data issues")
+    assert "no book: OBI and TOT are empty" in foot(counts={"no_book": 1})
+    told = notes(tmp_path, counts={"no_trades": 1})
+    assert told == "No trades: OHLC bars and CVD are empty."
+
+
+def test_a_run_of_trades_alone_has_a_dash_for_obi(tmp_path: Path) -> None:
+    put_run(tmp_path, 5)
+    put(tmp_path, METRICS_FILE.name, [[START_MS, *[None] * 8, 0, 2, 0, 1.5]])
+    figures = view.headline_figures(PageFiles(tmp_path).refresh())
+    assert (figures.obi, figures.cvd) == (view.DASH, "1.5")
+
+
+def test_the_foot_of_a_run_without_data_issues() -> None:
+    told = foot(state="finished")
+    assert told.startswith("● no data issues 553,118 book rows 431,604 trades 1,000 bars")
     assert "longest silence 0.4 s" in told
     assert "rejected" not in told
 
 
-def test_the_foot_shows_every_count_that_is_not_zero() -> None:
-    counts = {"rows_skipped": 3, "levels_rejected": 0, "invented_later": 1200}
-    told = texts(view.foot(parse_status(status(counts=counts))))
-    assert told.startswith("▲ recording not clean")
-    assert "3 rows skipped" in told
+@pytest.mark.parametrize("state", ["running", "stopped", "failed"])
+def test_a_run_that_is_not_over_is_free_of_issues_so_far(state: str) -> None:
+    assert foot(state=state).startswith("● no data issues so far ")
+
+
+def test_a_writer_that_counts_nothing_is_not_called_free_of_issues() -> None:
+    assert "data issues" not in foot(counts={}, reliable=None, state="finished")
+
+
+def test_the_foot_lists_every_data_issue() -> None:
+    told = foot(counts={"rows_skipped": 3, "levels_rejected": 0, "invented_later": 1200})
+    assert told.startswith("▲ data issues")
+    assert "3 book rows skipped" in told
     assert "1,200 invented later" in told
     assert "rejected" not in told
 
 
-def test_repeats_alone_leave_a_recording_clean() -> None:
-    told = texts(view.foot(parse_status(status(counts={"repeated_trades": 7}))))
-    assert told.startswith("● recording clean")
-    assert "7 repeated trades" in told
+def test_repeats_alone_are_no_data_issues() -> None:
+    told = foot(counts={"repeated_trades": 7}, state="finished")
+    assert told.startswith("● no data issues")
+    assert "7 repeated trades (harmless)" in told
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_the_foot_and_the_one_definition_agree(kind: str) -> None:
+    counts = {kind: 1}
+    told = foot(counts=counts, state="finished")
+    assert told.startswith("▲ data issues" if losses(counts) else "● no data issues")
+    assert describe(counts)[0] in told
+
+
+def test_older_bars_that_were_cut_are_told() -> None:
+    def told(begin: int | None, **changed: Any) -> str:
+        shown = Shown(Bars(), Metrics(), begin)
+        return texts(view.foot(parse_status(status(**changed)), shown))
+
+    assert "showing" not in told(None)
+    assert "showing" not in told(START_MS)
+    hour = START_MS + 3_600_000
+    assert "showing the last 1,000 bars, from 2025-06-09 01:00:00" in told(hour)
+    assert "showing the last 1,000 bars" in told(hour, start=None)
+    assert texts(view.foot(None, Shown(Bars(), Metrics(), hour))).startswith("showing the last")
+
+
+@pytest.mark.parametrize(
+    ("changed", "title"),
+    [
+        ({}, "BTC-USDT 2025-06-09 to 2025-06-10"),
+        ({"end": START_MS + 45_000_000}, "BTC-USDT 2025-06-09 to 2025-06-09 12:30"),
+        ({"end": None}, "BTC-USDT"),
+        ({"instrument": None}, "Order flow"),
+    ],
+)
+def test_the_title_names_instrument_and_range(changed: dict[str, Any], title: str) -> None:
+    assert view.title(parse_status(status(**changed))) == title
+
+
+def test_a_directory_that_is_not_there_is_said_without_its_name(tmp_path: Path) -> None:
+    data = PageFiles(tmp_path / "typo").refresh()
+    assert "output directory does not exist" in texts(view.notes_strip(data))
+    assert "The output directory does not exist" in texts(view.hint(data))
+    assert "typo" not in texts(view.notes_strip(data)) + texts(view.hint(data))
 
 
 def test_the_ladder_has_both_sides_best_first() -> None:

@@ -1,6 +1,10 @@
+import os
+import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from recording_factory import (
@@ -11,14 +15,18 @@ from recording_factory import (
     book_rows,
     change,
     insert,
+    settle,
     trade_rows,
+    without_privileges,
     write_recording,
 )
 
 from db_interpreter import DBInterpreter
 from orderflow.errors import NothingToReplayError, RecordingError, UsageError
-from recordings.discovery import Recording, find_recording, is_named_for
+from recordings.discovery import Recording, find_recording
+from recordings.search import is_named_for
 
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX users")
 SNAPSHOT = '[["100", "1"], ["99", "1"], ["98", "1"], ["97", "1"], ["96", "1"]]'
 
 
@@ -90,7 +98,6 @@ def test_a_file_named_for_the_instrument_and_perhaps_a_date_is_taken(
         "XBTC-USDT-25-06-09",
         "BTC-USD",
         "BTC_USDT-25-06-09",
-        "btc-usdt-25-06-09",
     ],
 )
 def test_a_file_of_another_name_is_not_taken(tmp_path: Path, stem: str) -> None:
@@ -135,6 +142,225 @@ def test_a_name_is_matched_as_it_is_and_never_as_a_pattern() -> None:
 def test_a_name_that_is_no_instruments_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="an instrument has only letters, digits"):
         find(tmp_path, "../x")
+
+
+# -- upper and lower case
+
+
+@pytest.mark.parametrize(
+    ("asked", "stem"), [("btc-usdt", "BTC-USDT_25-06-09"), ("BTC-USDT", "btc-usdt_2025-06-09")]
+)
+def test_a_name_in_another_case_finds_the_files_of_the_recorded_one_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, asked: str, stem: str
+) -> None:
+    recording_of(tmp_path / f"{stem}.db")
+    recording_of(tmp_path / "BTC-USDT-SWAP.db")
+    assert files_of(find(tmp_path, asked)) == [f"{stem}.db"]
+    assert caplog.messages == [f"no recording of {asked}; {stem[:8]} is replayed"]
+
+
+def test_a_name_in_another_case_finds_the_rows_of_the_recorded_one(tmp_path: Path) -> None:
+    recording_of_many(tmp_path / "many.db", "BTC-USDT", "ETH-USDT")
+    found = find(tmp_path, "Btc-Usdt")
+    assert len(list(DBInterpreter.of_tables(found.books, found.trades).stream())) == 1
+
+
+def test_a_name_as_recorded_goes_before_one_in_another_case(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording_of_many(tmp_path / "many.db", "btc-usdt", "BTC-USDT")
+    found = find(tmp_path, "btc-usdt")
+    assert [table.first_ms for table in found.books] == [START]
+    assert caplog.messages == []
+
+
+def test_of_two_names_that_differ_in_case_alone_one_has_to_be_named(tmp_path: Path) -> None:
+    recording_of_many(tmp_path / "many.db", "Btc-Usdt")
+    recording_of(tmp_path / "BTC-USDT.db")
+    assert error_of(tmp_path, "btc-usdt") == (
+        f"no recording of btc-usdt under {tmp_path}, but of BTC-USDT and Btc-Usdt; write the one "
+        "you mean as it is recorded"
+    )
+
+
+# -- one file in place of a directory
+
+
+@pytest.mark.parametrize("name", ["BTC-USDT_2025-06-09.db", "mine.db", "mine.backup"])
+def test_a_file_in_place_of_a_directory_is_the_only_one_used(tmp_path: Path, name: str) -> None:
+    path = recording_of(tmp_path / name)
+    recording_of(tmp_path / "BTC-USDT.db")
+    assert files_of(find(path)) == [name]
+
+
+def test_a_file_of_another_instrument_is_not_taken_though_it_is_named(tmp_path: Path) -> None:
+    path = recording_of(tmp_path / "ETH-USDT.db")
+    assert error_of(path) == (
+        f"no recording of BTC-USDT under {path}; found there: ETH-USDT (2025-06-09)"
+    )
+    many = recording_of_many(tmp_path / "many.db", "XRP-EUR")
+    assert "found there: XRP-EUR (2025-06-09)" in error_of(many)
+
+
+def test_a_named_file_that_is_no_recording_is_an_error_with_the_tables_in_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE orders(x)")
+        connection.execute("CREATE TABLE quotes(x)")
+    with pytest.raises(RecordingError, match=r"neither a table book .* found orders, quotes$"):
+        find(path)
+    empty = tmp_path / "empty.db"
+    empty.touch()
+    with pytest.raises(RecordingError, match=r"nor a table trades; found no table at all$"):
+        find(empty)
+
+
+# -- what cannot be looked into
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """Give a directory that other users may look into, and take it back whatever it holds."""
+    directory = Path(mkdtemp())
+    directory.chmod(0o755)
+    yield directory
+    for path in [directory, *directory.rglob("*")]:
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)
+    shutil.rmtree(directory)
+
+
+def refused(directory: Path, days: int = 1) -> RecordingError:
+    with pytest.raises(RecordingError) as caught:
+        find(directory, days=days)
+    return caught.value
+
+
+def make_unreadable(path: Path) -> Path:
+    path.chmod(0)
+    return path
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_a_folder_that_may_not_be_read_fails_by_name(open_directory: Path, mode: int) -> None:
+    recording_of(open_directory / "BTC-USDT.db")
+    closed = open_directory / "06" / "closed"
+    recording_of(closed / "BTC-USDT_2025-06-09.db")
+    closed.chmod(mode)
+    with without_privileges():
+        error = refused(open_directory)
+    assert error.path.startswith(str(closed))
+    assert str(error).startswith(f"{error.path}: may not be read (Permission denied), and the")
+    assert str(error).endswith("make it readable, or name another directory with --data-dir")
+
+
+@POSIX
+def test_a_folder_that_may_not_be_read_is_named_where_nothing_else_is_found(
+    open_directory: Path,
+) -> None:
+    closed = open_directory / "closed"
+    recording_of(closed / "BTC-USDT.db")
+    make_unreadable(closed)
+    with without_privileges():
+        assert f"{closed}: may not be read" in str(refused(open_directory))
+        assert f"{closed}: may not be read" in str(refused(closed))
+        error = refused(closed / "BTC-USDT.db")
+    assert f"{closed}/BTC-USDT.db: may not be read (Permission denied)" in str(error)
+
+
+@POSIX
+def test_a_folder_that_may_not_be_read_is_only_said_where_the_range_is_covered(
+    open_directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = [START + 59_000, START + DAY // 2, START + DAY - 60_000]
+    write_recording(open_directory / "BTC-USDT_1.db", book_rows(times[:2]))
+    write_recording(
+        open_directory / "BTC-USDT_2025-06-09.db", book_rows(times[:2]), trade_rows([times[1]])
+    )
+    write_recording(open_directory / "BTC-USDT_2025-06-10.db", book_rows(times[1:]), None)
+    closed = open_directory / "closed"
+    closed.mkdir()
+    make_unreadable(closed)
+    with without_privileges():
+        assert len(find(open_directory).books) == 2
+        assert caplog.messages == [f"{closed}: may not be read (Permission denied); left out"]
+        assert "do not cover the range" in str(refused(open_directory, days=2))
+    (open_directory / "BTC-USDT_2025-06-10.db").unlink()
+    with without_privileges():
+        assert "do not cover the range" in str(refused(open_directory))
+
+
+@pytest.mark.parametrize("missing", ["first", "middle", "trades"])
+def test_what_is_hidden_may_be_what_the_range_lacks(tmp_path: Path, missing: str) -> None:
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    hour = DAY // 24
+    times = [START + hour * n for n in range(24)] + [START + DAY - 1]
+    parts = {"first": [times[0], times[8]], "middle": times[8:17:8], "last": [times[16], times[24]]}
+    for number, (name, part) in enumerate(parts.items()):
+        if name != missing:
+            path = tmp_path / f"BTC-USDT_2025060{number}.db"
+            trades = [] if missing == "trades" else trade_rows(part)
+            write_recording(path, book_rows(part), trades)
+    assert "gone: a link that leads nowhere (No such file" in str(refused(tmp_path))
+
+
+@POSIX
+def test_a_file_of_many_that_may_not_be_read_fails_by_name(open_directory: Path) -> None:
+    recording_of(open_directory / "BTC-USDT.db")
+    make_unreadable(recording_of(open_directory / "ETH-USDT.db"))
+    with without_privileges():
+        assert files_of(find(open_directory)) == ["BTC-USDT.db"]
+    many = make_unreadable(recording_of_many(open_directory / "many.db", "BTC-USDT"))
+    with without_privileges():
+        assert f"{many}: no permission to read it" in str(refused(open_directory))
+
+
+def test_links_that_lead_nowhere_or_in_a_circle_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording_of(tmp_path / "BTC-USDT.db")
+    (tmp_path / "late.db").symlink_to(tmp_path / "gone.db")
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
+    (tmp_path / "notes.txt").symlink_to(tmp_path / "gone.txt")
+    message = str(refused(tmp_path))
+    assert f"{tmp_path}/itself: a link that leads nowhere (Too many levels" in message
+    assert ", and 1 more like it, " in message
+    assert len(caplog.messages) == 2
+
+
+def test_linked_folders_are_searched_once_and_circles_do_no_harm(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    recording_of(tmp_path / "elsewhere" / "BTC-USDT.db")
+    data.mkdir()
+    for name in ("one", "two"):
+        (data / name).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(data)
+    assert len(find(data).books) == 1
+
+
+@POSIX
+def test_a_file_systems_own_folders_do_not_matter(open_directory: Path) -> None:
+    recording_of(open_directory / "BTC-USDT.db")
+    for name in ("lost+found", ".Trash-0"):
+        (open_directory / name).mkdir(mode=0)
+    with without_privileges():
+        assert files_of(find(open_directory)) == ["BTC-USDT.db"]
+
+
+def test_a_damaged_file_is_used_up_to_where_the_next_one_begins(tmp_path: Path) -> None:
+    for day in range(3):
+        recording_of(tmp_path / f"BTC-USDT_2025-06-0{day}.db", START + (2 * day - 2) * DAY)
+    cut = tmp_path / "BTC-USDT_2025-06-01.db"
+    os.truncate(cut, cut.stat().st_size - 1)
+    settle(cut)
+    # Its rows end in the first minute, and what is lost may lie anywhere in the two days after.
+    later = find_recording("BTC-USDT", tmp_path, START + DAY, START + 3 * DAY)
+    assert cut.name in {table.path.name for table in later.trades}
+    after = find_recording("BTC-USDT", tmp_path, START + 2 * DAY + 1, START + 3 * DAY)
+    assert cut.name not in {table.path.name for table in after.trades}
 
 
 # -- recordings of many instruments
@@ -214,7 +440,10 @@ def test_a_table_without_one_usable_time_is_read_so_that_its_rows_are_counted(
     write_recording(tmp_path / "BTC-USDT.db", book_rows([START]), trade_rows([None, "n/a"]))
     found = find(tmp_path)
     interpreter = DBInterpreter.of_tables(found.books, found.trades)
-    assert len(list(interpreter.stream())) == 1
+    windows = interpreter.stream()
+    assert next(windows)[0].timestamp == START
+    with pytest.raises(RecordingError, match="no row of table trades has a usable timestamp"):
+        next(windows)
     assert interpreter.counts.trades_skipped == 2
 
 
@@ -230,12 +459,6 @@ def test_the_message_says_where_it_looked_and_what_is_there_nearest_first(tmp_pa
         f"no recording of BTC-USDT under {tmp_path}; found there: BTC-USDC (2025-06-08), "
         "BTC-USDT-SWAP (2025-06-09 to 2025-06-11), ETH-USDT (2025-06-09), XRP-EUR (2025-06-08)"
     )
-
-
-def test_a_name_in_the_wrong_case_is_near(tmp_path: Path) -> None:
-    recording_of(tmp_path / "ETH-USDT.db")
-    recording_of(tmp_path / "BTC-USDT.db")
-    assert "found there: BTC-USDT (2025-06-09), ETH-USDT" in error_of(tmp_path, "btc-usdt")
 
 
 def test_of_many_instruments_the_nearest_ten_are_listed(tmp_path: Path) -> None:

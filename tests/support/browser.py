@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,9 @@ QUIET = (
     "--hide-scrollbars",
 )
 
+TIME = "document.querySelector('#time .js-plotly-plot')"
+DEPTH = "document.querySelector('#depth .js-plotly-plot')"
+
 
 def available() -> bool:
     return CHROMIUM is not None and DRIVER is not None
@@ -54,18 +59,22 @@ def chromium(width: int = 1440, height: int = 900) -> Iterator[webdriver.Chrome]
             driver.quit()
 
 
-def resize(driver: webdriver.Chrome, width: int, height: int) -> None:
+def resize(driver: webdriver.Chrome, width: int, height: int, *, mobile: bool = False) -> None:
     """Set the viewport, which a phone's width is too narrow for as a window."""
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
 def wait_for(driver: webdriver.Chrome, script: str, what: str, seconds: float = 15) -> Any:
     """Return the first truthy value of the JavaScript expression `script`."""
 
-    def found(_: object) -> Any:
-        return driver.execute_script(f"return {script}")
+    return wait_until(driver, lambda _: driver.execute_script(f"return {script}"), what, seconds)
 
+
+def wait_until(
+    driver: webdriver.Chrome, found: Callable[[Any], Any], what: str, seconds: float = 15
+) -> Any:
+    """Return the first truthy value of `found`, called with the driver."""
     return WebDriverWait(driver, seconds, poll_frequency=0.05).until(found, f"no {what}")
 
 
@@ -81,3 +90,25 @@ def console(driver: webdriver.Chrome) -> list[str]:
         for entry in driver.get_log("browser")  # type: ignore[no-untyped-call]
         if entry["level"] in {"SEVERE", "WARNING"}
     ]
+
+
+def points(driver: webdriver.Chrome) -> dict[str, int]:
+    found: dict[str, int] = driver.execute_script(
+        f"return Object.fromEntries([...{TIME}.data, ...{DEPTH}.data]"
+        ".map(trace => [`${trace.uid} ${trace.type}`, trace.x.length]))"
+    )
+    return found
+
+
+def wait_for_bars(driver: webdriver.Chrome, count: int) -> None:
+    wait_for(driver, f"{TIME}?.data?.[0]?.x?.length === {count}", f"picture of {count} bars")
+
+
+def badge(driver: webdriver.Chrome, label: str, seconds: float = 15) -> None:
+    script = f"document.querySelector('#badge')?.textContent === {json.dumps(label)}"
+    wait_for(driver, script, f"badge '{label}'", seconds)
+
+
+def pause(seconds: float) -> None:
+    """Wait for what leaves no trace when it is over: a label that would be empty."""
+    time.sleep(seconds)

@@ -12,12 +12,14 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from places import PROJECT
+
+from orderflow.issues import LABELS
 
 START_MS = 1_749_427_200_000  # 2025-06-09 00:00 UTC
 WINDOW_MS = 60_000
@@ -71,20 +73,7 @@ def book(mid: float, levels: int = 50, seed: int = 1) -> dict[str, list[list[flo
 
 def status(**changed: Any) -> dict[str, Any]:
     """Return the status of a running run of BTC-USDT, with the fields in `changed` replaced."""
-    counts = dict.fromkeys(
-        (
-            "rows_skipped",
-            "levels_rejected",
-            "trades_skipped",
-            "crossed_books",
-            "late_rows",
-            "repeated_rows",
-            "repeated_trades",
-            "unknown_sides",
-            "sequence_gaps",
-        ),
-        0,
-    )
+    counts = dict.fromkeys(LABELS, 0)
     told = {
         "schema": 1,
         "instrument": "BTC-USDT",
@@ -113,13 +102,21 @@ def status(**changed: Any) -> dict[str, Any]:
     return told | changed
 
 
-def put_run(directory: Path, count: int = 1000, **changed: Any) -> None:
-    """Write all four files of a run with `count` bars."""
+Span = tuple[str, int | None, int | None, int]
+
+
+def put_run(
+    directory: Path, count: int = 1000, issues: Iterable[Span] = (), **changed: Any
+) -> None:
+    """Write all files of a run with `count` bars, and `issues` as (kind, start, end, count)."""
     directory.mkdir(parents=True, exist_ok=True)
     bars, metrics = market(count)
     put(directory, "ohlc_data.json", bars)
     put(directory, "metrics_data.json", metrics)
     put(directory, "depth_data.json", book(bars[-1][4] if bars else 105_000.0))
+    names = ("kind", "start", "end", "count")
+    spans = [dict(zip(names, issue, strict=True)) for issue in issues]
+    put(directory, "data_issues.json", {"schema": 1, "issues": spans})
     put(directory, "status_data.json", status(bars=count, **changed))
 
 

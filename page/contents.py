@@ -1,0 +1,375 @@
+"""Check and convert what is in the files of a replay: bars, metrics, depth, status, data issues.
+
+Pure: JSON values in, plain values out. What a parser accepts is bounded, in number, in length and
+in size, so that whatever is computed from it is finite and small enough to send.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import chain, compress
+from typing import Any
+
+from orderflow.errors import OrderflowError
+from orderflow.issues import DataIssue
+from viz_io import MAX_BARS, STATES
+
+# The end of the year 9999: beyond it there is no date to show.
+MAX_TIMESTAMP_MS = 253_402_300_799_999
+# No price, size or count of a market is beyond it, and sums and ratios of such numbers are finite.
+MAX_NUMBER = 1e30
+MAX_LEVELS = 10_000
+"""Most levels a side."""
+MAX_COUNTS = 100
+"""Most kinds of data issues in a status."""
+MAX_ISSUES = 5_000
+"""Most spans of data issues."""
+MAX_NAME = 100
+"""Longest name of a kind of data issue."""
+MAX_TEXT = 500
+"""Longest text that is shown whole; a longer one is cut."""
+ISSUES_SCHEMA = 1
+
+# The places in a metric bar: four of OBI, four of TOT, which nothing draws, four of CVD.
+OBI = slice(1, 5)
+CVD_CLOSE = 12
+
+NUMBERS = frozenset({int, float})
+
+
+class FileContentError(OrderflowError):
+    """Report a file that is no content of the page: `kind` tells the ways apart in the log."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Hold OHLC bars as columns of equal length; `times` are window starts in ms, UTC."""
+
+    times: list[int] = field(default_factory=list)
+    opens: list[float] = field(default_factory=list)
+    highs: list[float] = field(default_factory=list)
+    lows: list[float] = field(default_factory=list)
+    closes: list[float] = field(default_factory=list)
+    volumes: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Hold metric bars as columns of equal length; `times` are window starts in ms, UTC.
+
+    The OBI of a bar is None before the book had both sides, its CVD where the writer's bars have 5
+    or 9 fields alone.
+    """
+
+    times: list[int] = field(default_factory=list)
+    obi_opens: list[float | None] = field(default_factory=list)
+    obi_highs: list[float | None] = field(default_factory=list)
+    obi_lows: list[float | None] = field(default_factory=list)
+    obi_closes: list[float | None] = field(default_factory=list)
+    cvd_closes: list[float | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Hold levels as (price, size), best first on each side."""
+
+    bids: list[tuple[float, float]] = field(default_factory=list)
+    asks: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Hold what a run says of itself; a field its writer left out is None or empty.
+
+    `event_time`, `start`, `end` and `written` are ms, UTC; `seconds` is wall clock.
+    """
+
+    state: str
+    instrument: str | None = None
+    start: int | None = None
+    end: int | None = None
+    window_seconds: float | None = None
+    depth_levels: int | None = None
+    reason: str | None = None
+    event_time: int | None = None
+    progress: float | None = None
+    rows: int | None = None
+    trades: int | None = None
+    rows_per_second: float | None = None
+    seconds: float | None = None
+    bars: int | None = None
+    volume: float | None = None
+    book_mode: str | None = None
+    engine: str | None = None
+    reliable: bool | None = None
+    longest_silence_ms: int | None = None
+    written: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Issues:
+    """Hold the spans of data issues, by their start, those of unknown time first."""
+
+    spans: list[DataIssue] = field(default_factory=list)
+
+
+def _number(value: Any, what: str) -> float:
+    if type(value) not in NUMBERS or not -math.inf < value < math.inf:
+        raise FileContentError(f"{what} is {_short(value)}, not a finite number", "shape")
+    if not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise FileContentError(
+            f"{what} is {_short(value)}, beyond ±{MAX_NUMBER:g}, the largest that is shown", "shape"
+        )
+    return float(value) if isinstance(value, float) else int(value)
+
+
+def _short(value: Any) -> str:
+    # An int of thousands of digits is refused by repr itself.
+    return "a number of many digits" if _is_huge(value) else f"{value!r:.60}"
+
+
+def _is_huge(value: Any) -> bool:
+    return isinstance(value, int) and not -(10**40) < value < 10**40
+
+
+def _timestamp(value: Any, what: str) -> int:
+    number = _number(value, what)
+    if not 0 <= number <= MAX_TIMESTAMP_MS:
+        raise FileContentError(
+            f"{what} is {_short(value)}, not a time in ms from 0 to {MAX_TIMESTAMP_MS}", "shape"
+        )
+    return int(number)
+
+
+def _rows(document: Any, fewest: int, what: str, check: Callable[[Any, str], None]) -> list[Any]:
+    """Return the last `MAX_BARS` rows of `document`; `check` raises for a row that is no bar."""
+    if not isinstance(document, list):
+        raise FileContentError(f"it holds {_kind(document)}, not an array of {what}s", "shape")
+    first = max(0, len(document) - MAX_BARS)
+    rows = document[first:]
+    for index, row in enumerate(rows, first):
+        if not isinstance(row, list) or len(row) < fewest:
+            found = f"{len(row)} fields" if isinstance(row, list) else _kind(row)
+            raise FileContentError(
+                f"{what} {index} has {found}, at least {fewest} are needed", "shape"
+            )
+    if not _all_numbers(rows):
+        for index, row in enumerate(rows, first):
+            check(row, f"{what} {index}")
+            _timestamp(row[0], f"the time of {what} {index}")
+    return rows
+
+
+def _all_numbers(rows: list[list[Any]]) -> bool:
+    """Return whether no row needs a closer look: a few calls for 13,000 values, each refresh."""
+    values = list(chain.from_iterable(rows))
+    return not rows or (
+        NUMBERS.issuperset(map(type, values))
+        and -MAX_NUMBER <= min(values) <= max(values) <= MAX_NUMBER
+        and not math.isnan(sum(values))
+        and min(row[0] for row in rows) >= 0
+        and max(row[0] for row in rows) <= MAX_TIMESTAMP_MS
+    )
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def parse_bars(document: Any) -> Bars:
+    """Return the last 1000 OHLC bars of `[[ts, open, high, low, close, volume], …]`.
+
+    Fields after the sixth are ignored: fields are only ever added at the end. Raise
+    `FileContentError` at the first row that is no bar.
+    """
+    rows = _rows(document, 6, "bar", _check_bar)
+    if not rows:
+        return Bars()
+    times, *columns = map(list, zip(*(row[:6] for row in rows), strict=True))
+    return Bars([int(ts) for ts in times], *columns)
+
+
+def _check_bar(row: list[Any], what: str) -> None:
+    for number in row[:6]:
+        _number(number, f"a value of {what}")
+
+
+def parse_metrics(document: Any) -> Metrics:
+    """Return the last 1000 metric bars, of 5 (OBI), 9 (and TOT) or 13 (and CVD) fields.
+
+    Before the book's first sample OBI and TOT are null. Raise `FileContentError` at the first row
+    that is no metric bar.
+    """
+    rows = _rows(document, 5, "metric bar", _check_metric_bar)
+    if not rows:
+        return Metrics()
+    columns: list[list[Any]] = [[row[column] for row in rows] for column in range(1, 5)]
+    columns.append([row[CVD_CLOSE] if len(row) > CVD_CLOSE else None for row in rows])
+    return Metrics([int(row[0]) for row in rows], *columns)
+
+
+def _check_metric_bar(row: list[Any], what: str) -> None:
+    _number(row[0], f"the time of {what}")
+    for number in row[1 : CVD_CLOSE + 1]:
+        if number is not None:
+            _number(number, f"a value of {what}")
+    if 0 < row[OBI].count(None) < 4:
+        raise FileContentError(
+            f"the OBI of {what} is partly null; it has all four values or none", "shape"
+        )
+
+
+def parse_depth(document: Any) -> Depth:
+    """Return the levels of `{"bids": [[price, size], …], "asks": …}`, in the file's order.
+
+    Raise `FileContentError` where a side is missing or too long, or a level is no price and size.
+    """
+    if not isinstance(document, dict):
+        raise FileContentError(f"it holds {_kind(document)}, not an object", "shape")
+    return Depth(_side(document, "bids"), _side(document, "asks"))
+
+
+def _side(document: dict[str, Any], side: str) -> list[tuple[float, float]]:
+    levels = document.get(side)
+    if not isinstance(levels, list):
+        raise FileContentError(f"'{side}' holds {_kind(levels)}, not an array of levels", "shape")
+    _bounded(levels, MAX_LEVELS, f"'{side}'", "levels")
+    for index, level in enumerate(levels):
+        if not isinstance(level, list) or len(level) < 2:
+            raise FileContentError(f"level {index} of '{side}' is no [price, size]", "shape")
+        _number(level[0], f"a price of '{side}'")
+        if _number(level[1], f"a size of '{side}'") < 0:
+            raise FileContentError(f"a size of '{side}' is {level[1]}, less than 0", "shape")
+    return [(level[0], level[1]) for level in levels]
+
+
+def _bounded(found: Sequence[Any] | dict[str, Any], most: int, what: str, unit: str) -> None:
+    if len(found) > most:
+        raise FileContentError(
+            f"{what} has {len(found):,} {unit}, at most {most:,} are read", "size"
+        )
+
+
+_NUMBERS = ("window_seconds", "progress", "rows_per_second", "seconds", "volume")
+_INTEGERS = ("depth_levels", "rows", "trades", "bars", "longest_silence_ms")
+_TIMES = ("start", "end", "event_time", "written")
+_TEXTS = ("instrument", "reason", "book_mode", "engine")
+
+
+def parse_status(document: Any) -> Status:
+    """Return the status object of a run; keys it does not know are left alone.
+
+    Raise `FileContentError` when the state is none of `STATES` or a known key has a value of
+    another type than the contract's.
+    """
+    if not isinstance(document, dict):
+        raise FileContentError(f"it holds {_kind(document)}, not an object", "shape")
+    state = document.get("state")
+    if not isinstance(state, str) or state not in STATES:
+        known = ", ".join(STATES)
+        raise FileContentError(f"the state is {_short(state)}, not one of {known}", "shape")
+    found = {key: value for key, value in document.items() if value is not None}
+    values: dict[str, Any] = {"state": state, "counts": _counts(found.get("counts", {}))}
+    values |= {key: _number(found[key], f"'{key}'") for key in _NUMBERS if key in found}
+    values |= {key: int(_number(found[key], f"'{key}'")) for key in _INTEGERS if key in found}
+    values |= {key: _timestamp(found[key], f"'{key}'") for key in _TIMES if key in found}
+    values |= {key: _text(found[key], f"'{key}'") for key in _TEXTS if key in found}
+    if "reliable" in found:
+        values["reliable"] = _typed(found["reliable"], bool, "'reliable'")
+    return Status(**values)
+
+
+def _typed(value: Any, kind: type, what: str) -> Any:
+    if not isinstance(value, kind):
+        raise FileContentError(f"{what} holds {_kind(value)}", "shape")
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    text = str(_typed(value, str, what))
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def _counts(value: Any) -> dict[str, int]:
+    counts = _typed(value, dict, "'counts'")
+    _bounded(counts, MAX_COUNTS, "'counts'", "kinds")
+    return {
+        _name(kind, "a name in 'counts'"): int(_number(count, f"count '{kind:.60}'"))
+        for kind, count in counts.items()
+    }
+
+
+def _name(value: Any, what: str) -> str:
+    name = str(_typed(value, str, what))
+    _bounded(name, MAX_NAME, what, "characters")
+    return name
+
+
+def parse_issues(document: Any) -> Issues:
+    """Return the spans of `{"schema": 1, "issues": [{"kind", "start", "end", "count"}, …]}`.
+
+    Raise `FileContentError` for another schema, or at the first that is no span.
+    """
+    if not isinstance(document, dict):
+        raise FileContentError(f"it holds {_kind(document)}, not an object", "shape")
+    if document.get("schema") != ISSUES_SCHEMA:
+        found = _short(document.get("schema"))
+        raise FileContentError(f"its schema is {found}, {ISSUES_SCHEMA} is read", "shape")
+    issues = _typed(document.get("issues"), list, "'issues'")
+    _bounded(issues, MAX_ISSUES, "'issues'", "entries")
+    spans = [_issue(issue, f"issue {index}") for index, issue in enumerate(issues)]
+    return Issues(sorted(spans, key=lambda span: -1 if span.start is None else span.start))
+
+
+def _issue(value: Any, what: str) -> DataIssue:
+    issue = _typed(value, dict, what)
+    kind = _name(issue.get("kind"), f"the kind of {what}")
+    count = int(_number(issue.get("count"), f"the count of {what}"))
+    start, end = issue.get("start"), issue.get("end")
+    if start is None and end is None:
+        return DataIssue(kind, None, None, count)
+    span = _timestamp(start, f"the start of {what}"), _timestamp(end, f"the end of {what}")
+    if span[0] > span[1]:
+        raise FileContentError(f"{what} ends at {span[1]}, before it starts at {span[0]}", "shape")
+    return DataIssue(kind, *span, count)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Hold the bars of both files that lie in the time both cover.
+
+    `start` is the first time shown where a full file may have dropped older bars, else None.
+    """
+
+    bars: Bars
+    metrics: Metrics
+    start: int | None = None
+
+
+def common_range(bars: Bars, metrics: Metrics) -> Shown:
+    """Return what of the two lies in the time that both files cover.
+
+    Each file holds its last `MAX_BARS`, and a window without a trade has no OHLC bar: a full file
+    starts where it dropped what was before, and the other is cut there.
+    """
+    full = [times[0] for times in (bars.times, metrics.times) if len(times) >= MAX_BARS]
+    if not full:
+        return Shown(bars, metrics)
+    start = max(full)
+    return Shown(_since(bars, start), _since(metrics, start), start)
+
+
+def _since(columns: Any, start: int) -> Any:
+    if not columns.times or columns.times[0] >= start:
+        return columns
+    kept = [time >= start for time in columns.times]
+    cut = [list(compress(getattr(columns, column.name), kept)) for column in fields(columns)]
+    return type(columns)(*cut)

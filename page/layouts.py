@@ -1,0 +1,145 @@
+"""Build the layouts of the page's figures as plain dicts.
+
+Layouts are sent once and then only traces, so that a zoom stays the user's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from page.charts import MUTED
+
+Layout = dict[str, Any]
+
+GRID = "#1c232d"
+ZERO = "#3a4452"
+BACKGROUND = "#0d1117"
+TEXT = "#c9d1d9"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+
+
+def _base_layout(template: dict[str, Any]) -> Layout:
+    return {
+        "template": template,
+        # Plotly keeps zoom and pan while this stays the same: it changes with the run alone.
+        "uirevision": "",
+        "paper_bgcolor": BACKGROUND,
+        # Clear: the volume stands in front of the foot of the price panel.
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": TEXT, "family": FONT, "size": 12},
+        "hoverlabel": {"bgcolor": "#161b22", "bordercolor": "#30363d", "font": {"color": TEXT}},
+        "legend": {
+            "uirevision": "kept",  # a trace that was hidden stays so in the next run
+            "orientation": "h",
+            "itemwidth": 30,
+            "x": 0,
+            "y": 1,
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "bgcolor": "rgba(0,0,0,0)",
+            "font": {"size": 11, "color": MUTED},
+        },
+        "modebar": {
+            "bgcolor": "rgba(0,0,0,0)",
+            "color": "#6e7a8a",
+            "activecolor": TEXT,
+            "uirevision": "kept",
+        },
+        "bargap": 0.2,
+    }
+
+
+def _axis(**options: Any) -> dict[str, Any]:
+    return {
+        "gridcolor": GRID,
+        "zerolinecolor": ZERO,
+        "zeroline": False,
+        "automargin": False,
+        "tickfont": {"size": 11, "color": MUTED},
+        **options,
+    }
+
+
+def _value_axis(domain: tuple[float, float], **options: Any) -> dict[str, Any]:
+    return _axis(
+        domain=list(domain), side="right", separatethousands=True, exponentformat="none", **options
+    )
+
+
+def _unseen_axis(**options: Any) -> dict[str, Any]:
+    return {"visible": False, "fixedrange": True, **options}
+
+
+# What each figure's axes are set to for a new run, to show it whole.
+OBI_RANGE = (-1.05, 1.05)
+WHOLE: dict[str, dict[str, dict[str, Any]]] = {
+    "time": {
+        "xaxis": {"autorange": True},
+        "yaxis": {"autorange": True},
+        "yaxis2": {"autorange": True},
+        "yaxis3": {"range": OBI_RANGE},
+        "yaxis4": {"autorange": True},
+    },
+    "depth": {"xaxis": {"autorange": True}, "yaxis": {"autorange": True}},
+}
+
+
+def _heading(text: str, y: float, anchor: str) -> dict[str, Any]:
+    return {
+        "text": text,
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0.004,
+        "y": y,
+        "xanchor": "left",
+        "yanchor": anchor,
+        "showarrow": False,
+        "font": {"size": 11, "color": MUTED},
+    }
+
+
+def time_layout(template: dict[str, Any]) -> Layout:
+    """Return the layout of price, volume, OBI and CVD over one time axis, in UTC."""
+    return _base_layout(template) | {
+        # Left of the first tick there is room for half of its date.
+        "margin": {"l": 34, "r": 74, "t": 30, "b": 40},
+        "hovermode": "x unified",
+        "hoversubplots": "axis",
+        "xaxis": _axis(
+            type="date",
+            anchor="y4",
+            rangeslider={"visible": False},
+            showspikes=True,
+            spikemode="across",
+            spikesnap="cursor",
+            spikethickness=1,
+            spikecolor=MUTED,
+            spikedash="dot",
+            hoverformat="%Y-%m-%d %H:%M:%S UTC",
+        ),
+        "yaxis": _value_axis((0.43, 1.0)),
+        "yaxis2": _unseen_axis(overlaying="y", rangemode="tozero", autorange=True),
+        "yaxis3": _value_axis((0.21, 0.39), zeroline=True, range=OBI_RANGE),
+        "yaxis4": _value_axis((0.0, 0.18), zeroline=True, rangemode="tozero"),
+        "yaxis5": _unseen_axis(domain=[0.418, 0.428], range=[0, 1]),
+        "yaxis6": _unseen_axis(overlaying="y", range=[0, 1]),
+        "annotations": [
+            _heading("OBI", 0.39, "bottom"),
+            _heading("CVD", 0.18, "bottom"),
+            _heading("UTC", 0, "top") | {"x": 1.012, "yshift": -7},
+        ],
+    }
+
+
+def depth_layout(template: dict[str, Any]) -> Layout:
+    """Return the layout of the cumulative depth over price."""
+    layout = _base_layout(template) | {
+        "margin": {"l": 10, "r": 54, "t": 30, "b": 30},
+        "hovermode": "x",
+        "xaxis": _axis(
+            separatethousands=True, exponentformat="none", nticks=5, hoverformat=",.12~f"
+        ),
+        "yaxis": _axis(side="right", rangemode="tozero", separatethousands=True, nticks=8),
+    }
+    layout["legend"]["title"] = {"text": "Depth", "font": {"size": 11, "color": MUTED}}
+    return layout
