@@ -18,8 +18,8 @@ import plotly.io
 import typer
 from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
 
-from orderflow.command import Quiet, Verbose, new_app, say, set_up_logging
-from orderflow.command import run as run_command
+from orderflow import command
+from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
 from page import charts, layouts
 from page import server as page_server
@@ -130,7 +130,7 @@ def check_directory(directory: Path) -> None:
     say(f"Warning: --output-dir {directory} does not exist; the page waits for a replay to make it")
 
 
-cli = new_app()
+cli = command.new_app()
 
 
 @cli.command()
@@ -150,7 +150,7 @@ def run(
     exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Show the order flow that a replay writes, as a page in the browser."""
-    set_up_logging(verbose, quiet=quiet)
+    command.set_up_logging(verbose, quiet=quiet)
     if exit_with_parent:
         # Ctrl+C reaches both: the parent still writes how far it came, then lets go of the page.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -170,4 +170,4 @@ def run(
 
 
 if __name__ == "__main__":
-    run_command(cli)
+    command.run(cli)

@@ -22,24 +22,12 @@ from typing import Annotated
 import orjson
 import typer
 
-from orderflow.command import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    Quiet,
-    Verbose,
-    in_range,
-    new_app,
-    print_result,
-    say,
-    say_error,
-    set_up_logging,
-)
-from orderflow.command import (
-    run as run_command,
-)
+from orderflow import command
+from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
 from orderflow.errors import UsageError
+from orderflow.instruments import check_instrument
 from orderflow.times import parse_range
-from recordings.discovery import DEFAULT_DATA_DIR, Recording, check_instrument, find_recording
+from recordings.discovery import DEFAULT_DATA_DIR, Recording, find_recording
 from replay.page_process import PageProcess, check_port
 from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
 from replay.run_files import RunFiles
@@ -51,7 +39,7 @@ MAX_WINDOW_SECONDS = 7 * 86_400
 MAX_DEPTH_LEVELS = 100_000
 MAX_JOBS = 256
 
-app = new_app()
+app = command.new_app()
 
 
 class BookMode(StrEnum):
@@ -71,7 +59,7 @@ class Signals:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print_result(f"orderflow-replay {VERSION}")
+        command.print_result(f"orderflow-replay {VERSION}")
         raise typer.Exit
 
 
@@ -169,7 +157,7 @@ def replay(
     One day:       main.py BTC-USDT 2025-06-09 2025-06-10
     Without data:  main.py BTC-USDT 2025-06-09 2025-06-10 --demo
     """  # noqa: D301 (the escape keeps the lines apart)
-    set_up_logging(verbose, quiet=quiet)
+    command.set_up_logging(verbose, quiet=quiet)
     check_instrument(instrument)
     options = ReplayOptions(
         instrument,
@@ -275,7 +263,7 @@ def _tick(run: Replay, progress: Progress, page: PageProcess | None) -> None:
 
 @contextmanager
 def _stop_on_signals(run: Replay) -> Iterator[Signals]:
-    """Let Ctrl+C and SIGTERM end the run after the rows in hand, a second one as soon as it can."""
+    """Let Ctrl+C and SIGTERM end the run after the rows being processed, a second one at once."""
     signals = Signals()
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -304,13 +292,13 @@ def _report(run: Replay, files: RunFiles, *, json_summary: bool, quiet: bool) ->
         say_error(str(run.reason))
     if files.failure:
         say_error(
-            f"{files.directory}: the files are not up to date ({files.failure.strerror}); make "
-            "room or choose another directory with --output-dir, and run again"
+            f"{files.directory}: the files are not up to date ({files.failure.strerror}); run "
+            "again, with room there, or into another directory with --output-dir"
         )
     if json_summary:
-        print_result(orjson.dumps(summary).decode())
+        command.print_result(orjson.dumps(summary).decode())
 
 
 if __name__ == "__main__":
     gc.set_threshold(OBJECTS_PER_COLLECTION)
-    run_command(app)
+    command.run(app)

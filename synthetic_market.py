@@ -4,15 +4,14 @@ The market itself is in `market_model`; here it becomes a file in the input sche
 recording for `--demo`, and a command.
 """
 
-from __future__ import annotations
+from orderflow import startup
+
+if __name__ == "__main__":
+    startup.begin()
 
 import math
 import os
-import re
-import secrets
-import sqlite3
 import sys
-from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,7 +21,11 @@ from typing import Annotated
 
 import typer
 
+from orderflow import command
+from orderflow.cache import DirectoryCache
 from orderflow.errors import OrderflowError, OutputError
+from orderflow.instruments import check_instrument
+from recordings.writer import RecordingWriter
 from simulator.market_model import (
     BUSY,
     DEMO,
@@ -33,7 +36,6 @@ from simulator.market_model import (
     ROW_SPACING_MS,
     Market,
     MarketDensity,
-    RowStream,
 )
 
 __all__ = [
@@ -47,18 +49,16 @@ __all__ = [
 ]
 
 DEMO_ROWS = 60_000
-_DAY_MS = 86_400_000
+MAX_DEMOS = 20
+MAX_DEMO_BYTES = 1_000_000_000
+"""Demos kept for the next time: the one used longest ago goes first."""
+
 _BATCH = 2_000
-_TABLES = (
-    "CREATE TABLE book(id INTEGER PRIMARY KEY, instrument TEXT, bids TEXT, asks TEXT, "
-    "timestamp INTEGER)",
-    "CREATE TABLE trades(id INTEGER PRIMARY KEY, instrument TEXT, trade_id TEXT, price REAL, "
-    "size REAL, side TEXT, timestamp INTEGER)",
-)
-_INDEXES = (
-    "CREATE INDEX book_timestamp ON book(timestamp)",
-    "CREATE INDEX trades_timestamp ON trades(timestamp)",
-)
+_DEMO_DIRECTORY = r"v\d+-[0-9a-f]{16}"
+# The recording, a leftover of one that was being made, and what SQLite puts beside a file.
+_DEMO_FILE = r"\.?[A-Za-z0-9._-]+_\d{4}-\d{2}-\d{2}\.db(-wal|-shm|-journal|\.[0-9a-f]{12}\.tmp)?"
+
+app = command.new_app()
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,11 @@ def write_recording(
     range.
 
     Raises:
-        OrderflowError: the range holds no time, or `max_rows` no row.
+        OrderflowError: `instrument` can't be a name, the range holds no time, or `max_rows` no row.
         OutputError: `path` exists (nothing is replaced), or can't be written.
 
     """
+    check_instrument(instrument)
     if end_ms <= start_ms:
         raise OrderflowError(
             f"The range from {start_ms} to {end_ms} ms is empty: its end must come after its start."
@@ -123,68 +124,15 @@ def write_recording(
     spacing = max(ROW_SPACING_MS, (end_ms - start_ms) / (max_rows or math.inf))
     market = Market(instrument, seed, density, spacing, start_ms)
     rows = math.ceil((end_ms - start_ms) / spacing)
-    try:
-        if path.exists():
-            raise OutputError(f"{path} exists already: name another file, or delete it first.")
-        last_ms = _write(path, market.stream(rows, end_ms), index)
-    except (OSError, sqlite3.Error) as error:
-        raise OutputError(
-            f"{path} can't be written: {error}. Look at its directory and the space left there."
-        ) from error
+    stream, last_ms = market.stream(rows, end_ms), start_ms
+    with RecordingWriter(path, index=index) as writer:
+        while batch := list(islice(stream, _BATCH)):
+            writer.write_book(row for row, _ in batch)
+            writer.write_trades(trade for _, trades in batch for trade in trades)
+            last_ms = batch[-1][0][3]
     return RecordingSummary(
         path, instrument, rows, market.trades, market.levels, market.text_bytes, start_ms, last_ms
     )
-
-
-def _write(path: Path, stream: RowStream, index: bool) -> int:
-    """Write the rows to a temporary file, rename it to `path`, and return the last row's time."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    # O_EXCL follows no link; sqlite3 takes the empty file for a new database
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-    try:
-        _remove_leftovers(path, os.fstat(descriptor).st_mtime)
-        with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
-            last_ms = _insert(connection, stream, index)
-        os.fsync(descriptor)  # or a power cut could leave the name without the content
-        os.close(descriptor)
-        descriptor = -1  # closed before the rename, which Windows refuses on open files
-        temporary.replace(path)
-    finally:  # after Ctrl+C as well
-        if descriptor >= 0:
-            os.close(descriptor)
-        temporary.unlink(missing_ok=True)
-    return last_ms
-
-
-def _remove_leftovers(path: Path, now: float) -> None:
-    """Remove what runs killed over a day ago left of the same file; a live run is far shorter."""
-    for leftover in path.parent.glob(".*.tmp"):
-        if not leftover.name.startswith(f".{path.name}."):
-            continue
-        with suppress(OSError):  # another run may be removing it too
-            if leftover.stat().st_mtime < now - _DAY_MS / 1000:
-                leftover.unlink()
-
-
-def _insert(connection: sqlite3.Connection, stream: RowStream, index: bool) -> int:
-    last_ms = 0
-    # nobody sees the file before it is whole, so it needs no journal
-    for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "BEGIN", *_TABLES):
-        connection.execute(statement)
-    while batch := list(islice(stream, _BATCH)):
-        connection.executemany(
-            "INSERT INTO book(instrument, bids, asks, timestamp) VALUES (?, ?, ?, ?)",
-            (row for row, _ in batch),
-        )
-        connection.executemany(
-            "INSERT INTO trades(instrument, trade_id, price, size, side, timestamp) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (trade for _, trades in batch for trade in trades),
-        )
-        last_ms = batch[-1][0][3]
-    for statement in (*(_INDEXES if index else ()), "COMMIT"):
-        connection.execute(statement)
-    return last_ms
 
 
 def demo_recording(
@@ -195,46 +143,48 @@ def demo_recording(
     It covers [start_ms, end_ms), ms UTC, in at most `DEMO_ROWS` book rows, whatever the range.
     The file lies in a directory of its own under `orderflow-replay/demo` of `cache_dir`, else of
     `ORDERFLOW_CACHE_DIR`, else of the user's cache directory, and is named INSTRUMENT_DATE.db:
-    a search for the instrument in its directory finds it and nothing else.
+    a search for the instrument in its directory finds it and nothing else. It stays there while
+    this process lives; later it makes room for others, see `MAX_DEMOS`.
 
     Raises:
-        OrderflowError: the instrument has characters other than letters, digits, `-`, `_`
-            and `.`, or the range holds no time.
+        OrderflowError: `instrument` can't be a name, or the range holds no time.
         OutputError: the cache directory can't be written.
 
     """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", instrument):
-        raise OrderflowError(
-            f"{instrument!r} is no instrument: only letters, digits, '-', '_' and '.' may stand "
-            "in it. Write it as the exchange does, for example BTC-USDT."
-        )
+    check_instrument(instrument)
     identity = sha256(f"{instrument}|{start_ms}|{end_ms}".encode()).hexdigest()
     root = (cache_dir or _user_cache_dir()) / "orderflow-replay" / "demo"
+    cache = DirectoryCache(
+        root, _DEMO_DIRECTORY, _DEMO_FILE, max_entries=MAX_DEMOS, max_bytes=MAX_DEMO_BYTES
+    )
     day = datetime.fromtimestamp(start_ms // 1000, UTC).date().isoformat()
-    path = root / f"v{GENERATOR_VERSION}-{identity[:16]}" / f"{instrument}_{day}.db"
-    seed = int(identity[:8], 16)
     try:
+        directory = cache.use(f"v{GENERATOR_VERSION}-{identity[:16]}")
+        path = directory / f"{instrument}_{day}.db"
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_recording(
-                path, instrument, start_ms, end_ms, seed=seed, density=DEMO, max_rows=DEMO_ROWS
-            )
+            _make_demo(path, instrument, start_ms, end_ms, int(identity[:8], 16))
+            cache.trim()
     except OSError as error:
         raise OutputError(
-            f"The cache directory {path.parent} can't be made: {error}. Name another in "
+            f"The cache directory {root} can't be used: {error}. Name another in "
             "ORDERFLOW_CACHE_DIR."
         ) from error
+    return path
+
+
+def _make_demo(path: Path, instrument: str, start_ms: int, end_ms: int, seed: int) -> None:
+    try:
+        write_recording(
+            path, instrument, start_ms, end_ms, seed=seed, density=DEMO, max_rows=DEMO_ROWS
+        )
     except OutputError:
         if not path.exists():  # else another process has just made the same file
             raise
-    return path
 
 
 def _user_cache_dir() -> Path:
     named = os.environ.get("ORDERFLOW_CACHE_DIR")
-    if named is None and sys.platform == "win32":
-        named = os.environ.get("LOCALAPPDATA")
-    elif named is None and sys.platform != "darwin":
+    if named is None and sys.platform != "darwin":
         named = os.environ.get("XDG_CACHE_HOME")
     if named:
         return Path(named)
@@ -256,6 +206,7 @@ def _density(name: str) -> str:
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 
 
+@app.command()
 def main(
     out: Annotated[Path, typer.Argument(help="The file to write; it must not exist yet.")],
     *,
@@ -281,19 +232,15 @@ def main(
     end_ms = start_ms + int((rows or 36_000) * ROW_SPACING_MS)
     if end is not None:
         end_ms = int(end.replace(tzinfo=UTC).timestamp() * 1000)
-    try:
-        made = write_recording(
-            out, instrument, start_ms, end_ms,
-            seed=seed, density=DENSITIES[density], max_rows=rows, index=index,
-        )  # fmt: skip
-    except OrderflowError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-    typer.echo(
+    made = write_recording(
+        out, instrument, start_ms, end_ms,
+        seed=seed, density=DENSITIES[density], max_rows=rows, index=index,
+    )  # fmt: skip
+    command.print_result(
         f"{made.path}: {made.rows:,} book rows ({made.levels_per_row:.1f} levels and "
         f"{made.bytes_per_row:,.0f} bytes of text a row), {made.trades:,} trades of {instrument}"
     )
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command.run(app)

@@ -1,1 +1,1 @@
-"""Benchmarks: scripts to run by hand; see each."""
+"""Benchmarks, to run by hand: `uv run -m benchmarks.NAME`; see each."""

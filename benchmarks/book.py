@@ -1,8 +1,8 @@
 """Time `update` of the Python book and of the compiled one.
 
-    uv run python benchmarks/book.py                    # books of 400 and of 10,000 levels a side
-    uv run python benchmarks/book.py RECORDING.db       # a recording's rows, against the bare fetch
-    uv run python benchmarks/book.py RECORDING.db --dump LEVELS.bin     # for book_structures.c
+    uv run -m benchmarks.book                    # books of 400 and of 10,000 levels a side
+    uv run -m benchmarks.book RECORDING.db       # a recording's rows, against the bare fetch
+    uv run -m benchmarks.book RECORDING.db --dump LEVELS.bin     # for book_structures.c
 
 All figures are the best of several interleaved runs. Without a recording, each row changes 20
 levels a side at log-uniform ranks, 45 % of them deletions, and the best 50 are summed after it;
@@ -12,7 +12,6 @@ levels a side at log-uniform ranks, 45 % of them deletions, and the best 50 are 
 import argparse
 import sqlite3
 import struct
-import sys
 import time
 from array import array
 from collections.abc import Callable, Iterable
@@ -20,11 +19,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from level_parser import parse_side  # noqa: E402
-from orderbook_manager import OrderbookManager, PythonOrderbookManager  # noqa: E402
+from level_parser import parse_side
+from orderbook_manager import OrderbookManager, PythonOrderbookManager
 
 Row = tuple[bytes | None, bytes | None]
 DEPTH = 50

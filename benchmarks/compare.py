@@ -1,6 +1,6 @@
 """Compare a whole replay with what people would use instead, in one run on one machine.
 
-    uv run --group bench python benchmarks/compare.py [--rows 200000] [--repeat 3] [--quick]
+    uv run --group bench -m benchmarks.compare [--rows 200000] [--repeat 3] [--quick]
 
 Each way works on the same recordings in a process of its own, in turn, several times; the bars of
 all must be equal before any speed is printed. Figures are medians. See docs/benchmarks.md.
@@ -21,16 +21,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from benchmarks.compared_recordings import ComparedRecording, generated, real  # noqa: E402
-from benchmarks.contenders import Bars  # noqa: E402
+from benchmarks.compared_recordings import ComparedRecording, generated, real
+from benchmarks.task import PROJECT, Bars
 
 TOLERANCE = 1e-9
 MAX_BARS = 1000
 # A process's peak begins with that of the one it was forked from: so a small one starts them. It
-# ends with a line of seconds and MB; Linux counts in kB, macOS in bytes, Windows does not.
+# ends with a line of seconds and MB; Linux counts in kB, macOS in bytes.
 LAUNCHER = """
 import os, subprocess, sys, time
 began = time.perf_counter()
@@ -100,7 +97,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished process: its stdout and stderr, seconds, and peak in MB (0 on Windows)."""
+    """One finished process: its stdout and stderr, seconds, and peak in MB."""
 
     output: str
     errors: str
@@ -322,7 +319,7 @@ def main() -> None:
         print("No real recording: there is no ../shared/data beside the project's folder.\n")
     arguments = " ".join(sys.argv[1:])
     print(f"Machine: {machine()}")
-    print(f"Command: uv run --group bench python benchmarks/compare.py {arguments}".rstrip())
+    print(f"Command: uv run --group bench -m benchmarks.compare {arguments}".rstrip())
     print(
         f"Medians of {options.repeat}, bars equal to 1e-9, "
         f"{time.perf_counter() - began:.0f} s in all."

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.contenders import MINUTE_MS, DictBook, apply_levels, connect
+from benchmarks.contenders import DictBook, apply_levels
+from benchmarks.task import MINUTE_MS, PROJECT, connect
 from synthetic_market import BUSY, write_recording
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+SHARED = PROJECT.parent / "shared" / "data"
 REAL = SHARED / "binance_usdm_btcusdt_20240718.db"
 BUSY_START = 1_749_427_200_000
 BUSY_SPACING_MS = 110

@@ -13,33 +13,23 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-DEPTH = 50
-MINUTE_MS = 60_000
-BOOK = "SELECT bids, asks, timestamp FROM book ORDER BY id"
-TRADES = "SELECT price, size, side, timestamp FROM trades ORDER BY id"
+from benchmarks.task import (
+    BOOK,
+    DEPTH,
+    MINUTE_MS,
+    TRADES,
+    Bars,
+    Result,
+    Stopwatch,
+    connect,
+)
 
-Bars = dict[str, list[list[float]]]
 Levels = list[list[str]]
-Result = dict[str, Any]
-
-
-class Stopwatch:
-    """Add up the seconds of each stage of the work."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the time of the block into a stage."""
-        began = time.perf_counter()
-        yield
-        self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - began
 
 
 class MinuteBars:
@@ -96,11 +86,6 @@ def apply_levels(side: dict[float, float], levels: Levels) -> None:
             side[float(level[0])] = size
         else:
             side.pop(float(level[0]), None)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open a finished recording for reading."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def trade_bars(connection: sqlite3.Connection) -> Bars:

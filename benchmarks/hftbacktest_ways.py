@@ -16,7 +16,7 @@ import numpy as np
 from hftbacktest.data import validate_event_order
 from numba import njit
 
-from benchmarks.contenders import BOOK, DEPTH, MINUTE_MS, TRADES, Result, Stopwatch, connect
+from benchmarks.task import BOOK, DEPTH, MINUTE_MS, TRADES, Result, Stopwatch, connect
 
 TICK = 0.1
 """Price tick of both recordings."""

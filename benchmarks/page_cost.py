@@ -1,6 +1,6 @@
 """Measure in a real browser what a poll of the page costs, for three ways of sending it.
 
-    uv run benchmarks/page_cost.py
+    uv run -m benchmarks.page_cost
 
 1000 bars are live and the newest changes before each poll, with depth and status. `traces` is the
 page as it is: a patch with the whole traces that changed. `figures` answers with whole figures,
@@ -15,7 +15,6 @@ import json
 import logging
 import random
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -25,18 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "support")]
+import orjson
+import plotly.io
+from dash import Patch
+from waitress.server import create_server
 
-import browser  # noqa: E402
-import orjson  # noqa: E402
-import plotly.io  # noqa: E402
-from dash import Patch  # noqa: E402
-from page_fixtures import book, market, put, status  # noqa: E402
-from waitress.server import create_server  # noqa: E402
-
-import app  # noqa: E402
-from page import charts, layouts, sections  # noqa: E402
+import app
+from benchmarks.support import browser, page_fixtures
+from page import charts, layouts, sections
 
 TEMPLATE = plotly.io.templates["plotly_dark"].to_plotly_json()
 LAYOUTS = {"time": layouts.time_layout(TEMPLATE), "depth": layouts.depth_layout(TEMPLATE)}
@@ -111,7 +106,7 @@ class Market:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._bars, self._metrics = market(1000)
+        self._bars, self._metrics = page_fixtures.market(1000)
         self._source = random.Random(2)  # noqa: S311
         self.tick()
 
@@ -121,10 +116,16 @@ class Market:
         bar[2], bar[3], bar[5] = max(bar[2], bar[4]), min(bar[3], bar[4]), bar[5] + 0.01
         metric[4] = max(metric[3], min(metric[2], metric[4] + source.gauss(0, 0.01)))
         metric[12] += source.gauss(0, 0.1)
-        put(self._directory, "ohlc_data.json", self._bars)
-        put(self._directory, "metrics_data.json", self._metrics)
-        put(self._directory, "depth_data.json", book(bar[4], seed=source.randint(0, 10**6)))
-        put(self._directory, "status_data.json", status(rows=source.randint(0, 10**6)))
+        page_fixtures.put(self._directory, "ohlc_data.json", self._bars)
+        page_fixtures.put(self._directory, "metrics_data.json", self._metrics)
+        page_fixtures.put(
+            self._directory,
+            "depth_data.json",
+            page_fixtures.book(bar[4], seed=source.randint(0, 10**6)),
+        )
+        page_fixtures.put(
+            self._directory, "status_data.json", page_fixtures.status(rows=source.randint(0, 10**6))
+        )
 
 
 def logged(driver: Any) -> list[dict[str, Any]]:
@@ -169,7 +170,7 @@ def measure(driver: Any, way: str, polls: int) -> Cost:
         directory = Path(name)
         live = Market(directory)
         if way == "idle":  # a running run would turn stale
-            put(directory, "status_data.json", status(state="finished"))
+            page_fixtures.put(directory, "status_data.json", page_fixtures.status(state="finished"))
         with serving(way, directory) as url:
             driver.get(url)
             browser.wait_for(driver, "document.querySelector('#badge')", "page", 30)

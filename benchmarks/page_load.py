@@ -1,6 +1,6 @@
 """Let many browsers' worth of polls ask the page, and report how long the answers take.
 
-    uv run benchmarks/page_load.py --clients 50 --seconds 60
+    uv run -m benchmarks.page_load --clients 50 --seconds 60
 
 Each client polls twice a second over a connection it keeps, and tells the versions it has, as a
 browser does. Meanwhile all four files change (--writes a second, 1000 bars), so that every answer
@@ -15,14 +15,11 @@ import asyncio
 import json
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests")]
-
-from page_fixtures import market, page, put, status  # noqa: E402
+from benchmarks.support import page_fixtures
 
 SEEN = b'"data":"'
 
@@ -86,18 +83,18 @@ class Client:
 
 def write_files(directory: Path, per_second: float) -> None:
     """Change the last bar and the depth, as a running replay does."""
-    bars, metrics = market(1000)
+    bars, metrics = page_fixtures.market(1000)
     count = 0
     while True:
         count += 1
         bars[-1][4] += 0.1
         metrics[-1][4] = (count % 100) / 100
-        put(directory, "ohlc_data.json", bars)
-        put(directory, "metrics_data.json", metrics)
+        page_fixtures.put(directory, "ohlc_data.json", bars)
+        page_fixtures.put(directory, "metrics_data.json", metrics)
         levels = [[105_000 - i / 10, count % 7 + 0.1] for i in range(50)]
         asks = [[105_000.1 + i / 10, 1.0] for i in range(50)]
-        put(directory, "depth_data.json", {"bids": levels, "asks": asks})
-        put(directory, "status_data.json", status(rows=count))
+        page_fixtures.put(directory, "depth_data.json", {"bids": levels, "asks": asks})
+        page_fixtures.put(directory, "status_data.json", page_fixtures.status(rows=count))
         time.sleep(1 / per_second)
 
 
@@ -120,7 +117,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--writes", type=float, default=2, help="changes of the files a second")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, page(Path(name)) as (url, pid):
+    with tempfile.TemporaryDirectory() as name, page_fixtures.page(Path(name)) as (url, pid):
         writer = multiprocessing.Process(target=write_files, args=(Path(name), options.writes))
         writer.start()
         clients = asyncio.run(load(options, int(url.rpartition(":")[2])))

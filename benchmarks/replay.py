@@ -1,6 +1,6 @@
 """Time a whole replay of busy rows beside the bare fetch of the same rows.
 
-    uv run python benchmarks/replay.py [--rows 200000] [--repeat 3]
+    uv run -m benchmarks.replay [--rows 200000] [--repeat 3]
 
 The recording is made once, by `synthetic_market`, under the system's temporary directory. Each
 figure is of whole processes, taken in turn; the ratio is what compares across machines.
@@ -16,10 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from synthetic_market import BUSY, write_recording  # noqa: E402
+from benchmarks.task import PROJECT
+from synthetic_market import BUSY, write_recording
 
 START = 1_749_427_200_000
 FETCH = """

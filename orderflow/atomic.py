@@ -14,32 +14,33 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     `durable` also flushes file and directory to the disk. Raise `OSError` when that fails; the old
     file is then still there and no temporary is left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(6).hex()}.tmp")
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        replace_file_in(directory, path.name, data, durable=durable)
+    finally:
+        os.close(directory)
+
+
+def replace_file_in(directory: int, name: str, data: bytes, *, durable: bool = False) -> None:
+    """Replace the file `name` in an open directory by `data`, like `replace_file`."""
+    temporary = f".{name}.{os.getpid()}.{os.urandom(6).hex()}.tmp"
     # O_EXCL and O_NOFOLLOW: never through a file or link that someone else has put there. 0o666,
     # less the umask, is what a plain open would make, so that other users can read.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(temporary, flags, 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, 0o666, dir_fd=directory)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor, no path)
             file.write(data)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        temporary.replace(path)
+        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary, dir_fd=directory)
         raise
     if durable:
-        _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        os.fsync(directory)
 
 
 def remove_leftovers(directory: Path) -> None:
@@ -52,7 +53,7 @@ def remove_leftovers(directory: Path) -> None:
 
 
 def _is_alive(pid: int) -> bool:
-    """Tell whether another process has this pid (our own has written nothing yet)."""
+    """Return whether another process has this pid (our own has written nothing yet)."""
     if pid == os.getpid():
         return False
     try:
@@ -60,5 +61,5 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        return True
+        pass  # somebody else's, or no pid of this system: not ours to judge
     return True

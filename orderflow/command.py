@@ -24,6 +24,9 @@ EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_PORT_TAKEN = 0, 1, 2, 3
 EXIT_NOBODY_READS = 141
 """What a shell calls the end by SIGPIPE: the usual end of a command before `| head`."""
 
+CLEAR_LINE = "\r\x1b[K"
+"""Takes away what a terminal's line holds: the progress of this process, or of another."""
+
 Verbose = Annotated[
     int,
     typer.Option(
@@ -49,20 +52,31 @@ def set_up_logging(verbose: int, *, quiet: bool) -> None:
     level = (
         logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     )
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s: %(message)s")
+    form = f"{_line_start()}%(levelname)s: %(message)s"
+    logging.basicConfig(level=level, stream=sys.stderr, format=form)
+
+
+def is_terminal() -> bool:
+    """Return whether stderr is a terminal that understands more than plain text."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def say(text: str) -> None:
     """Write a line to stderr; where nobody can read it any more, go on all the same."""
     with contextlib.suppress(OSError):
-        typer.echo(text, err=True)
+        typer.echo(f"{_line_start()}{text}", err=True)
 
 
 def say_error(message: str) -> None:
     """Write one line about an error to stderr, in red where it is a terminal."""
-    color = None if not os.environ.get("NO_COLOR") else False
-    with contextlib.suppress(OSError):
-        typer.secho(f"Error: {message}", err=True, fg="red", color=color)
+    shown = f"Error: {message}"
+    if is_terminal() and not os.environ.get("NO_COLOR"):
+        shown = typer.style(shown, fg="red")
+    say(shown)
+
+
+def _line_start() -> str:
+    return CLEAR_LINE if is_terminal() else ""
 
 
 class StdoutError(OutputError):

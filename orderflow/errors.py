@@ -37,7 +37,12 @@ class UsageError(OrderflowError):
 
 
 class ListenError(OrderflowError):
-    """Report an address the page cannot listen on."""
+    """Report an address, `host` and `port`, that the page cannot listen on."""
+
+    def __init__(self, message: str, host: str, port: int) -> None:
+        super().__init__(message)
+        self.host = host
+        self.port = port
 
 
 class PortTakenError(ListenError):

@@ -76,9 +76,9 @@ def _iso_to_nanoseconds(text: str) -> int | None:
 
 
 def time_form(raw: object) -> tuple[str, object] | None:
-    """Tell what `raw` is a time by: numbers by their unit, text by what its order depends on.
+    """Return the form in which `raw` writes a time: a number's unit, what orders a text.
 
-    Of one form, times compare as they were recorded. Return None for what is no time.
+    Times of one form compare as they were recorded. Return None for what is no time.
     """
     if to_nanoseconds(raw) is None:
         return None

@@ -174,10 +174,12 @@ def serve(application: WSGIApplication, host: str, port: int, ready: Callable[[s
         )
     except OSError as error:
         kind = PortTakenError if error.errno == errno.EADDRINUSE else ListenError
-        raise kind(_why_not_listening(host, port, error)) from error
+        raise kind(_why_not_listening(host, port, error), host, port) from error
     except ValueError as error:  # what waitress makes of a name that has no address
         raise ListenError(
-            f"--host {host} is no address of this machine; 127.0.0.1 is this machine alone"
+            f"--host {host} is no address of this machine; 127.0.0.1 is this machine alone",
+            host,
+            port,
         ) from error
     # A name with several addresses gives a server of several sockets.
     own = [(host, getattr(server, "effective_port", port))]

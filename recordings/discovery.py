@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
 
-from orderflow.errors import NothingToReplayError, RecordingError, UsageError
+from orderflow.errors import NothingToReplayError, RecordingError
+from orderflow.instruments import check_instrument, nearest_first
 from recordings.book_kind import RECOGNITION_ROWS, begins_with_snapshot, recognise_book_mode
 from recordings.recorded_table import RecordedTable, instruments_in, open_tables
 from recordings.table_shape import UNKNOWN_SPAN
@@ -16,7 +16,6 @@ from recordings.table_shape import UNKNOWN_SPAN
 SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 DEFAULT_DATA_DIR = Path(__file__).resolve().parents[2] / "data" / "OKX"
 
-_ALLOWED = re.compile(r"[A-Za-z0-9._-]+")
 _DATE = r"(?:(?:\d{2}|\d{4})-\d{2}-\d{2}|\d{8})"
 # What an exchange calls an instrument, such as BTC-USDT-SWAP or BTC-USD-220527, perhaps dated;
 # not a date alone, nor one word and a date: those are recordings of many.
@@ -68,13 +67,6 @@ def find_recording(
         first_ms=max(start_ms, min(table.first_ms for table in in_range)),
         last_ms=min(end_ms, max(table.last_ms for table in in_range)),
     )
-
-
-def check_instrument(instrument: str) -> None:
-    """Raise `UsageError` unless `instrument` can be a name: no path and no pattern gets through."""
-    if not _ALLOWED.fullmatch(instrument) or not instrument.strip("."):
-        msg = f"an instrument has only letters, digits, '-', '_' and '.'; found {instrument!r}"
-        raise UsageError(msg)
 
 
 def is_named_for(stem: str, instrument: str) -> bool:
@@ -148,9 +140,7 @@ def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:
             f"no recording under {data_dir} ({len(files)} database files seen); name another "
             "directory with --data-dir, or try --demo"
         )
-    nearest = sorted(
-        seen, key=lambda name: -SequenceMatcher(None, instrument.upper(), name.upper()).ratio()
-    )
+    nearest = nearest_first(instrument, seen)
     listed = ", ".join(f"{name} ({_dates(*seen[name])})" for name in nearest[:10])
     more = f" and {len(nearest) - 10} more" if len(nearest) > 10 else ""
     return f"no recording of {instrument} under {data_dir}; found there: {listed}{more}"

@@ -37,7 +37,7 @@ def check_port(host: str, port: int) -> None:
                         f"stop that one, choose another port, such as --port {port % 65535 + 1}, "
                         "or replay without the page with --no-ui"
                     )
-                    raise PortTakenError(msg) from error
+                    raise PortTakenError(msg, host, port) from error
 
 
 class PageProcess:

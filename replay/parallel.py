@@ -14,7 +14,9 @@ import os
 import signal
 import time
 from bisect import bisect_left
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from multiprocessing import get_context
@@ -24,7 +26,7 @@ from typing import Any
 from db_interpreter import DBInterpreter
 from metrics.rolling_bars import Bar
 from ohlc_processor import OHLCProcessor
-from orderflow.errors import RecordingError
+from orderflow.errors import OrderflowError, RecordingError
 from recordings.book_kind import RECOGNITION_ROWS, begins_with_snapshot, is_marked_snapshot
 from recordings.discovery import Recording
 from recordings.recorded_table import RecordedTable
@@ -172,6 +174,30 @@ def _note_state(result: PartResult, processor: OHLCProcessor, reader: DBInterpre
     result.counts = count_data_issues(processor, reader)
 
 
+class LostWorkerError(OrderflowError):
+    """Report that one of the `jobs` processes of a replay was ended by somebody else."""
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(
+            f"one of the {jobs} processes of --jobs has been killed, by hand or because memory ran "
+            "out; its rows are missing, so run again, with a smaller --jobs if memory is short"
+        )
+        self.jobs = jobs
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold back Ctrl+C, for processes begun meanwhile too until they have said what they do then.
+
+    Else it would end them in the middle of their imports, each with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class ParallelReplay(Replay):
     """A replay at full speed by `options.jobs` processes; its files are those of `Replay`.
 
@@ -213,7 +239,8 @@ class ParallelReplay(Replay):
         with ProcessPoolExecutor(
             self.options.jobs, context, initializer=_begin_worker, initargs=(stop, self._reports)
         ) as pool:
-            futures = [pool.submit(replay_part, i, part) for i, part in enumerate(self._parts)]
+            with _interrupts_held_back():
+                futures = [pool.submit(replay_part, i, part) for i, part in enumerate(self._parts)]
             try:
                 failure = self._read_trades()
                 self._wait(futures)
@@ -223,7 +250,10 @@ class ParallelReplay(Replay):
             except BaseException:
                 stop.set()
                 raise
-            self._results = [future.result() for future in futures]
+            try:
+                self._results = [future.result() for future in futures]
+            except BrokenProcessPool as error:
+                raise LostWorkerError(self.options.jobs) from error
         failures = [failure, *(result.failure for result in self._results)]
         return [failure for failure in failures if failure]
 

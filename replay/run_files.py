@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from orderflow.atomic import remove_leftovers, replace_file
+from orderflow.atomic import remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
 from replay.output_lock import OutputLock
 from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE, Levels
@@ -25,7 +25,8 @@ class RunFiles:
     Opening takes the directory's lock and removes the temporaries that dead processes left. Raise
     `OutputError`, with the pid of the other run, when the directory is in use, or when it can't be
     used. A write that fails later is said once and tried again; `failure` holds its error as long
-    as the files are behind.
+    as the files are behind. So does a directory that somebody has moved, removed or replaced, or
+    whose lock file is gone: nothing is written where another run may be.
     """
 
     def __init__(self, directory: Path, clock: Callable[[], float] = monotonic) -> None:
@@ -51,7 +52,7 @@ class RunFiles:
 
     @property
     def is_due(self) -> bool:
-        """Tell whether it is time to write again."""
+        """Return whether it is time to write again."""
         return self._clock() >= self._next_write
 
     def publish(
@@ -72,11 +73,13 @@ class RunFiles:
             STATUS_FILE.name: status,
         }
         try:
+            self._lock.check()
             for name, value in contents.items():
                 self._write(name, orjson.dumps(value), durable=durable)
         except OSError as error:
             if self.failure is None:
-                logger.error("%s: cannot be written (%s); will try again", self.directory, error)
+                why = error.strerror
+                logger.error("%s: cannot be written (%s); will try again", self.directory, why)
             self.failure = error
         else:
             if self.failure is not None:
@@ -88,7 +91,7 @@ class RunFiles:
 
     def _write(self, name: str, data: bytes, *, durable: bool) -> None:
         if durable or self._written.get(name) != data:
-            replace_file(self.directory / name, data, durable=durable)
+            replace_file_in(self._lock.descriptor, name, data, durable=durable)
             self._written[name] = data
 
     def close(self) -> None:

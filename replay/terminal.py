@@ -1,13 +1,14 @@
 """Tell a run on the terminal: progress while it runs, a summary at its end."""
 
+import contextlib
+import os
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from orderflow.command import CLEAR_LINE, is_terminal
+from orderflow.times import format_duration
 from replay.run import Replay
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
 
 COUNT_LABELS = {
     "rows_skipped": "book rows skipped",
@@ -30,41 +31,43 @@ ENGINE_LABELS = {
 
 
 class Progress:
-    """Show share done, rows a second and time left on a terminal; nothing elsewhere."""
+    """Show share done, rows a second and time left on a terminal; nothing elsewhere.
+
+    One line of less than 40 columns, so that it does not wrap, and nothing of it stays behind when
+    the terminal becomes narrower meanwhile; in a terminal narrower still, what fits of it.
+    """
 
     def __init__(self, *, shown: bool) -> None:
-        self._bar = _make_bar() if shown and sys.stderr.isatty() else None
+        self._shown = shown and is_terminal()
 
     def __enter__(self) -> "Progress":
-        if self._bar:
-            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._write("")
 
     def show(self, replay: Replay) -> None:
         """Show how far `replay` is."""
-        if self._bar:
-            task = self._bar.task_ids[0]
-            self._bar.update(task, completed=replay.progress, rate=replay.rows_per_second)
+        if self._shown:
+            self._write(progress_line(replay.progress, replay.rows_per_second, replay.seconds))
+
+    def _write(self, line: str) -> None:
+        if not self._shown:
+            return
+        with contextlib.suppress(OSError):  # nobody looks any more
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            # The cursor waits at the start of the line, for whatever is to be said next.
+            sys.stderr.write(f"{CLEAR_LINE}{line[: columns - 1]}\r")
+            sys.stderr.flush()
 
 
-def _make_bar() -> "RichProgress":
-    from rich import progress  # noqa: PLC0415 (slow to import, and only for a terminal)
-    from rich.console import Console  # noqa: PLC0415
-
-    bar = progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]:,.0f} rows/s"),
-        progress.TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    bar.add_task("replaying", total=1.0, rate=0.0)
-    return bar
+def progress_line(share: float, rows_per_second: float, seconds: float) -> str:
+    """Write how far a run is after `seconds`, in less than 40 columns."""
+    rate = rows_per_second
+    text = f"{rate / 1000:,.0f}k" if rate >= 10_000 else f"{rate:,.0f}"
+    line = f"{share:4.0%}  {text} rows/s".replace("%", " %")
+    left = seconds * (1 - share) / share if share > 0 else 0
+    return f"{line}  {format_duration(left)} left" if left else line
 
 
 def start_line(replay: Replay) -> str:

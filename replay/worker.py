@@ -5,15 +5,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 PENDING_TASKS = 2
-"""So many lists may be read and not yet processed, beside the one being read."""
+"""How many lists may have been read and not yet processed, beside the one being read."""
 
 
 class Worker:
-    """Run tasks one after another, beside the thread that gives them where that gains anything.
+    """Run tasks one after another, where `threaded` in a thread beside the one that gives them.
 
-    It does with the compiled book, which leaves the GIL to others. At most `PENDING_TASKS` are in
-    hand beside the one being given. Leaving the block waits for them, and raises what one of them
-    raised; those after it are left, and so are those waiting when the block is interrupted.
+    That gains something with the compiled book, which releases the GIL. At most `PENDING_TASKS` are
+    pending beside the one being given. Leaving the block waits for them and raises what one of them
+    raised; those after it are not run, nor are those still waiting when the block is interrupted.
     """
 
     def __init__(self, *, threaded: bool) -> None:

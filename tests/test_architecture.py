@@ -56,14 +56,14 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # Who may use what the standard library and others offer.
 THIRD_PARTIES: dict[str, set[str]] = {
-    "sqlite3": {"recordings", "synthetic_market"},
+    "sqlite3": {"recordings"},
     "dash": {"app", "page"},
     "plotly": {"app", "page"},
     "flask": {"app", "page"},
     "waitress": {"app", "page"},
-    "rich": {"replay.terminal"},
+    "rich": set(),
     "typer": {"main", "app", "synthetic_market", "orderflow.command", "recordings.__main__"},
-    "fcntl": {"replay.output_lock"},
+    "fcntl": {"orderflow.cache", "replay.output_lock"},
 }
 
 CORE = ("level_parser", "orderbook_manager", "metrics_calculator", "ohlc_processor", "metrics")
@@ -199,7 +199,7 @@ def test_a_library_is_used_where_it_belongs(library: str) -> None:
 
 def test_connections_to_recordings_are_made_in_one_place() -> None:
     makers = {name for name, path in SOURCES.items() if "sqlite3.connect(" in path.read_text()}
-    assert makers == {"recordings.connection", "synthetic_market"}
+    assert makers == {"recordings.connection", "recordings.writer"}
 
 
 def test_the_page_and_app_reach_only_the_files() -> None:

@@ -5,13 +5,14 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,28 @@ class TestMessages:
         assert said in " ".join(err.split())
         assert "Traceback" not in err
 
+    def test_h_shows_the_help(self) -> None:
+        short = run("-h")
+        assert short[0] == 0
+        assert short == run("--help")
+        assert "--window-seconds" in short[1]
+
+    def test_what_cannot_be_printed_is_said_and_the_files_are_there(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        command = (sys.executable, PROJECT / "main.py", *DAY, "--no-ui", "--json")
+        places = ("--data-dir", recording.parent, "--output-dir", tmp_path)
+        for redirection, code, said in (
+            ("| true; exit ${PIPESTATUS[0]}", 141, ""),
+            (">&-", 1, "Error: standard output is closed, so the result cannot be printed\n"),
+            ("2>&- >/dev/null", 0, ""),
+        ):
+            shell = ["bash", "-c", f'"$0" "$@" {redirection}', *map(str, (*command, *places))]
+            done = subprocess.run(shell, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (code, said)
+            status = json.loads((tmp_path / "status_data.json").read_bytes())
+            assert status["state"] == "finished"
+
     def test_version_is_the_packages(self) -> None:
         project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
         assert run("--version") == (0, f"orderflow-replay {main.VERSION}\n", "")
@@ -313,6 +336,16 @@ def wait_for_status(out: Path, rows: int) -> dict[str, Any]:
                 return status
         time.sleep(0.02)
     pytest.fail("the run has not come that far in 30 s")
+
+
+def wait_for_owner(out: Path, pid: int) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        with suppress(FileNotFoundError):
+            if json.loads((out / "status_data.json").read_bytes())["pid"] == pid:
+                return
+        time.sleep(0.02)
+    pytest.fail(f"process {pid} has not written into {out} in 30 s")
 
 
 class TestStopping:
@@ -360,6 +393,32 @@ class TestStopping:
         assert err.count("will try again") == 1
         assert "the files are not up to date" in err
 
+    @pytest.mark.parametrize("gone", ["moved", "lock"])
+    def test_a_run_that_lost_its_directory_keeps_out_of_the_next_run_s_and_says_so(
+        self, recording: Path, tmp_path: Path, gone: str
+    ) -> None:
+        out = tmp_path / "out"
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", out, "--no-ui")
+        with start(*common, "--speed", "600") as first:
+            wait_for_status(out, 1)
+            if gone == "moved":
+                out.rename(tmp_path / "moved")
+            else:
+                (out / ".orderflow.lock").unlink()
+            with start(*common, "--speed", "300") as second:
+                wait_for_owner(out, second.pid)
+                _, err = first.communicate(timeout=60)
+                assert first.returncode == 1
+                assert f"another run, pid {second.pid}, has taken it over" in err.splitlines()[-1]
+                assert json.loads((out / "status_data.json").read_bytes())["pid"] == second.pid
+                assert run(*common)[2].startswith(
+                    f"Error: {out}: in use by another run, pid {second.pid};"
+                )
+                second.send_signal(signal.SIGINT)
+                second.communicate(timeout=20)
+        assert second.returncode == 130
+        assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+
     def test_a_full_disk_does_not_stop_the_run_but_shows_in_the_code(
         self, recording: Path, tmp_path: Path
     ) -> None:
@@ -404,6 +463,53 @@ class TestRecordedPace:
         day = ("BTC-USDT", "2025-06-09T00:10", "2025-06-09T00:20")
         fast = without_times(replayed(recording.parent, day=day))
         assert without_times(replayed(recording.parent, "--speed", "900", day=day)) == fast
+
+
+class TestPage:
+    def test_a_taken_port_ends_with_3_before_anything_is_replayed(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", tmp_path / "out")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            code, out, err = run(*common, "--port", str(port))
+            assert (code, out) == (3, "")
+            assert err == (
+                f"Error: port {port} of 127.0.0.1 is in use, perhaps by the page of another "
+                "replay; stop that one, choose another port, such as --port "
+                f"{port % 65535 + 1}, or replay without the page with --no-ui\n"
+            )
+            assert not (tmp_path / "out").exists()
+            assert run(*common, "--port", str(port), "--no-ui")[0] == 0
+
+    def test_json_with_the_page_prints_and_says_that_the_page_stays(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", tmp_path)
+        with start(*common, "--port", free_port(), "--json") as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert json.loads(process.stdout.readline())["state"] == "finished"
+            said = [process.stderr.readline() for _ in range(2)]
+            assert "The page stays until Ctrl+C; --no-ui ends with the replay.\n" in said
+            assert any(line.startswith("Page: http://127.0.0.1:") for line in said)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (0, "", "")
+
+    def test_a_page_that_cannot_start_is_said_and_the_replay_goes_on(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        common = (*DAY, "--data-dir", recording.parent, "--output-dir", tmp_path)
+        code, out, err = run(*common, "--host", "192.0.2.1", "--json")
+        assert (code, json.loads(out)["state"]) == (0, "finished")
+        assert "cannot listen on 192.0.2.1" in err
+        assert "the page has ended (exit code 1)" in err
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
 
 
 def test_a_demo_needs_no_data(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from synthetic_market import BUSY, NORMAL, QUIET, demo_recording, write_recordin
 START = 1_749_427_200_000  # 2025-06-09, UTC
 DAY = 86_400_000
 PROGRAM = Path(synthetic_market.__file__)
-POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and limits")
 
 Book = dict[float, float]
 
@@ -348,7 +347,6 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@POSIX
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     limited = (
         "import resource, runpy, sys;"
@@ -367,7 +365,6 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@POSIX
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [sys.executable, str(PROGRAM), str(tmp_path / "x.db"), "--rows", "100000000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
@@ -393,7 +390,7 @@ def test_the_command_says_what_it_made(tmp_path: Path) -> None:
     assert book_rows(out, 1)[0][2] == START
     again = run(str(out))
     assert again.returncode == 1
-    assert again.stderr.startswith(f"error: {out} exists already")
+    assert again.stderr.startswith(f"Error: {out} exists already")
 
 
 def test_the_command_spreads_rows_until_end(tmp_path: Path) -> None:
@@ -440,7 +437,7 @@ def test_a_demo_is_made_once_and_the_same_everywhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("instrument", ["", "../x", "A B", "A*", "Ä-USDT", "A\n"])
 def test_a_demo_takes_no_path_for_an_instrument(tmp_path: Path, instrument: str) -> None:
-    with pytest.raises(OrderflowError, match="is no instrument: only letters, digits"):
+    with pytest.raises(OrderflowError, match="an instrument has only letters, digits"):
         demo_recording(instrument, START, START + 1000, cache_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -461,8 +458,39 @@ def test_the_cache_directory_is_the_users(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_an_unusable_cache_directory_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"can't be made: .*ORDERFLOW_CACHE_DIR"):
+    with pytest.raises(OutputError, match=r"can't be used: .*ORDERFLOW_CACHE_DIR"):
         demo_recording("BTC-USDT", START, START + 1000, cache_dir=tmp_path / "file")
+
+
+def test_the_demos_used_longest_ago_make_room_and_one_in_use_stays(tmp_path: Path) -> None:
+    make = (
+        "import sys, synthetic_market as s; s.MAX_DEMOS = 3\n"
+        "for i in sys.argv[1:]:\n"
+        "    print(s.demo_recording('BTC-USDT', 0, 1000 + int(i)).parent, flush=True)\n"
+    )
+    environment = {**os.environ, "ORDERFLOW_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", make]
+    wait = [sys.executable, "-c", f"{make}sys.stdin.read()", "0"]
+
+    def demos(*which: str) -> list[str]:
+        done = subprocess.run(
+            [*command, *which], capture_output=True, text=True, check=True,
+            cwd=PROGRAM.parent, env=environment,
+        )  # fmt: skip
+        return done.stdout.split()
+
+    with subprocess.Popen(
+        wait, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=PROGRAM.parent, env=environment,
+    ) as user:  # fmt: skip
+        assert user.stdout is not None
+        in_use = user.stdout.readline().strip()
+        others = [path for which in "1234" for path in demos(which)]
+        kept = sorted(map(str, Path(in_use).parent.iterdir()))
+        assert kept == sorted([in_use, *others[2:]])
+    (again,) = demos("1")
+    assert again == others[0]
+    assert not Path(in_use).exists()
 
 
 @pytest.mark.slow

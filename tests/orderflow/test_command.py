@@ -30,7 +30,7 @@ PROGRAM = """
     ERRORS = {
         "failed": OrderflowError("the disk is gone; mount it"),
         "usage": UsageError("END is before START"),
-        "port": PortTakenError("port 8050 is in use"),
+        "port": PortTakenError("port 8050 is in use", "127.0.0.1", 8050),
         "bug": ZeroDivisionError("division by zero"),
         "pipe": BrokenPipeError(32, "Broken pipe"),
     }
@@ -140,7 +140,7 @@ def test_a_traceback_shows_with_vv_alone(program: list[str]) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("work",), "Error: Missing argument 'what'"),
+        (("work",), "Error: Missing argument 'WHAT'"),
         (("work", "x", "--nope"), "Error: No such option: --nope"),
         (("nothing",), "Error: No such command 'nothing'"),
         (("work", "x", "--count", "many"), "Error: Invalid value for '--count'"),
@@ -152,7 +152,7 @@ def test_a_wrong_argument_is_one_line_that_names_the_help(
 ) -> None:
     code, out, err = ended(program, *given)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert said in err
+    assert said.lower() in err.lower()  # releases of Typer differ in the case of WHAT
     assert err.endswith("--help shows what is understood\n")
 
 

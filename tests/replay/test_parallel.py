@@ -1,7 +1,10 @@
 """Several processes make the very files of one."""
 
 import json
+import multiprocessing
+import os
 import random
+import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -232,3 +235,43 @@ def test_windows_of_samples_and_of_trades_make_metric_bars() -> None:
         [240, *[2] * 8, 2, 3, 2, 3],
     ]
     assert join_metric_bars([], traded) == []
+
+
+def test_a_killed_process_is_said_as_that_and_what_the_others_made_is_written(
+    recording: Path, tmp_path: Path
+) -> None:
+    def kill_one(_: Replay) -> None:
+        for child in multiprocessing.active_children()[:1]:
+            child.kill()
+
+    data = cut(recording, tmp_path / "cut")
+    files = RunFiles(tmp_path / "out")
+    found = find_recording(OPTIONS.instrument, data, OPTIONS.start_ms, OPTIONS.end_ms)
+    run = ParallelReplay(OPTIONS, found, files, kill_one)
+    state = run.run()
+    files.close()
+    assert state == FAILED
+    assert run.reason == (
+        "one of the 2 processes of --jobs has been killed, by hand or because memory ran out; its "
+        "rows are missing, so run again, with a smaller --jobs if memory is short"
+    )
+    status = json.loads((tmp_path / "out" / "status_data.json").read_bytes())
+    assert (status["state"], status["reason"]) == ("failed", run.reason)
+    assert json.loads((tmp_path / "out" / "ohlc_data.json").read_bytes())
+
+
+def test_ctrl_c_while_the_processes_start_stops_the_run_and_shows_no_traceback(
+    recording: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt_all(asked: Replay) -> None:
+        asked.stop()
+        for child in multiprocessing.active_children():  # as a terminal does
+            os.kill(child.pid or 0, signal.SIGINT)
+
+    data = cut(recording, tmp_path / "cut")
+    files = RunFiles(tmp_path / "out")
+    found = find_recording(OPTIONS.instrument, data, OPTIONS.start_ms, OPTIONS.end_ms)
+    state = ParallelReplay(OPTIONS, found, files, interrupt_all).run()
+    files.close()
+    assert state == STOPPED
+    assert "Traceback" not in capfd.readouterr().err

@@ -1,0 +1,84 @@
+"""A cache of directories on the disk that does not grow without bound."""
+
+import fcntl
+import os
+import re
+from pathlib import Path
+
+
+class DirectoryCache:
+    """Directories under `root` of which those used longest ago go when there are too many.
+
+    An entry is a directory whose name matches `name` and that holds nothing but plain files whose
+    names match `file`: anything else under `root` is somebody else's and never touched. An entry in
+    use is locked, by every process that uses it, and stays, be it over the bounds.
+    """
+
+    def __init__(
+        self, root: Path, name: str, file: str, *, max_entries: int, max_bytes: int
+    ) -> None:
+        self._root = root
+        self._name = re.compile(name)
+        self._file = re.compile(file)
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._in_use: list[int] = []
+
+    def use(self, name: str) -> Path:
+        """Return the entry `name`, made where it is missing; it stays until `release`.
+
+        Without `release`, and that is the common case, it stays until the process ends. Raise
+        `OSError` when it can't be made.
+        """
+        path = self._root / name
+        while True:
+            path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits while another process removes it
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
+                break
+            os.close(descriptor)
+        self._in_use.append(descriptor)
+        os.utime(path)  # the time of an entry's last use is that of its directory
+        return path
+
+    def release(self) -> None:
+        """Let the entries in use go when their turn comes."""
+        while self._in_use:
+            os.close(self._in_use.pop())
+
+    def trim(self) -> None:
+        """Remove the entries used longest ago until what is left is within the bounds."""
+        entries = sorted(
+            (path for path in self._root.iterdir() if self._is_own(path)),
+            key=lambda path: path.stat().st_mtime_ns,
+        )
+        sizes = {path: sum(file.lstat().st_size for file in path.iterdir()) for path in entries}
+        left, taken = len(entries), sum(sizes.values())
+        for path in entries:
+            if left <= self._max_entries and taken <= self._max_bytes:
+                return
+            if self._remove(path):
+                left, taken = left - 1, taken - sizes[path]
+
+    def _is_own(self, path: Path) -> bool:
+        if not self._name.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+            return False
+        return all(
+            self._file.fullmatch(file.name) and file.is_file() and not file.is_symlink()
+            for file in path.iterdir()
+        )
+
+    def _remove(self, path: Path) -> bool:
+        """Remove an entry and return True; return False where somebody uses it."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True

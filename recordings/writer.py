@@ -1,0 +1,155 @@
+"""Write a recording in the input schema: the one place where a recording is made.
+
+The schema is in docs/reference.md; what `RecordingWriter` writes, `DBInterpreter` reads.
+"""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from orderflow.errors import OutputError
+
+BOOK_COLUMNS = ("instrument", "bids", "asks", "timestamp")
+SEQUENCE_COLUMNS = ("action", "seq_id", "prev_seq_id")
+TRADE_COLUMNS = ("instrument", "trade_id", "price", "size", "side", "timestamp")
+
+_TYPES = {"price": "REAL", "size": "REAL"} | dict.fromkeys(
+    ("timestamp", "seq_id", "prev_seq_id"), "INTEGER"
+)
+_LEFTOVER_SECONDS = 86_400
+
+
+class NotWrittenError(OutputError):
+    """Report that the recording at `path` was not written; nothing of it is there."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class RecordingWriter:
+    """Write one recording, which appears under its name when it is whole and not before.
+
+    A context manager: leaving it flushes the file to the disk and renames it, leaving it by an
+    exception, Ctrl+C too, removes what was written. `sequenced` adds `SEQUENCE_COLUMNS` to `book`,
+    `index` an index on the timestamp to both tables. What is written takes no memory.
+
+    Raise `NotWrittenError` when `path` exists, for nothing is replaced, or can't be written.
+    """
+
+    def __init__(self, path: Path, *, sequenced: bool = False, index: bool = False) -> None:
+        self._path = path
+        self._index = index
+        columns = BOOK_COLUMNS + (SEQUENCE_COLUMNS if sequenced else ())
+        self._tables = {"book": columns, "trades": TRADE_COLUMNS}
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        self._descriptor = -1
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> "RecordingWriter":
+        if self._path.exists():
+            msg = f"{self._path} exists already: name another file, or delete it first."
+            raise NotWrittenError(msg, self._path)
+        try:
+            self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise self._not_written(error) from error
+        finally:
+            if self._connection is None:
+                self._discard()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except (OSError, sqlite3.Error) as failure:
+            raise self._not_written(failure) from failure
+        finally:
+            self._discard()
+
+    def write_book(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Append rows of the book, in the order of `BOOK_COLUMNS` and `SEQUENCE_COLUMNS`."""
+        self._insert("book", rows)
+
+    def write_trades(self, trades: Iterable[tuple[Any, ...]]) -> None:
+        """Append trades, in the order of `TRADE_COLUMNS`."""
+        self._insert("trades", trades)
+
+    def _open(self) -> None:
+        # O_EXCL follows no link; sqlite3 takes the empty file for a new database
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR
+        self._descriptor = os.open(self._temporary, flags, 0o666)
+        self._remove_leftovers()
+        connection = sqlite3.connect(self._temporary, isolation_level=None)
+        # nobody sees the file before it is whole, so it needs no journal
+        for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "BEGIN"):
+            connection.execute(statement)
+        for table, columns in self._tables.items():
+            typed = ", ".join(f"{column} {_TYPES.get(column, 'TEXT')}" for column in columns)
+            connection.execute(f"CREATE TABLE {table}(id INTEGER PRIMARY KEY, {typed})")
+        self._connection = connection
+
+    def _remove_leftovers(self) -> None:
+        """Remove what runs killed over a day ago left of the same file."""
+        now = os.fstat(self._descriptor).st_mtime
+        for leftover in self._path.parent.glob(".*.tmp"):
+            if not leftover.name.startswith(f".{self._path.name}."):
+                continue
+            with suppress(OSError):  # another run may be removing it too
+                if leftover.stat().st_mtime < now - _LEFTOVER_SECONDS:
+                    leftover.unlink()
+
+    def _insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        columns = self._tables[table]
+        marks = ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {table}({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+        try:
+            self._opened.executemany(statement, rows)
+        except sqlite3.OperationalError as error:
+            raise self._not_written(error) from error
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            msg = "a RecordingWriter is written to inside its `with` block"
+            raise ValueError(msg)
+        return self._connection
+
+    def _finish(self) -> None:
+        if self._index:
+            for table in self._tables:
+                self._opened.execute(f"CREATE INDEX {table}_timestamp ON {table}(timestamp)")
+        self._opened.execute("COMMIT")
+        self._opened.close()
+        os.fsync(self._descriptor)  # or a power cut could leave the name without the content
+        self._temporary.replace(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _discard(self) -> None:
+        """Let go of everything; after a rename there is no temporary file to remove."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._temporary.unlink(missing_ok=True)
+
+    def _not_written(self, error: Exception) -> NotWrittenError:
+        msg = (
+            f"{self._path} can't be written: {error}. Look at its directory and the space left "
+            "there."
+        )
+        return NotWrittenError(msg, self._path)

@@ -1,0 +1,96 @@
+"""Progress on a terminal of any width, which may change meanwhile."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import termios
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import orderflow.command
+import replay.terminal
+from replay.terminal import Progress, progress_line
+
+
+class Terminal:
+    """A terminal of a size that can change, as standard error."""
+
+    def __init__(self, columns: int) -> None:
+        self._ours, theirs = pty.openpty()
+        self.stream = open(theirs, "w")  # noqa: PTH123, SIM115
+        self.resize(columns)
+
+    def resize(self, columns: int) -> None:
+        size = struct.pack("HHHH", 24, columns, 0, 0)
+        fcntl.ioctl(self.stream.fileno(), termios.TIOCSWINSZ, size)
+
+    def painted(self, wait: float = 10.0) -> list[str]:
+        """Return what was shown since the last call, line by line, each painted over the last."""
+        ready, _, _ = select.select([self._ours], [], [], wait)
+        text = os.read(self._ours, 100_000).decode() if ready else ""
+        assert "\n" not in text
+        return [line for line in text.replace("\x1b[K", "").split("\r") if line]
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self._ours)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    made = Terminal(100)
+    # Not sys.stderr: pytest sets that anew between a fixture and its test.
+    for module in (replay.terminal, orderflow.command):
+        monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=made.stream))
+    monkeypatch.setenv("TERM", "xterm")
+    yield made
+    made.close()
+
+
+def run(share: float = 0.45, rate: float = 309_000.4, seconds: float = 100.0) -> Any:
+    return SimpleNamespace(progress=share, rows_per_second=rate, seconds=seconds)
+
+
+def test_progress_is_the_share_the_speed_and_the_time_left(terminal: Terminal) -> None:
+    with Progress(shown=True) as progress:
+        progress.show(run())
+        assert terminal.painted() == [" 45 %  309k rows/s  2 min 2 s left"]
+    assert terminal.painted() == []
+
+
+def test_progress_survives_a_resize_of_the_terminal(terminal: Terminal) -> None:
+    """Nothing wraps, and what was painted before fits into 40 columns too."""
+    with Progress(shown=True) as progress:
+        for columns in (100, 40, 30, 12, 200):
+            terminal.resize(columns)
+            progress.show(run(seconds=90_000))
+            (line,) = terminal.painted()
+            assert line == " 45 %  309k rows/s  1 d 6 h left"[: columns - 1]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("rate", [0.0, 9_999.4, 10_000.0, 1_309_000.0])
+@pytest.mark.parametrize("seconds", [0.0, 59.0, 86_399.0, 8_639_900.0])
+def test_the_line_is_shorter_than_40_columns(share: float, rate: float, seconds: float) -> None:
+    assert len(progress_line(share, rate, seconds)) < 40
+
+
+def test_no_time_is_left_when_nothing_is_known_or_all_is_done() -> None:
+    assert progress_line(0.0, 9_999.4, 5.0) == "  0 %  9,999 rows/s"
+    assert progress_line(1.0, 10_000.0, 5.0) == "100 %  10k rows/s"
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_nothing_is_shown_where_it_is_not_wanted_or_not_understood(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    if shown:
+        monkeypatch.setenv("TERM", "dumb")
+    with Progress(shown=shown) as progress:
+        progress.show(run())
+    assert terminal.painted(wait=0.1) == []
