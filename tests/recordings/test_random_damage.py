@@ -165,6 +165,16 @@ def test_fewer_counted_than_lost_explain_nothing(right: Outcome) -> None:
     assert not is_explained(right, found)
 
 
+@pytest.mark.parametrize(("kind", "explained"), [("levels_rejected", True), ("late_rows", False)])
+def test_other_values_in_as_many_rows_are_explained_by_levels_alone(
+    right: Outcome, kind: str, explained: bool
+) -> None:
+    found = Outcome(right.figures | {"metrics": []})
+    assert not is_explained(right, found)
+    found.counts[kind] = 1
+    assert is_explained(right, found) is explained
+
+
 def test_a_seed_that_kills_the_process_is_named_and_the_next_are_judged() -> None:
     code = """
 import json, os, sys

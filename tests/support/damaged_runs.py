@@ -29,12 +29,14 @@ from replay.run import FINISHED, Replay, ReplayOptions
 from replay.run_files import RunFiles
 
 MOST_MEMORY = 4 << 30
-LOST_ROWS = ("rows_skipped", "late_rows", "repeated_rows")
-LOST_TRADES = ("trades_skipped", "late_trades", "repeated_trades")
+LOST = {
+    "rows": ("rows_skipped", "late_rows", "repeated_rows"),
+    "trades": ("trades_skipped", "late_trades", "repeated_trades"),
+}
 """Kinds of data issues that stand for so many rows, or trades, that were not used."""
 LOST_SOME = {
-    "rows": ("sequence_gaps", "silences", "no_book", "unproven_rows"),
-    "trades": ("no_trades",),
+    "rows": frozenset({"sequence_gaps", "silences", "no_book", "unproven_rows"}),
+    "trades": frozenset({"no_trades"}),
 }
 """Kinds that stand for any number of them."""
 
@@ -210,14 +212,14 @@ def is_explained(right: Outcome, found: Outcome) -> bool:
     Where nothing was lost, rows have other values: then only a rejected level, or an unknown side,
     explains that.
     """
-    explained = []
-    for name, kinds in (("rows", LOST_ROWS), ("trades", LOST_TRADES)):
+    lost_any = False
+    for name, kinds in LOST.items():
         lost = right.figures[name] - found.figures[name]
         stands_for = sum(found.counts.get(kind, 0) for kind in kinds)
-        if lost > stands_for and not any(kind in found.counts for kind in LOST_SOME[name]):
+        if lost > stands_for and LOST_SOME[name].isdisjoint(found.counts):
             return False
-        explained.append(stands_for > 0 or any(kind in found.counts for kind in LOST_SOME[name]))
-    return any(explained) or not {"levels_rejected", "unknown_sides"}.isdisjoint(found.counts)
+        lost_any = lost_any or lost > 0
+    return lost_any or not {"levels_rejected", "unknown_sides"}.isdisjoint(found.counts)
 
 
 def difference(right: Outcome, found: Outcome) -> str:
