@@ -56,7 +56,7 @@ class UnwrittenFiles(RunFiles):
     def __init__(self) -> None:
         self.failure = None
 
-    def clear(self, status: dict[str, Any]) -> None:
+    def clear(self, *_: object) -> None:
         pass
 
     @property
