@@ -87,7 +87,7 @@ def replay(directory: Path) -> Outcome:
         "metrics": processor.metric_bars(),
         "depth": processor.depth(),
     }
-    counts = {kind: count for kind, count in run.counts().items() if count}
+    counts = {kind: count for kind, count in run.summary()["counts"].items() if count}
     return Outcome(figures, counts, "" if run.state == FINISHED else str(run.reason))
 
 
