@@ -171,7 +171,9 @@ def judge(seed: int, directory: Path, tell: Callable[[Verdict], None] = lambda _
     with small_batches(*random.choice(((16, 32), (64, 64), (2048, 2048)))):
         right = replay(whole[0].parent)
         if right.counts or right.failure:
-            msg = f"seed {seed}: the undamaged recording is not whole: {right}"
+            msg = (
+                f"seed {seed}: the undamaged recording is not whole: {right.counts} {right.failure}"
+            )
             raise AssertionError(msg)
         verdict = Verdict(seed, "begun", damage(paths, kind, random), str(kind))
         tell(verdict)

@@ -14,6 +14,8 @@ START = 1_749_427_200_000  # 2025-06-09, UTC
 END = START + 86_400_000
 ROWS = 240
 STEP_MS = 700
+DEPTH = 12
+"""Levels a side: enough for a first row to be known as a snapshot of the book."""
 PAGE_SIZES = (512, 512, 1024, 1024, 4096, 4096, 8192, 16384, 32768, 65536)
 INDEXES = ("", "timestamp", "timestamp, id", "instrument, timestamp", "timestamp, instrument")
 
@@ -193,7 +195,7 @@ def _book_row(kind: Kind, random: Random, number: int) -> list[object]:
         fill = min(5 * kind.page_size // 2, 20_000)
     row: list[object] = []
     for side in (100, 120):
-        prices = range(side, side + 8) if whole else [side + random.randrange(8)]
+        prices = range(side, side + DEPTH) if whole else [side + random.randrange(DEPTH)]
         levels = ",".join(f'["{p}.5", "{1 + random.randrange(9000) / 8}"]' for p in prices)
         row.append(f"[{levels}" + " " * fill + "]")
     if kind.book == "marked":
