@@ -166,7 +166,7 @@ def test_fewer_counted_than_lost_explain_nothing(right: Outcome) -> None:
 
 
 @pytest.mark.parametrize(("kind", "explained"), [("levels_rejected", True), ("late_rows", False)])
-def test_other_values_in_as_many_rows_are_explained_by_levels_alone(
+def test_other_values_in_as_many_rows_are_explained_by_what_is_unusable_in_them(
     right: Outcome, kind: str, explained: bool
 ) -> None:
     found = Outcome(right.figures | {"metrics": []})

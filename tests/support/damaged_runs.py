@@ -39,6 +39,8 @@ LOST_SOME = {
     "trades": frozenset({"no_trades"}),
 }
 """Kinds that stand for any number of them."""
+OTHER_VALUES = frozenset({"rows_skipped", "levels_rejected", "unknown_sides"})
+"""Kinds of what was read, and could not be used as it was: it is among the rows and trades."""
 
 
 @dataclass
@@ -211,8 +213,7 @@ def compare(right: Outcome, found: Outcome, copies: list[Path]) -> tuple[str, st
 def is_explained(right: Outcome, found: Outcome) -> bool:
     """Return whether what was counted stands for at least as much as was lost.
 
-    Where nothing was lost, rows have other values: then only a rejected level, or an unknown side,
-    explains that.
+    Where as many rows and trades were read, they have other values: only `OTHER_VALUES` explain it.
     """
     lost_any = False
     for name, kinds in LOST.items():
@@ -221,7 +222,7 @@ def is_explained(right: Outcome, found: Outcome) -> bool:
         if lost > stands_for and LOST_SOME[name].isdisjoint(found.counts):
             return False
         lost_any = lost_any or lost > 0
-    return lost_any or not {"levels_rejected", "unknown_sides"}.isdisjoint(found.counts)
+    return lost_any or not OTHER_VALUES.isdisjoint(found.counts)
 
 
 def difference(right: Outcome, found: Outcome) -> str:
