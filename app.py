@@ -18,16 +18,10 @@ import plotly.io
 import typer
 from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
 
-<<<<<<< HEAD
-from orderflow.command import Quiet, Verbose, new_app, say, set_up_logging
-from orderflow.command import run as run_command
+from orderflow import command
+from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
 from page import charts, layouts
-=======
-from orderflow import command
-from orderflow.command import say
-from page import charts
->>>>>>> cli
 from page import server as page_server
 from page.contents import Bars, Depth, Metrics, Shown
 from page.files import PageFiles
@@ -126,7 +120,6 @@ def make_app(directory: Path) -> Dash:
     return app
 
 
-<<<<<<< HEAD
 def check_directory(directory: Path) -> None:
     """Say that there is no such directory, as a replay may yet make it; refuse what is a file."""
     if directory.is_dir():
@@ -137,10 +130,7 @@ def check_directory(directory: Path) -> None:
     say(f"Warning: --output-dir {directory} does not exist; the page waits for a replay to make it")
 
 
-cli = new_app()
-=======
 cli = command.new_app()
->>>>>>> cli
 
 
 @cli.command()
@@ -160,11 +150,7 @@ def run(
     exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Show the order flow that a replay writes, as a page in the browser."""
-<<<<<<< HEAD
-    set_up_logging(verbose, quiet=quiet)
-=======
-    command.set_up_logging(0, quiet=False)
->>>>>>> cli
+    command.set_up_logging(verbose, quiet=quiet)
     if exit_with_parent:
         # Ctrl+C reaches both: the parent still writes how far it came, then lets go of the page.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

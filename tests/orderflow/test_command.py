@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from places import PROJECT
 
+PROGRAMS = ["main.py", "app.py", "synthetic_market.py"]
+PROGRAMS += [str(path.relative_to(PROJECT)) for path in PROJECT.glob("*/__main__.py")]
 PROGRAM = """
     from orderflow import startup
 
@@ -74,7 +76,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [sys.executable, str(path)]
 
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "100"}
+# Buffered, as streams are by default: what a failing flush leaves in the buffer matters.
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(PROJECT),
+    "PYTHONUNBUFFERED": "",
+    "COLUMNS": "100",
+}
 
 
 def ended(command: list[str], *given: str, **env: str) -> tuple[int, str, str]:
@@ -243,6 +251,23 @@ def test_an_error_is_red_on_a_terminal_unless_no_color_is_set(
     os.close(ours)
 
 
+@pytest.mark.parametrize(("term", "start"), [("xterm", "\r\x1b[K"), ("dumb", "")])
+def test_a_message_takes_the_place_of_what_the_terminal_s_line_holds(
+    program: list[str], term: str, start: str
+) -> None:
+    ours, theirs = pty.openpty()
+    subprocess.run(
+        [*program, "work", "x"],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        check=True,
+        env=ENVIRONMENT | {"TERM": term},
+    )
+    os.close(theirs)
+    assert os.read(ours, 1000).decode() == f"{start}working\r\n"
+    os.close(ours)
+
+
 # Sends SIGINT at the nth import that a program makes after its first lines.
 INTERRUPTED_START = """
     import os, runpy, signal, sys
@@ -294,7 +319,7 @@ def test_ctrl_c_during_the_imports_of_the_page_ends_with_130_and_no_traceback() 
         assert (done.returncode, done.stdout, done.stderr) == (130, "", ""), at
 
 
-@pytest.mark.parametrize("program", ["main.py", "app.py"])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_windows_is_refused_in_one_line(program: str) -> None:
     script = (
         "import runpy, sys; sys.platform = 'win32'; sys.argv = [sys.argv[1], '--help']; "
@@ -303,3 +328,12 @@ def test_windows_is_refused_in_one_line(program: str) -> None:
     code, out, err = ended([sys.executable, "-c", script, str(PROJECT / program)])
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("Error: this program runs on Linux and macOS; found Windows")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_begins_with_its_start_up_and_ends_in_run(program: str) -> None:
+    lines = (PROJECT / program).read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith(("import ", "from ")))
+    assert lines[first] == "from orderflow import startup"
+    assert lines[first + 2 : first + 4] == ['if __name__ == "__main__":', "    startup.begin()"]
+    assert lines[-1].startswith("    command.run(")

@@ -276,3 +276,4 @@ def test_ctrl_c_while_the_processes_start_stops_the_run_and_shows_no_traceback(
     files.close()
     assert state == STOPPED
     assert "Traceback" not in capfd.readouterr().err
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

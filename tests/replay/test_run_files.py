@@ -30,6 +30,7 @@ def test_a_new_run_clears_the_files_of_the_one_before(tmp_path: Path) -> None:
     (tmp_path / "ohlc_data.json").write_text("[[1,2,3,4,5,6]]")
     files = RunFiles(tmp_path)
     files.clear({"state": "running"}, {"issues": []})
+    assert read(tmp_path / "data_issues.json") == {"issues": []}
     assert read(tmp_path / "ohlc_data.json") == []
     assert read(tmp_path / "metrics_data.json") == []
     assert read(tmp_path / "depth_data.json") == {"bids": [], "asks": []}
