@@ -28,7 +28,7 @@ from recordings.book_kind import begins_with_snapshot, book_mode_of
 from recordings.file_merge import FileMerge
 from recordings.recorded_table import RecordedTable, open_tables
 from recordings.row_order import Row
-from recordings.table_shape import BOOK_BATCH, TRADE_BATCH
+from recordings.table_spec import BOOK_BATCH, TRADE_BATCH
 from recordings.trade_decoder import TradeDecoder
 from recordings.windows import NO_ROWS, TradeCursor, book_batches, book_windows
 

@@ -1,5 +1,10 @@
 """List and check recordings: `uv run -m recordings list`, `uv run -m recordings check FILE`."""
 
+from orderflow import startup
+
+if __name__ == "__main__":
+    startup.begin()
+
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,16 +12,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from orderflow.command import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    Quiet,
-    Verbose,
-    new_app,
-    print_result,
-    run,
-    set_up_logging,
-)
+from orderflow import command
+from orderflow.command import Quiet, Verbose, new_app, print_result, set_up_logging
 from orderflow.errors import RecordingError, UsageError
 from orderflow.instruments import check_instrument
 from orderflow.issues import DataIssue, describe, losses
@@ -95,7 +92,9 @@ def check_command(
     if as_json:
         files = [_checked_as_json(file) for file in checked]
         print_result(orjson.dumps({"files": files}).decode())
-    raise typer.Exit(EXIT_FAILED if any(file.has_losses for file in checked) else EXIT_DONE)
+    raise typer.Exit(
+        command.EXIT_FAILED if any(file.has_losses for file in checked) else command.EXIT_DONE
+    )
 
 
 def _check_all(paths: list[Path], instrument: str | None, *, shown: bool) -> list[CheckedFile]:
@@ -222,4 +221,4 @@ def _checked_as_json(file: CheckedFile) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(app)
+    command.run(app)

@@ -12,7 +12,8 @@ from recordings.book_kind import RECOGNITION_ROWS, recognise_book_mode
 from recordings.recorded_table import RecordedTable, open_tables
 from recordings.row_order import Row
 from recordings.search import find_files, instrument_of
-from recordings.table_shape import BOOK, UNKNOWN_SPAN
+from recordings.table_shape import UNKNOWN_SPAN
+from recordings.table_spec import BOOK
 
 
 @dataclass(frozen=True)

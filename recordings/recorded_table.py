@@ -13,7 +13,6 @@ from pathlib import Path
 from orderflow.errors import RecordingError
 from orderflow.events import LostRows
 from orderflow.times import format_utc, to_nanoseconds
-from recordings.census import Census
 from recordings.connection import (
     RECOVER,
     connect,
@@ -32,7 +31,8 @@ from recordings.row_order import (
     is_sorted,
     normalise_times,
 )
-from recordings.table_shape import BOOK, TIME_FORMS, TRADES, TableShape, TableSpec
+from recordings.table_shape import TIME_FORMS, TableShape
+from recordings.table_spec import BOOK, TRADES, TableSpec
 
 CHUNK_ROWS = 32
 """Rows fetched between two looks at how many bytes a batch has."""
@@ -206,7 +206,6 @@ class RecordedTable:
             cursor: sqlite3.Cursor | None = None
             last: Row | None = None
             total = 0
-            census = Census(self._shape) if immutable and self._shape.indexed else None
             while True:
                 cursor, rows, error = self._fetch(connection, cursor, last, immutable=immutable)
                 if immutable and identity(self.path) != as_opened:
@@ -219,10 +218,7 @@ class RecordedTable:
                 if error and not (rows or disorder):
                     rows, last = self._step_over(connection, last, error, total)
                 elif not (rows or disorder):
-                    self._check_census(connection, census, last, total)
                     return
-                if census:
-                    census.add(rows or ([last] if last else []))
                 if rows:
                     total, last = total + len(rows), rows[-1]
                     yield rows if self._shape.ties_by_key else [row[:-1] for row in rows]
@@ -291,17 +287,6 @@ class RecordedTable:
         time = row[:1] if self._shape.indexed else ()
         key = self._shape.key_of(row)
         return tuple(part for raw in (*time, key) for part in (isinstance(raw, bytes), raw))
-
-    def _check_census(
-        self, connection: sqlite3.Connection, census: Census | None, last: Row | None, total: int
-    ) -> None:
-        try:
-            difference = census and census.difference(connection)
-        except sqlite3.Error as error:
-            raise self._cannot_read_on(last, error, total) from error
-        if difference:
-            advice = "what was read is used, run REINDEX with the sqlite3 program"
-            raise recording_error(self.path, f"rows may be missing ({difference}); {advice}")
 
     def _fill(self, rows: list[Row], cursor: sqlite3.Cursor) -> None:
         """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""

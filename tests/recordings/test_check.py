@@ -180,9 +180,7 @@ def test_an_index_that_is_not_the_tables_is_damaged(tmp_path: Path) -> None:
     content[start + 3 : start + 5] = (58).to_bytes(2, "big")
     path.write_bytes(content)
     settle(path)
-    said = damage_of(path)
-    assert "wrong # of entries in index book_0" in said
-    assert "its index has 58 rows, not the 60 of the table" in said
+    assert "wrong # of entries in index book_0" in damage_of(path)
 
 
 def test_a_page_that_makes_no_sense_is_damage_and_the_rest_is_checked(tmp_path: Path) -> None:
