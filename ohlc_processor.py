@@ -3,11 +3,12 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from metrics.rolling_bars import MAX_BARS, Bar, CompensatedSum, RollingBars, extend_ohlc
+from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc
 from metrics_calculator import MetricBar, MetricsCalculator
 from orderbook_manager import OrderbookManager
 from orderflow.continuity import BookReliability, Silences
 from orderflow.events import (
+    MAX_BARS,
     BookBatch,
     BookSample,
     OrderbookUpdate,

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
 
+MAX_BARS = 1000
+"""Most bars of a kind that are kept, in memory and in a file."""
+
 LevelSequence = Sequence[Sequence[object]]
 RawSide = bytes | str | LevelSequence | None
 """One side of a book row as recorded: text of levels (see `level_parser`), or levels."""

@@ -198,7 +198,7 @@ class Replay:
     def issues(self) -> IssueLog:
         """Return the data issues found so far (see docs/reference.md)."""
         issues = collect_issues(self.processor, self._reader)
-        if self.state != RUNNING:
+        if self.state == FINISHED:
             note_empty_tables(issues, self.processor)
         return issues
 
