@@ -196,6 +196,21 @@ def test_values_that_the_user_zooms_stay(driver: Chrome, site: str, files: Path)
     wait_until_fitted(driver)
 
 
+def test_moving_along_in_time_does_not_hold_the_prices(
+    driver: Chrome, site: str, files: Path
+) -> None:
+    open_page(driver, site, files)
+    drag(driver, 0.3, 0.6)
+    wait_for(driver, ZOOMED, "zoom")
+    wait_until_fitted(driver)
+    before = ranges(driver)["xaxis"]
+    button = driver.find_element("css selector", '#time .modebar-btn[data-title="Pan"]')
+    ActionChains(driver).move_to_element(button).click().perform()
+    drag(driver, 0.5, 0.7)  # and four pixels down, as a hand does
+    browser.wait_until(driver, lambda _: ranges(driver)["xaxis"][0] < before[0] - 60_000, "move")
+    wait_until_fitted(driver)
+
+
 def test_the_wheel_zooms_time_around_the_pointer(driver: Chrome, site: str, files: Path) -> None:
     open_page(driver, site, files)
     low, high = ranges(driver)["xaxis"]
