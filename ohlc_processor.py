@@ -156,6 +156,7 @@ class OHLCProcessor:
         begun = bisect_left(times, self._start)
         if begun:
             self.warm_up_rows += begun
+            self.silences.begin_after(times[begun - 1])
             del times[:begun]
             samples = samples[bisect_left(samples, (self._start,)) :]
         self.rows += len(times)

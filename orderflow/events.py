@@ -52,7 +52,7 @@ class LostRows:
     """Book rows that were recorded and could not be used, so that the book may be wrong.
 
     `kind` is one of `orderflow.issues`; `timestamp` is about when, in ms, None where nobody can
-    know.
+    know. A `count` of 0 says that some will be found, counted then.
     """
 
     kind: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from orderflow.errors import NothingToReplayError, RecordingError
 from orderflow.instruments import check_instrument, nearest_first
 from orderflow.times import format_dates, format_range
-from recordings.book_kind import begins_with_snapshot, book_mode_of
+from recordings.book_kind import begins_with_snapshot
 from recordings.connection import UnreadableError
 from recordings.recorded_table import RecordedTable, instruments_in, open_tables
 from recordings.search import FoundFiles, find_files, instrument_of, is_named_for
@@ -24,7 +24,7 @@ HOLE_MS = 60_000
 class Recording:
     """The tables that a replay reads, in no particular order, and what their book rows are.
 
-    `book_mode` is `incremental`, `snapshot`, or `action` where an action column says it row by row.
+    `book_mode` is as asked for: `incremental`, `snapshot`, or `auto` to find out.
     `first_ms` and `last_ms` bound the rows in the range, as far as the files tell beforehand.
     """
 
@@ -71,7 +71,7 @@ def find_recording(
     return Recording(
         books=needed,
         trades=[table for table in trades if table in of_range],
-        book_mode=book_mode_of(needed) if book_mode == "auto" else book_mode,
+        book_mode=book_mode,
         first_ms=max(start_ms, min(table.first_ms for table in of_range)),
         last_ms=min(end_ms, max(table.last_ms for table in of_range)),
     )

@@ -6,6 +6,7 @@ Of a damaged file the rows before the damage come out; a value over the limit co
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from copy import copy
 from itertools import islice, pairwise
 from operator import gt, itemgetter, lt
 from pathlib import Path
@@ -93,8 +94,9 @@ class RecordedTable:
         return self.exists and self._shape.filtered
 
     def first_rows(self, count: int) -> Iterator[Row]:
-        """Yield the first rows in time order, at most `count`."""
-        return islice((row for batch in self.batches() for row in batch), count)
+        """Yield the first rows in time order, at most `count`; a reading under way goes on."""
+        apart = copy(self)  # which counts for itself
+        return islice((row for batch in apart.batches() for row in batch), count)
 
     @property
     def is_indexed(self) -> bool:
@@ -156,9 +158,10 @@ class RecordedTable:
             if raw is None:
                 break
             rows, untimed = normalise_times(raw)
+            # Along an index, or out of order, what has no time does not lie where it was recorded.
+            in_place = untimed and not self._shape.indexed and is_sorted(rows)
             for before in untimed:
-                # Along an index, what is no time does not lie where it was recorded.
-                self._skip(None if self._shape.indexed else before)
+                self._skip(before if in_place else None)
             usable = usable or bool(rows)
             rows = rows if self._shape.exact else buffer.push(rows, self._held_back)
             self._note_late(buffer)
@@ -230,6 +233,8 @@ class RecordedTable:
             for count in self._shape.untimed_counts(connection):
                 if count:
                     self._skip(None, count)
+            if self._shape.has_bad_times:  # they lie behind all others, and are met too late
+                self._skip(None, 0)
         except sqlite3.Error as error:
             raise self._cannot_read_on(None, error, 0) from error
 
@@ -334,12 +339,13 @@ class RecordedTable:
         if (
             position is None
             or not (row or _is_too_big(error))
+            # Where index and table disagree, reading would go round in a circle.
+            or (row and self._position_of(row) != self._position_of(position))
             or self._cut_at_disorder(last, [position])
         ):
             raise self._cannot_read_on(last, error, rows_read) from error
         if row is None:
-            known = position if self._shape.indexed else last
-            nanoseconds = to_nanoseconds(known[0]) if known else None
+            nanoseconds = to_nanoseconds(self._shape.time_at(connection, position))
             self._skip(None if nanoseconds is None else nanoseconds // NANOSECONDS_PER_MS)
         return ([row] if row else []), position
 

@@ -49,7 +49,8 @@ class TableShape:
 
     Rows are read along an index on the timestamp where one gives the right order (`indexed`), else
     along the key (`descending` where the newest come first). `exact`: along the index, times need
-    neither conversion nor sorting. `ties_by_key`: rows of one time go by the key, which then stands
+    neither conversion nor sorting. `has_bad_times`: among the texts of an index are some that are
+    no times. `ties_by_key`: rows of one time go by the key, which then stands
     second in a row; else it stands last. `first_ms` and `last_ms` bound the rows as far as the file
     tells, `last_ms` below `first_ms` where there is none. `damage` says why some of its rows may be
     missing although the file can be opened, None where nothing tells so.
@@ -63,7 +64,7 @@ class TableShape:
         self._instrument = instrument
         self.exists = True
         self.filtered = self.ties_by_key = False
-        self.indexed = self.descending = self.exact = False
+        self.indexed = self.descending = self.exact = self.has_bad_times = False
         self._time_index_first = self._keyed_by_time = self._has_rowid = False
         self.first_ms, self.last_ms = UNKNOWN_SPAN
         self.damage: str | None = None
@@ -113,6 +114,17 @@ class TableShape:
         sql = self._sql(self.select, f"{self._key} = :key{timed}", self._key, 1)
         row: Row | None = self._run(connection, sql, **self._bind(position)).fetchone()
         return row
+
+    def time_at(self, connection: sqlite3.Connection, position: Row) -> object:
+        """Return the timestamp of a row too large to be read; None if it is too large itself."""
+        if self.indexed:
+            return position[0]
+        sql = self._sql("timestamp", f"{self._key} = :key", self._key, 1)
+        try:
+            found = self._run(connection, sql, **self._bind(position)).fetchone()
+        except sqlite3.Error:
+            return None
+        return found[0] if found else None
 
     def untimed_counts(self, connection: sqlite3.Connection) -> Iterator[int]:
         """Count the rows that the index leaves out: first NULL for a time, then blobs."""
@@ -326,6 +338,7 @@ class TableShape:
         texts = self._ends_within(connection, _TEXTS, _PROBED_TEXTS)
         usable = [text for text in texts if to_nanoseconds(text) is not None]
         ends = numbers + usable
+        self.has_bad_times = len(usable) < len(texts)
         one_form = len({time_form(raw) for raw in ends if raw != 0}) <= 1
         # Integers in ms at both ends: whatever lies between has the index's order on our scale.
         self.exact = self.ties_by_key and not texts and are_whole_ms([(t,) for t in ends])

@@ -91,6 +91,7 @@ class Replay:
             options.end_ms,
             self.recording.book_mode,
         )
+        self.book_mode = self._reader.book_mode
 
     def stop(self) -> None:
         """Ask the run to end after the rows in hand: one at the recorded pace, else a list."""
@@ -223,7 +224,7 @@ class Replay:
             "rows": processor.rows,
             "seconds": self.seconds,
             "rows_per_second": self.rows_per_second,
-            "book_mode": self.recording.book_mode,
+            "book_mode": self.book_mode,
             "engine": processor.book.engine,
             "reliable": processor.reliable,
             "longest_silence_ms": processor.silences.longest_ms,

@@ -62,7 +62,7 @@ def start_line(replay: Replay) -> str:
     files = len({table.path for table in (*recording.books, *recording.trades)})
     return (
         f"replaying {replay.options.instrument} from {files} file{'s' * (files != 1)} "
-        f"({recording.book_mode}) with the {ENGINE_LABELS[replay.processor.book.engine]}"
+        f"({replay.book_mode}) with the {ENGINE_LABELS[replay.processor.book.engine]}"
     )
 
 

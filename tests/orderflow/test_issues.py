@@ -73,6 +73,17 @@ def test_logs_of_parts_add_up_in_any_order(
     assert parts.counts() == whole.counts()
 
 
+@pytest.mark.parametrize("spacing", [1000, 20_000, 3_600_000])
+def test_many_spans_become_fewer_and_never_one(spacing: int) -> None:
+    log = log_of([("sequence_gaps", number * spacing, 5, 1) for number in range(3000)])
+    spans = log.spans()
+    if spacing == 1000:  # no further apart than the finest grid
+        assert spans == [DataIssue("sequence_gaps", 0, 2_999_005, 3000)]
+        return
+    assert MAX_SPANS / 2 <= len(spans) <= MAX_SPANS
+    assert sum(span.count for span in spans) == 3000
+
+
 def test_repeats_are_no_loss() -> None:
     counts = dict.fromkeys(LABELS, 0) | {"repeated_rows": 5, "late_rows": 2}
     assert losses(counts) == {"late_rows": 2}
