@@ -147,7 +147,7 @@ def _encode(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         msg = f"levels must be text in Unicode; found {text[:60]!r}"
-        raise LevelFormatError(msg) from error
+        raise LevelFormatError(msg, text[:60]) from error
 
 
 def _decode(raw: bytes) -> LevelSequence:
@@ -166,7 +166,7 @@ def _decode(raw: bytes) -> LevelSequence:
             return value
         break
     msg = f"levels must be a JSON array [[price, size], …]; found {raw[:60]!r}"
-    raise LevelFormatError(msg)
+    raise LevelFormatError(msg, raw[:60])
 
 
 def _read_quoted_literal(raw: bytes) -> object:

@@ -102,7 +102,7 @@ class OHLCProcessor:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order.
 
         Prices are finite and positive, sizes finite and not negative. A window without trades has
-        no bar. Raise `OrderflowError` for a trade before the current window.
+        no bar. Raise `TimeOrderError` for a trade before the current window.
         """
         if not trades:
             return
@@ -138,7 +138,7 @@ class OHLCProcessor:
     def process_rows(self, batch: BookBatch) -> None:
         """Apply book rows, in time order, and sample OBI and TOT after each.
 
-        No sample while a side is empty, nor before the start. Raise `OrderflowError` for a sample
+        No sample while a side is empty, nor before the start. Raise `TimeOrderError` for a sample
         before the current window.
         """
         rows = batch.rows

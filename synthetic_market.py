@@ -23,7 +23,7 @@ import typer
 
 from orderflow import command
 from orderflow.cache import DirectoryCache
-from orderflow.errors import OrderflowError, OutputError
+from orderflow.errors import OutputError, UsageError
 from orderflow.instruments import check_instrument
 from recordings.writer import RecordingWriter
 from simulator.market_model import (
@@ -110,17 +110,19 @@ def write_recording(
     range.
 
     Raises:
-        OrderflowError: `instrument` can't be a name, the range holds no time, or `max_rows` no row.
+        UsageError: `instrument` can't be a name, the range holds no time, or `max_rows` no row.
         OutputError: `path` exists (nothing is replaced), or can't be written.
 
     """
     check_instrument(instrument)
     if end_ms <= start_ms:
-        raise OrderflowError(
+        msg = (
             f"The range from {start_ms} to {end_ms} ms is empty: its end must come after its start."
         )
+        raise UsageError(msg, "end_ms", end_ms)
     if max_rows is not None and max_rows < 1:
-        raise OrderflowError(f"A recording has at least 1 book row, not {max_rows}: ask for more.")
+        msg = f"A recording has at least 1 book row, not {max_rows}: ask for more."
+        raise UsageError(msg, "max_rows", max_rows)
     spacing = max(ROW_SPACING_MS, (end_ms - start_ms) / (max_rows or math.inf))
     market = Market(instrument, seed, density, spacing, start_ms)
     rows = math.ceil((end_ms - start_ms) / spacing)
@@ -147,7 +149,7 @@ def demo_recording(
     this process lives; later it makes room for others, see `MAX_DEMOS`.
 
     Raises:
-        OrderflowError: `instrument` can't be a name, or the range holds no time.
+        UsageError: `instrument` can't be a name, or the range holds no time.
         OutputError: the cache directory can't be written.
 
     """
@@ -167,7 +169,8 @@ def demo_recording(
     except OSError as error:
         raise OutputError(
             f"The cache directory {root} can't be used: {error}. Name another in "
-            "ORDERFLOW_CACHE_DIR."
+            "ORDERFLOW_CACHE_DIR.",
+            root,
         ) from error
     return path
 

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, TypeVar
 
 from orderflow.compiled import fastest
-from orderflow.errors import OrderflowError
+from orderflow.errors import OrderflowError, TimeOrderError
 
 Bar = list[float]
 Event = TypeVar("Event", bound=tuple[Any, ...])
@@ -93,7 +93,7 @@ class RollingBars:
     ) -> Iterator[Sequence[Event]]:
         """Cut events, in time order, into runs of one window each, which is then in progress.
 
-        Raise `OrderflowError` for one before the window in progress: bars are never reopened.
+        Raise `TimeOrderError` for one before the window in progress: bars are never reopened.
         """
         index = 0
         while index < len(events):
@@ -108,7 +108,7 @@ class RollingBars:
                 f"events must come in time order; found one at {timestamp} ms after the window "
                 f"from {self._start:.0f} ms had begun"
             )
-            raise OrderflowError(msg)
+            raise TimeOrderError(msg, timestamp, int(self._start))
         if timestamp >= self._end:
             self.finalize()
             self._start = timestamp - timestamp % self._window_ms

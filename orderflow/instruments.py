@@ -16,7 +16,7 @@ def check_instrument(instrument: str) -> None:
             "an instrument has only letters, digits, '-', '_' and '.', such as BTC-USDT; "
             f"found {instrument!r}"
         )
-        raise UsageError(msg)
+        raise UsageError(msg, "INSTRUMENT", instrument)
 
 
 def nearest_first(name: str, names: Iterable[str]) -> list[str]:

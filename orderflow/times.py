@@ -101,10 +101,10 @@ def parse_range(start: str, end: str) -> tuple[int, int]:
             f"START and END are both {start}, and END is not included; one day is asked for as "
             "2025-06-09 2025-06-10"
         )
-        raise UsageError(msg)
+        raise UsageError(msg, "END", end)
     if start_ms > end_ms:
         msg = f"START must be before END; found {start} and {end}"
-        raise UsageError(msg)
+        raise UsageError(msg, "END", end)
     return start_ms, end_ms
 
 
@@ -118,7 +118,7 @@ def parse_moment(name: str, text: str) -> int:
     except ValueError:
         why = _why_no_day(text) or "it must be a date like 2025-06-09 or 2025-06-09T12:30"
         msg = f"{name} {text!r} is no time: {why}"
-        raise UsageError(msg) from None
+        raise UsageError(msg, name, text) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     since = moment - _EPOCH

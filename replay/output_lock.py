@@ -17,7 +17,8 @@ class DirectoryInUseError(OutputError):
     def __init__(self, directory: Path, pid: str) -> None:
         super().__init__(
             f"{directory}: in use by another run, pid {pid}; wait for it, stop it, or choose "
-            "another directory with --output-dir"
+            "another directory with --output-dir",
+            directory,
         )
         self.directory = directory
         self.pid = pid

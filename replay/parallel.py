@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 SECONDS_PER_LOOK = 0.02
 Levels = list[list[float]]
+RecordingFailure = tuple[str, str]
+"""The message and the path of a `RecordingError`, which may have to go from process to process."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class SegmentResult:
     last_levels: tuple[Levels, Levels] = ([], [])
     late_advice: list[str] = field(default_factory=list)
     complete: bool = False
-    failure: str | None = None
+    failure: RecordingFailure | None = None
 
 
 def cut_into_segments(recording: Recording, options: ReplayOptions) -> list[Segment]:
@@ -142,7 +144,7 @@ def replay_segment(number: int, segment: Segment) -> SegmentResult:
     try:
         _replay_rows(number, segment, processor, reader, result)
     except RecordingError as error:
-        result.complete, result.failure = True, str(error)
+        result.complete, result.failure = True, (str(error), error.path)
     processor.finalize()
     _note_state(result, processor, reader)
     return result
@@ -243,9 +245,9 @@ class ParallelReplay(Replay):
         if self._stop_asked:
             raise Stopped
         for failure in failures:
-            raise RecordingError(failure, "")
+            raise RecordingError(*failure)
 
-    def _run_segments(self) -> list[str]:
+    def _run_segments(self) -> list[RecordingFailure]:
         """Replay all segments; return the errors of files that could not be read to their end."""
         context = get_context("spawn")
         stop, self._reports = context.Event(), context.Queue()
@@ -273,8 +275,11 @@ class ParallelReplay(Replay):
         failures = [failure, *(result.failure for result in self._results)]
         return [failure for failure in failures if failure]
 
-    def _read_trades(self) -> str | None:
-        """Make the bars of trades, which need all of them in order, while the segments run."""
+    def _read_trades(self) -> RecordingFailure | None:
+        """Make the bars of trades, which need all of them in order, while the segments run.
+
+        Return why they could not be read to their end, if so.
+        """
         options = self.options
         self._reader = DBInterpreter.of_tables(
             [], self.recording.trades, options.start_ms, options.end_ms
@@ -284,7 +289,7 @@ class ParallelReplay(Replay):
                 self.processor.process_trades(trades)
                 self._tick()
         except RecordingError as error:
-            return str(error)
+            return str(error), error.path
         return None
 
     def _wait(self, futures: list[Future[SegmentResult]]) -> None:

@@ -107,7 +107,7 @@ class Replay:
             self._consume()
             if self.processor.first_event is None:
                 msg = "no usable row or trade in the range; check START and END, they are in UTC"
-                raise NothingToReplayError(msg)
+                raise NothingToReplayError(msg, self.options.instrument)
             self._end(FINISHED)
         except Stopped:
             self._end(STOPPED)

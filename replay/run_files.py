@@ -44,7 +44,7 @@ class RunFiles:
                 f"{directory}: cannot be written to ({error.strerror}); choose another directory "
                 "with --output-dir"
             )
-            raise OutputError(msg) from error
+            raise OutputError(msg, directory) from error
 
     def clear(self, status: dict[str, Any], issues: dict[str, Any]) -> None:
         """Replace what an earlier run left by empty files and the new run's status and issues."""
