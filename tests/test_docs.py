@@ -20,7 +20,7 @@ from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE
 
 REFERENCE = (PROJECT / "docs" / "reference.md").read_text()
 ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
-DOCUMENTS = sorted((PROJECT / "docs").rglob("*.md")) + [PROJECT / "README.md"]
+DOCUMENTS = [*sorted((PROJECT / "docs").rglob("*.md")), PROJECT / "README.md"]
 MODULES = sorted(PROJECT.glob("*.py"))
 
 
