@@ -1,7 +1,7 @@
 """Make a recording from a seed: a market to try the replay, the tests and the benchmarks on.
 
-The market itself is in `market_model`; here it becomes a file in the input schema, a cached
-recording for `--demo`, and a command.
+The market itself is in `simulator.market_model`; here it becomes a file in the input schema, a
+cached recording for `--demo`, and a command. See docs/synthetic-market.md.
 """
 
 from orderflow import startup
@@ -51,7 +51,7 @@ __all__ = [
 DEMO_ROWS = 60_000
 MAX_DEMOS = 20
 MAX_DEMO_BYTES = 1_000_000_000
-"""Demos kept for the next time: the one used longest ago goes first."""
+"""Demos kept for the next time: the least recently used is removed first."""
 
 _BATCH = 2_000
 _DEMO_DIRECTORY = r"v\d+-[0-9a-f]{16}"
@@ -102,9 +102,9 @@ def write_recording(
 ) -> RecordingSummary:
     """Write a recording of `instrument` over [start_ms, end_ms), ms UTC, and count what is in it.
 
-    There are 10 book rows a second, the first at `start_ms`, or where these would exceed
-    `max_rows`, just that many over the whole range; trades thin out alike, and the price's
-    step from row to row is limited to about 1.5 ticks for each level of a row. `index` adds an
+    There are 10 book rows a second, the first at `start_ms`; where these would exceed `max_rows`,
+    just that many over the whole range. Trades thin out likewise, and the price's step from row to
+    row is limited to about 1.5 ticks for each level of a row. `index` adds an
     index on the timestamp to both tables. The same arguments give the same rows and trades. The
     file appears under its name when it is whole, and not before; memory does not grow with the
     range.

@@ -2,7 +2,7 @@
 
 A file is written under a temporary name of its own in the same directory and then renamed, so that
 a reader sees the old file or the new one, never a part, whatever is killed when. The functions are
-for anyone who wants to show data on the page, and have written when they return; a replay uses
+for anyone who wants to show data on the page; when they return, the file is written. A replay uses
 `RunFiles`, which owns the directory for one run and writes at most ten times a second.
 """
 
@@ -65,7 +65,7 @@ def upsert_ohlc_bar(
     close_price: float,
     volume: float,
 ) -> None:
-    """Replace the OHLC bar of the same timestamp, or append it; else like `add_ohlc_bar`."""
+    """Replace the OHLC bar of the same timestamp, or append it; otherwise like `add_ohlc_bar`."""
     bar = [timestamp, open_price, high_price, low_price, close_price, volume]
     _append(DATA_FILE, bar, replace=True)
 
@@ -103,7 +103,10 @@ def upsert_metric_bar(
     tot: Sequence[float] = (),
     cvd: Sequence[float] = (),
 ) -> None:
-    """Replace the metric bar of the same timestamp, or append it; else like `add_metric_bar`."""
+    """Replace the metric bar of the same timestamp, or append it.
+
+    Otherwise like `add_metric_bar`.
+    """
     bar = _metric_bar(timestamp, (obi_open, obi_high, obi_low, obi_close), tot, cvd)
     _append(METRICS_FILE, bar, replace=True)
 

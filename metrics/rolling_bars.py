@@ -18,7 +18,7 @@ class PythonCompensatedSum:
     """Sum doubles in twice their precision, so that rounding never shows in `value`.
 
     The error of each addition is computed (Knuth's TwoSum) and kept apart: a million additions are
-    off by less than 1e-25 of the sum of magnitudes, so that what cancels comes back to nothing.
+    off by less than 1e-25 of the sum of magnitudes, so that terms that cancel leave 0.
     """
 
     __slots__ = ("_high", "_low")

@@ -6,7 +6,10 @@ not an `OrderflowError` is a bug.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
+
+AnyPath = Any
+"""A `pathlib.Path`, which the core, where errors are raised too, does not import."""
 
 
 class OrderflowError(Exception):
@@ -51,7 +54,7 @@ class NothingToReplayError(OrderflowError):
     """
 
     def __init__(
-        self, message: str, instrument: str | None = None, data_dir: Path | None = None
+        self, message: str, instrument: str | None = None, data_dir: AnyPath = None
     ) -> None:
         super().__init__(message)
         self.instrument = instrument
@@ -61,7 +64,7 @@ class NothingToReplayError(OrderflowError):
 class OutputError(OrderflowError):
     """Report a file or directory, `path`, that cannot be written; None where it has no path."""
 
-    def __init__(self, message: str, path: Path | None = None) -> None:
+    def __init__(self, message: str, path: AnyPath = None) -> None:
         super().__init__(message)
         self.path = path
 

@@ -27,7 +27,7 @@ class DirectoryInUseError(OutputError):
 class OutputLock:
     """Hold the lock of `directory` until `release`, or until the process ends in whatever way.
 
-    `descriptor` is the directory itself: what is done by way of it never ends up in another one
+    `descriptor` is the directory itself: what is done through it never ends up in another directory
     that has taken its name. Raise `DirectoryInUseError` when another run holds the lock, `OSError`
     when the lock file can't be made.
     """
@@ -45,8 +45,8 @@ class OutputLock:
     def check(self) -> None:
         """Raise `OSError`, saying what happened, unless `directory` still holds this lock's file.
 
-        Somebody may have removed, moved or replaced the directory, or the file, which another run
-        then takes for a directory that nobody uses.
+        Somebody may have removed, moved or replaced the directory or the file, so that another run
+        takes the directory for one that nobody uses.
         """
         path = self._directory / LOCK_NAME
         try:
@@ -58,7 +58,7 @@ class OutputLock:
             raise _lost(self._directory, f"another run, pid {_owner(path)}, has taken it over")
 
     def release(self) -> None:
-        """Give the directory free; harmless when repeated. Another run's lock stays."""
+        """Free the directory; harmless when repeated. Another run's lock stays."""
         if not self._is_held:
             return
         self._is_held = False

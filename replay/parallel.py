@@ -1,10 +1,10 @@
 """Replay the files of a recording in processes of their own, and join what they make.
 
-Book rows are most of the work and need the book before them only up to a snapshot. So the range is
-cut where a file begins with one: each segment's rows are replayed by a process of its own, the
-trades, for which order is everything and work little, by this one. The joined files are those of
-one process, to the byte. Where a segment turns out not to begin with the whole book, or a file
-reaches into the next, the recording is replayed by one process after all.
+Book rows are most of the work, and from a snapshot on they do not need the book before it. So the
+range is cut where a file begins with one: the rows of each segment are replayed by a process of
+its own, and the trades, which are little work but must be taken in order, by this one. The joined
+files are those of one process, to the byte. If a segment turns out not to begin with the whole
+book, or a file reaches into the next, the recording is replayed by one process after all.
 """
 
 import contextlib
@@ -47,8 +47,8 @@ RecordingFailure = tuple[str, str]
 class Segment:
     """A stretch of the range, ms half open, with the book files that it needs.
 
-    `is_marked` tells whether its first row says that it is a snapshot, so that whatever the book
-    was before is gone; else that is checked when the segments are joined.
+    `is_marked` says whether its first row is marked as a snapshot, so that the book before it does
+    not matter; otherwise that is checked when the segments are joined.
     """
 
     options: ReplayOptions
@@ -118,7 +118,7 @@ _progress: Any = None
 
 
 def _begin_worker(stop: Any, progress: Any) -> None:
-    """Take the channels to the parent, which a pool hands to a process only at its start."""
+    """Keep the channels to the parent, which a pool hands to a process only at its start."""
     global _stop, _progress
     _stop, _progress = stop, progress
     progress.cancel_join_thread()  # reports nobody reads any more must not keep a process alive
@@ -190,7 +190,7 @@ def _note_state(result: SegmentResult, processor: OHLCProcessor, reader: DBInter
 
 
 class LostWorkerError(OrderflowError):
-    """Report that one of the `jobs` processes of a replay was ended by somebody else."""
+    """Report that one of the `jobs` processes of a replay was killed from outside."""
 
     def __init__(self, jobs: int) -> None:
         super().__init__(
@@ -202,9 +202,9 @@ class LostWorkerError(OrderflowError):
 
 @contextlib.contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Hold back Ctrl+C, for processes begun meanwhile too until they have said what they do then.
+    """Block Ctrl+C, also for processes started meanwhile until they have set up their handlers.
 
-    Else it would end them in the middle of their imports, each with a traceback.
+    Otherwise it would end them in the middle of their imports, each with a traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -216,8 +216,8 @@ def _interrupts_held_back() -> Iterator[None]:
 class ParallelReplay(Replay):
     """A replay at full speed by `options.jobs` processes; its files are those of `Replay`.
 
-    OHLC bars grow as trades are read; what the book makes, metric bars and most counts, is there
-    when all segments are.
+    OHLC bars grow as trades are read; what comes from the book, metric bars and most counts, is
+    available when all segments are done.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -316,7 +316,7 @@ class ParallelReplay(Replay):
 
     @property
     def rows_per_second(self) -> float:
-        """Return the book rows read a second by all processes together."""
+        """Return the book rows read per second by all processes together."""
         if self._results or not self._reached:
             return super().rows_per_second
         return sum(rows for rows, _ in self._reached.values()) / self.seconds
@@ -329,11 +329,11 @@ class ParallelReplay(Replay):
 
     @property
     def late_advice(self) -> list[str]:
-        """Say how to put right each table that was too far out of order."""
+        """Return a line for each table with rows too far out of order: how to put it right."""
         return [*super().late_advice, *(a for r in self._results for a in r.late_advice)]
 
     def _join(self) -> None:
-        """Take what the segments have found over into this process's state."""
+        """Take over what the segments have found into this process's state."""
         done = next((i for i, r in enumerate(self._results) if not r.complete), len(self._results))
         self._results = results = self._results[: done + 1]
         processor = self.processor
@@ -349,7 +349,7 @@ class ParallelReplay(Replay):
 
 
 def find_seam(segments: list[Segment], results: list[SegmentResult]) -> str | None:
-    """Say why the segments cannot be joined as if one process had made them; None if they can.
+    """Return why the segments can't be joined as if one process had made them; None if they can.
 
     At each cut the book must be the same whether the rows before were applied or not: the first
     row must be readable, and hold every level that the book before had, unless it is marked as a
