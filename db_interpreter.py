@@ -47,11 +47,12 @@ Joined = TypeVar("Joined")
 
 @dataclass
 class ReadCounts:
-    """Count what was wrong with the rows read, beside the levels themselves.
+    """Count the rows of a recording that were not used as they were recorded.
 
     `rows_skipped` and `trades_skipped`: no usable timestamp, price or size, or a value over the
-    limit; `late_rows` and `late_trades`: further out of order than the reorder buffer
-    reaches, and left out; `repeated_rows` and `repeated_trades`: recorded twice, and used once.
+    size limit. `late_rows` and `late_trades`: further out of order than the reorder buffer
+    reaches, and left out. `repeated_rows` and `repeated_trades`: recorded twice, and used once.
+    Rows whose sides cannot be read are the book's to count (`OrderbookManager.rows_skipped`).
     """
 
     rows_skipped: int = 0
@@ -65,16 +66,20 @@ class ReadCounts:
 class DBInterpreter:
     """Stream one instrument's recording, a file or several, as book windows with their trades.
 
-    `path` is one file or a sequence of files; with `instrument` the rows of an `instrument` column
-    are filtered by it. Only trades in `[start_ms, end_ms)` come out, and no book row from `end_ms`
-    on; book rows before `start_ms` do come out, to warm up the book. Times are ms, UTC.
+    `path` is one file or a sequence of files, which are merged by time. With `instrument`, tables
+    with an `instrument` column are filtered by it; others are read whole. Times are ms since
+    the epoch, UTC. Trades in `[start_ms, end_ms)` come out, and book rows before `end_ms`, those
+    before `start_ms` included: they warm up the book. None stands for no limit.
 
     Each book row says whether it replaces the book. `book_mode` says what rows without an action
     are: `incremental` updates, full `snapshot`s, or `auto`, which finds out from the first rows.
 
-    `counts` and `issues` tell, while and after streaming, what was wrong. What was lost of the book
-    itself comes with its rows, and is not in `issues`. Raise `RecordingError` for a file that is no
-    recording.
+    `counts` and `issues` say what was wrong, and grow while rows are read; each call of `stream` or
+    `batches` starts over with new ones. What was lost of the book comes with its rows instead
+    (`OrderbookUpdate.lost`, `BookBatch.lost`), and is not in `issues`.
+
+    Raise `RecordingError` for a file that is missing, cannot be read or is no recording. See
+    docs/python.md for examples.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class DBInterpreter:
         end_ms: int | None = None,
         book_mode: str = "auto",
     ) -> "DBInterpreter":
-        """Stream tables that are open already, such as those a search has chosen."""
+        """Return an interpreter of tables that are already open; the rest as in the constructor."""
         interpreter = cls.__new__(cls)
         interpreter._setup(books, trades, start_ms, end_ms, book_mode)
         return interpreter
@@ -134,15 +139,15 @@ class DBInterpreter:
 
     @property
     def books(self) -> list[RecordedTable]:
-        """The tables of book rows that are read, by time, those without rows left out."""
+        """Return the tables of book rows that are read, by time, without the empty ones."""
         return self._books
 
     @property
     def book_mode(self) -> str:
-        """What rows are: `incremental`, `snapshot`, or `action` where each row says it itself.
+        """Return what rows are: `incremental`, `snapshot`, or `action` if each row says so itself.
 
-        Found out from the first file, or files; a later one that stands apart may be of another
-        kind, and is read as what it is.
+        With `auto`, this reads the first rows of the first file when it is first asked for; a
+        later file that stands apart is read as what it is.
         """
         if self._first_mode is None:
             self._first_mode = self._mode_of(self._books)
@@ -153,7 +158,7 @@ class DBInterpreter:
 
     @property
     def late_advice(self) -> list[str]:
-        """Say how to put right each table some of whose rows were too far out of order."""
+        """Return a line for each table with rows too far out of order: how to put it right."""
         return [
             f"{table.path}: {table.late} rows of {table.name} are further out of order than the "
             f"reorder buffer reaches and were left out; CREATE INDEX {table.name}_timestamp ON "
@@ -165,18 +170,22 @@ class DBInterpreter:
     def stream(self) -> Iterator[tuple[OrderbookUpdate, list[Trade]]]:
         """Yield `(update, trades)` in time order: each book row with the trades of its window.
 
-        Trades before the first row come first, in a window without levels; of a window with more
-        than `WINDOW_TRADES` the rest follows in windows without levels. Every trade of the range
-        comes out exactly once, also when there is no book. A file that cannot be read to its end
-        raises its `RecordingError` after everything that was read.
+        A window without levels, its `bids` and `asks` both None, belongs to no row: trades before
+        the first row come in one, and so does what a window has beyond `WINDOW_TRADES` trades.
+        Every trade of the range comes out exactly once, even when there is no book. Calling it
+        again starts over.
+
+        Raise `RecordingError`, after everything that could be read, for a file that cannot be
+        read to its end.
         """
         yield from self._join(book_windows)
 
     def batches(self) -> Iterator[tuple[BookBatch, list[Trade]]]:
-        """Yield `(batch, trades)`, all that `stream` yields but in long lists without windows.
+        """Yield `(batch, trades)`: what `stream` yields, in long lists and without windows.
 
-        Each is in time order and goes on where the one before it ended; one of the two may be
-        empty. For who takes rows and trades apart; it costs far less a row. Errors as in `stream`.
+        Rows and trades are each in time order and go on where the list before ended; one of the
+        two may be empty. This is far cheaper per row than `stream`, for callers that handle rows
+        and trades separately. Errors as in `stream`.
         """
         yield from self._join(book_batches)
 
@@ -209,7 +218,7 @@ class DBInterpreter:
             yield rows
 
     def _note_trades(self) -> None:
-        """Take over what was found wrong with trades since the last time."""
+        """Note what was found wrong with trades since the last call."""
         merge, decoder = self._trade_merge, self._trade_decoder
         lost = [LostRows("late_trades", ms) for ms in merge.late_times]
         lost += [LostRows("trades_skipped", ms) for ms in decoder.skipped_times]
@@ -273,7 +282,7 @@ class DBInterpreter:
             return
 
     def _take_lost_rows(self) -> None:
-        """Take over what was lost of the book since the last time; what is late is lost too."""
+        """Collect what was lost of the book since the last call; late rows are lost too."""
         merge = self._book_merge
         lost = [LostRows("late_rows", ms) for ms in merge.late_times]
         for table in self._books:

@@ -2,8 +2,8 @@
 
 A side is the text (or blob) of a JSON array, or of a Python literal, of levels
 `[price, size, …]`: numbers or numeric strings, two fields or more, in any order. JSON is tried
-first. A level that is not usable is rejected and counted and costs nothing but itself; a side
-that is no array at all raises `LevelFormatError`.
+first. A level that is not usable is rejected and counted, and the rest of its side is used; a
+side that is no array at all raises `LevelFormatError`.
 
 Prices and sizes are correctly rounded: each is the double nearest to the decimal digits, so
 `30243.5`, `"30243.50"` and `3.02435e4` are one price.
@@ -31,7 +31,7 @@ EXACT_INTEGERS = 2**53
 """From here on an integer may differ from the nearest double."""
 
 # The way OKX writes a side: every field of every level a quoted decimal, without sign or exponent.
-# Such text, most of all there is, is read as one flat array of numbers (see `_parse_quoted`).
+# Such text is by far the most common; it is read as one flat array (see `_parse_quoted`).
 _DECIMAL = b"0123456789."
 _UNQUOTED = bytes.maketrans(b'[]"', b"   ")
 _QUOTED_LEVEL = re.compile(rb'\[""(?:, ?"")+\]')
@@ -67,10 +67,11 @@ def parse_side(raw: RawSide) -> ParsedSide:
 def _parse_quoted(raw: bytes) -> ParsedSide | None:
     """Parse text in which every field is a quoted decimal; return None for any other.
 
-    What is left of it without digits, its shape, tells that each level is an array with nothing
-    but decimals in its strings. Then quotes and brackets can become blanks, and the text one flat
-    array of numbers: half the work of making a list a level and a string a number. The parser
-    refuses what is no number, an empty field or two numbers in one field included.
+    Its shape, which is what is left without the digits, shows that each level is an array with
+    nothing but decimals in its strings. Then quotes and brackets can be replaced by blanks, and
+    the text read as one flat array of numbers: half the work of a list for each level and a string
+    for each number. The parser refuses what is no number, such as an empty field or two numbers
+    in one field.
     """
     shape = raw.translate(None, _DECIMAL)
     fields = _shapes.get(shape)
@@ -109,7 +110,7 @@ _shapes: dict[bytes, int] = {}
 
 
 def _parse_plain(raw: bytes) -> ParsedSide | None:
-    """Parse JSON of plain numbers and numeric strings; return None for anything unsure."""
+    """Parse JSON of plain numbers and numeric strings; return None for anything doubtful."""
     if raw.translate(None, _PLAIN):
         return None
     try:
@@ -119,7 +120,7 @@ def _parse_plain(raw: bytes) -> ParsedSide | None:
         sizes = [float(level[1]) for level in levels]
     except (TypeError, ValueError, IndexError):
         return None
-    # Letters of `nan` are not among `_PLAIN`, so min and max tell everything.
+    # The letters of `nan` are not in `_PLAIN`, so checking min and max is enough.
     if prices and not (min(prices) > 0.0 and max(prices) < inf > max(sizes) and min(sizes) >= 0.0):
         return None
     return prices, sizes, 0
@@ -128,16 +129,19 @@ def _parse_plain(raw: bytes) -> ParsedSide | None:
 def parse_levels_including_zeros(raw: RawSide) -> list[tuple[float, float]]:
     """Parse one side into `(price, size)` pairs, keeping size 0, which deletes a level.
 
-    Units, rejected levels and errors as in `parse_side`.
+    The order is that of `raw`. Units and errors as in `parse_side`; levels that are not usable
+    are left out, and not counted here.
     """
     prices, sizes, _ = parse_side(raw)
     return list(zip(prices, sizes, strict=True))
 
 
 def normalize_levels(raw: RawSide) -> list[tuple[float, float]]:
-    """Parse one side into the `(price, size)` pairs that hold a size above 0.
+    """Parse one side into the `(price, size)` pairs with a size above 0.
 
-    Units, rejected levels and errors as in `parse_side`.
+    For rows that hold the whole book; an update's deletions are left out too. The order is that
+    of `raw`. Units and errors as in `parse_side`; levels that are not usable are left out, and not
+    counted here.
     """
     return [(price, size) for price, size in parse_levels_including_zeros(raw) if size > 0.0]
 
@@ -147,7 +151,7 @@ def _encode(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         msg = f"levels must be text in Unicode; found {text[:60]!r}"
-        raise LevelFormatError(msg) from error
+        raise LevelFormatError(msg, text[:60]) from error
 
 
 def _decode(raw: bytes) -> LevelSequence:
@@ -166,7 +170,7 @@ def _decode(raw: bytes) -> LevelSequence:
             return value
         break
     msg = f"levels must be a JSON array [[price, size], …]; found {raw[:60]!r}"
-    raise LevelFormatError(msg)
+    raise LevelFormatError(msg, raw[:60])
 
 
 def _read_quoted_literal(raw: bytes) -> object:
@@ -197,7 +201,7 @@ def _read_literal(raw: bytes) -> object:
 
 
 def _parse_strictly(levels: Iterable[object]) -> ParsedSide:
-    """Take each level by itself, so that a bad one costs only itself."""
+    """Check level by level, so that only the bad ones are rejected."""
     prices: list[float] = []
     sizes: list[float] = []
     rejected = 0

@@ -9,8 +9,8 @@ Formulas, B and A being the sums of the sizes of the best N bids and asks after 
 Source: the definitions of static order book imbalance and of delta in the order-flow literature;
 see docs/reference.md.
 
-Samples and trades make bars of their own, which are joined when they are asked for: so neither
-has to wait for the other, be it in another thread or in another process.
+Samples and trades are made into separate bars, which are joined on request: neither has to wait
+for the other, which may come from another thread or process.
 """
 
 from collections.abc import Sequence
@@ -36,8 +36,8 @@ class MetricsCalculator:
     last close. Before the first sample OBI and TOT have no value, and are None. A CVD bar opens at
     the value before its first trade. The last `max_bars` are kept.
 
-    Samples come in time order, and so do trades; of the two either may be ahead. What can't be
-    used goes into `issues`.
+    Samples must come in time order, and so must trades; either may be ahead of the other. What
+    cannot be used goes into `issues`. Raise `OrderflowError` for a window of less than a second.
     """
 
     def __init__(
@@ -88,17 +88,17 @@ class SampleBars(RollingBars):
                 self._values = [*extend_ohlc(obi, bar[:4]), *extend_ohlc(tot, bar[4:])]
 
     def replace(self, bars: Sequence[Bar]) -> None:
-        """Take over closed bars in place of the own, such as those joined from several runs."""
+        """Replace the closed bars by `bars`, such as those joined from several processes."""
         self._closed.clear()
         self._closed.extend(bars)
         self._values = []
 
 
 def python_sampled_bar(samples: Sequence[BookSample]) -> tuple[list[float], int]:
-    """Return open, high, low and close of OBI and of TOT, 8 figures, over book samples.
+    """Return open, high, low and close of OBI and of TOT over book samples, and a count.
 
-    And how many of the samples are unusable, for their sums overflow a double; there are no
-    figures when all are.
+    The 8 figures are one list, OBI first. The count is of the unusable samples, whose sums
+    overflow a double; when all are unusable, the list is empty.
     """
     totals = [bids + asks for _, bids, asks in samples]
     unusable = totals.count(inf)
@@ -117,8 +117,8 @@ sampled_bar = fastest("sampled_bar", python_sampled_bar)
 class CvdBars(RollingBars):
     """Bars `[ts, cvd_open, cvd_high, cvd_low, cvd_close]`, 5 fields, of trades.
 
-    `cumulative` is the CVD after the last trade. Trades whose side is neither buy nor sell leave it
-    as it is and are noted in `issues`; `unknown_sides` has the first few such sides found.
+    `cumulative` is the CVD after the last trade. Trades whose side is neither buy nor sell do not
+    change it and are noted in `issues`; `unknown_sides` has the first few such sides found.
     """
 
     def __init__(self, window_seconds: int, max_bars: int, issues: IssueLog) -> None:
@@ -155,8 +155,8 @@ def join_metric_bars(sampled: Sequence[Bar], traded: Sequence[Bar]) -> list[Metr
     """Join bars of samples, 9 fields, with bars of trades, 5 fields, into metric bars.
 
     There is a bar for every window of either; what is missing in one stays flat at its last close.
-    OBI and TOT are None before the first sample, and CVD begins at 0. Where lists were cut to their
-    last bars, so many of the result are right, counted from the end.
+    OBI and TOT are None before the first sample, and CVD begins at 0. If the lists were cut to
+    their last N bars, only the last N bars of the result are right.
     """
     samples = {bar[0]: bar[1:] for bar in sampled}
     cvds = {bar[0]: bar[1:] for bar in traded}

@@ -24,14 +24,18 @@ OhlcBar = Bar
 class OHLCProcessor:
     """Turn the events of one instrument into OHLC and metric bars.
 
-    Book rows come in time order, and so do trades; of the two either may be ahead, and each may be
-    given by a thread of its own. Windows are `window_seconds` long and aligned to the epoch in UTC.
-    OBI and TOT are taken over the best `depth_levels_per_side` levels. Rows before
+    Book rows must come in time order, and so must trades; either may be ahead of the other, and
+    each may come from a thread of its own. Windows are `window_seconds` long and aligned to the
+    epoch in UTC. OBI and TOT are taken over the best `depth_levels_per_side` levels. Rows before
     `start_timestamp` (ms) warm up the book and are in no bar. `uncross` drops the older of the
-    levels that cross.
+    levels that cross. The last `max_bars` bars are kept.
 
-    Counted: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`. `noted` has
-    the data issues that are over; `issues` those too that may still go on.
+    Counts: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`. `noted` has
+    the data issues that have ended; `issues` adds those that may still be going on. `book` is the
+    `OrderbookManager` with the book at the last row.
+
+    Raise `OrderflowError` for a window of less than a second or a depth of less than 1 level. See
+    docs/python.md for examples.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class OHLCProcessor:
 
     @property
     def issues(self) -> IssueLog:
-        """Return what was wrong so far, with the silences as they are judged by now."""
+        """Return a copy of what was wrong so far; silences are judged by all rows known by now."""
         issues = IssueLog()
         issues.add(self.noted)
         self.reliability.note_open(issues, self.silences.span and self.silences.span[1])
@@ -102,8 +106,10 @@ class OHLCProcessor:
     def process_trades(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order.
 
-        Prices are finite and positive, sizes finite and not negative. A window without trades has
-        no bar. Raise `OrderflowError` for a trade before the current window.
+        Prices must be finite and positive, sizes finite and not negative; `side` is the taker's,
+        `buy` or `sell`. Neither this nor the order within `trades` is checked here: a
+        `DBInterpreter` sees to it. A window without trades has no bar. Raise `TimeOrderError` for
+        a trade before the current window.
         """
         if not trades:
             return
@@ -116,8 +122,8 @@ class OHLCProcessor:
     def update_orderbook(self, ob_update: OrderbookUpdate) -> None:
         """Apply one book row: see `process_rows`.
 
-        An update whose sides are both None stands for a window without a row; nothing but what it
-        says to be lost is taken from it.
+        An update whose sides are both None stands for a window without a row: only its `lost` rows
+        are noted. Trades are given separately, to `process_trades`.
         """
         bids, asks, timestamp, _, _, snapshot, seq_id, prev_seq_id, lost = ob_update
         lost_rows = [(0, rows) for rows in lost]
@@ -139,7 +145,7 @@ class OHLCProcessor:
     def process_rows(self, batch: BookBatch) -> None:
         """Apply book rows, in time order, and sample OBI and TOT after each.
 
-        No sample while a side is empty, nor before the start. Raise `OrderflowError` for a sample
+        No sample while a side is empty, nor before the start. Raise `TimeOrderError` for a sample
         before the current window.
         """
         rows = batch.rows
@@ -164,7 +170,10 @@ class OHLCProcessor:
         self.metrics.samples.add(samples)
 
     def bars(self) -> list[OhlcBar]:
-        """Return the last bars `[ts, open, high, low, close, volume]`, the current one included."""
+        """Return the last bars `[ts, open, high, low, close, volume]`, the current one included.
+
+        Oldest first; `ts` is the start of the bar's window in ms, UTC.
+        """
         return self._ohlc.bars()
 
     def metric_bars(self) -> list[MetricBar]:
@@ -172,7 +181,10 @@ class OHLCProcessor:
         return self.metrics.bars()
 
     def depth(self) -> tuple[list[list[float]], list[list[float]]]:
-        """Return the best levels `([[price, size], …], …)`, bids then asks, best first."""
+        """Return the best levels `([[price, size], …], …)`, bids then asks, best first.
+
+        At most `depth_levels_per_side` a side; fewer where the book holds fewer.
+        """
         return self.book.top_levels(self.depth_levels_per_side)
 
     def finalize(self) -> None:

@@ -164,9 +164,10 @@ class PythonOrderbookManager:
     ) -> tuple[float, float] | None:
         """Apply one row and return the sums of the best N sizes, `(bid_sum, ask_sum)`.
 
-        Sizes are absolute, 0 deletes, and deleting what is not there is normal. A `snapshot`
-        replaces the book. The sums are correctly rounded (`math.fsum`), so that any exact
-        summation in any order gives the same figure; in the unit of the sizes.
+        `bids` and `asks` are sides as recorded (see `level_parser`). Sizes are absolute, 0 deletes,
+        and deleting what is not there is normal. A `snapshot` replaces the book. The sums are in
+        the unit of the sizes and correctly rounded (`math.fsum`), so that any exact summation in
+        any order gives the same figure.
 
         Return None when a side is empty or the row could not be parsed (see `rows_skipped`).
         """
@@ -179,7 +180,9 @@ class PythonOrderbookManager:
     def update_rows(self, rows: Sequence[BookRow], snapshots: Sequence[bool]) -> BookOutcome:
         """Apply rows and return the samples after each, and which rows were odd.
 
-        `snapshots` says which rows replace the book.
+        `snapshots` says for each row whether it replaces the book. A row that could not be parsed
+        changes nothing, and the rows after it are applied all the same. Raise `ValueError` unless
+        there are as many `snapshots` as `rows`.
         """
         samples: list[BookSample] = []
         outcome = BookOutcome(samples, [], [], [])

@@ -1,7 +1,7 @@
 """Make a recording from a seed: a market to try the replay, the tests and the benchmarks on.
 
-The market itself is in `market_model`; here it becomes a file in the input schema, a cached
-recording for `--demo`, and a command.
+The market itself is in `simulator.market_model`; here it becomes a file in the input schema, a
+cached recording for `--demo`, and a command. See docs/synthetic-market.md.
 """
 
 from orderflow import startup
@@ -23,7 +23,7 @@ import typer
 
 from orderflow import command
 from orderflow.cache import DirectoryCache
-from orderflow.errors import OrderflowError, OutputError
+from orderflow.errors import OutputError, UsageError
 from orderflow.instruments import check_instrument
 from recordings.writer import RecordingWriter
 from simulator.market_model import (
@@ -51,7 +51,7 @@ __all__ = [
 DEMO_ROWS = 60_000
 MAX_DEMOS = 20
 MAX_DEMO_BYTES = 1_000_000_000
-"""Demos kept for the next time: the one used longest ago goes first."""
+"""Demos kept for the next time: the least recently used is removed first."""
 
 _BATCH = 2_000
 _DEMO_DIRECTORY = r"v\d+-[0-9a-f]{16}"
@@ -102,25 +102,27 @@ def write_recording(
 ) -> RecordingSummary:
     """Write a recording of `instrument` over [start_ms, end_ms), ms UTC, and count what is in it.
 
-    There are 10 book rows a second, the first at `start_ms`, or where these would exceed
-    `max_rows`, just that many over the whole range; trades thin out alike, and the price's
-    step from row to row is limited to about 1.5 ticks for each level of a row. `index` adds an
+    There are 10 book rows a second, the first at `start_ms`; where these would exceed `max_rows`,
+    just that many over the whole range. Trades thin out likewise, and the price's step from row to
+    row is limited to about 1.5 ticks for each level of a row. `index` adds an
     index on the timestamp to both tables. The same arguments give the same rows and trades. The
     file appears under its name when it is whole, and not before; memory does not grow with the
     range.
 
     Raises:
-        OrderflowError: `instrument` can't be a name, the range holds no time, or `max_rows` no row.
+        UsageError: `instrument` can't be a name, the range holds no time, or `max_rows` no row.
         OutputError: `path` exists (nothing is replaced), or can't be written.
 
     """
     check_instrument(instrument)
     if end_ms <= start_ms:
-        raise OrderflowError(
+        msg = (
             f"The range from {start_ms} to {end_ms} ms is empty: its end must come after its start."
         )
+        raise UsageError(msg, "end_ms", end_ms)
     if max_rows is not None and max_rows < 1:
-        raise OrderflowError(f"A recording has at least 1 book row, not {max_rows}: ask for more.")
+        msg = f"A recording has at least 1 book row, not {max_rows}: ask for more."
+        raise UsageError(msg, "max_rows", max_rows)
     spacing = max(ROW_SPACING_MS, (end_ms - start_ms) / (max_rows or math.inf))
     market = Market(instrument, seed, density, spacing, start_ms)
     rows = math.ceil((end_ms - start_ms) / spacing)
@@ -147,7 +149,7 @@ def demo_recording(
     this process lives; later it makes room for others, see `MAX_DEMOS`.
 
     Raises:
-        OrderflowError: `instrument` can't be a name, or the range holds no time.
+        UsageError: `instrument` can't be a name, or the range holds no time.
         OutputError: the cache directory can't be written.
 
     """
@@ -167,7 +169,8 @@ def demo_recording(
     except OSError as error:
         raise OutputError(
             f"The cache directory {root} can't be used: {error}. Name another in "
-            "ORDERFLOW_CACHE_DIR."
+            "ORDERFLOW_CACHE_DIR.",
+            root,
         ) from error
     return path
 

@@ -2,7 +2,7 @@
 
 A file is written under a temporary name of its own in the same directory and then renamed, so that
 a reader sees the old file or the new one, never a part, whatever is killed when. The functions are
-for anyone who wants to show data on the page, and have written when they return; a replay uses
+for anyone who wants to show data on the page; when they return, the file is written. A replay uses
 `RunFiles`, which owns the directory for one run and writes at most ten times a second.
 """
 
@@ -16,7 +16,7 @@ import orjson
 
 from orderflow import events
 from orderflow.atomic import replace_file
-from orderflow.errors import OutputError
+from orderflow.errors import NumbersError
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def add_ohlc_bar(
     """Append an OHLC bar to `DATA_FILE` and keep the last `MAX_BARS`.
 
     `timestamp` is the start of the window in ms, UTC; prices in quote currency, volume as recorded.
-    Raise `OutputError` for a number that is not finite, `OSError` when the file can't be written.
+    Raise `NumbersError` for a number that is not finite, `OSError` when the file can't be written.
     """
     bar = [timestamp, open_price, high_price, low_price, close_price, volume]
     _append(DATA_FILE, bar, replace=False)
@@ -66,7 +66,7 @@ def upsert_ohlc_bar(
     close_price: float,
     volume: float,
 ) -> None:
-    """Replace the OHLC bar of the same timestamp, or append it; else like `add_ohlc_bar`."""
+    """Replace the OHLC bar of the same timestamp, or append it; otherwise like `add_ohlc_bar`."""
     bar = [timestamp, open_price, high_price, low_price, close_price, volume]
     _append(DATA_FILE, bar, replace=True)
 
@@ -88,7 +88,7 @@ def add_metric_bar(
     """Append a metric bar to `METRICS_FILE` and keep the last `MAX_BARS`.
 
     `tot` and `cvd` are open, high, low and close too, or left out: a bar has 5 fields with OBI
-    alone, 9 with TOT, 13 with CVD. Raise `OutputError` for a number that is not finite or a bar of
+    alone, 9 with TOT, 13 with CVD. Raise `NumbersError` for a number that is not finite or a bar of
     another length, `OSError` when the file can't be written.
     """
     bar = _metric_bar(timestamp, (obi_open, obi_high, obi_low, obi_close), tot, cvd)
@@ -104,7 +104,10 @@ def upsert_metric_bar(
     tot: Sequence[float] = (),
     cvd: Sequence[float] = (),
 ) -> None:
-    """Replace the metric bar of the same timestamp, or append it; else like `add_metric_bar`."""
+    """Replace the metric bar of the same timestamp, or append it.
+
+    Otherwise like `add_metric_bar`.
+    """
     bar = _metric_bar(timestamp, (obi_open, obi_high, obi_low, obi_close), tot, cvd)
     _append(METRICS_FILE, bar, replace=True)
 
@@ -117,7 +120,7 @@ def clear_metrics() -> None:
 def set_depth_data(bids: Levels, asks: Levels) -> None:
     """Write the depth, `[[price, size], …]` a side, best first, to `DEPTH_FILE`.
 
-    Raise `OutputError` for a number that is not finite, `OSError` when the file can't be written.
+    Raise `NumbersError` for a number that is not finite, `OSError` when the file can't be written.
     """
     sides = {
         "bids": [[*_finite(level)] for level in bids],
@@ -138,7 +141,7 @@ def write_json(path: Path, value: object, *, durable: bool = False) -> None:
 def _finite(numbers: Sequence[float]) -> Sequence[float]:
     if not all(isfinite(number) for number in numbers):
         msg = f"numbers in the files must be finite; found {list(numbers)}"
-        raise OutputError(msg)
+        raise NumbersError(msg, numbers)
     return numbers
 
 
@@ -148,7 +151,7 @@ def _metric_bar(
     bar = [timestamp, *obi, *tot, *cvd]
     if len(tot) not in (0, 4) or len(cvd) not in (0, 4) or (cvd and not tot):
         msg = f"a metric bar has 5, 9 or 13 fields (TOT comes before CVD); found {len(bar)}"
-        raise OutputError(msg)
+        raise NumbersError(msg, bar)
     return bar
 
 

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, TypeVar
 
 from orderflow.compiled import fastest
-from orderflow.errors import OrderflowError
+from orderflow.errors import OrderflowError, TimeOrderError
 
 Bar = list[float]
 Event = TypeVar("Event", bound=tuple[Any, ...])
@@ -17,7 +17,7 @@ class PythonCompensatedSum:
     """Sum doubles in twice their precision, so that rounding never shows in `value`.
 
     The error of each addition is computed (Knuth's TwoSum) and kept apart: a million additions are
-    off by less than 1e-25 of the sum of magnitudes, so that what cancels comes back to nothing.
+    off by less than 1e-25 of the sum of magnitudes, so that terms that cancel leave 0.
     """
 
     __slots__ = ("_high", "_low")
@@ -92,7 +92,7 @@ class RollingBars:
     ) -> Iterator[Sequence[Event]]:
         """Cut events, in time order, into runs of one window each, which is then in progress.
 
-        Raise `OrderflowError` for one before the window in progress: bars are never reopened.
+        Raise `TimeOrderError` for one before the window in progress: bars are never reopened.
         """
         index = 0
         while index < len(events):
@@ -107,7 +107,7 @@ class RollingBars:
                 f"events must come in time order; found one at {timestamp} ms after the window "
                 f"from {self._start:.0f} ms had begun"
             )
-            raise OrderflowError(msg)
+            raise TimeOrderError(msg, timestamp, int(self._start))
         if timestamp >= self._end:
             self.finalize()
             self._start = timestamp - timestamp % self._window_ms

@@ -44,7 +44,7 @@ def replace_file_in(directory: int, name: str, data: bytes, *, durable: bool = F
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files that processes which no longer live have left in `directory`."""
+    """Remove the temporary files in `directory` of processes that have ended."""
     for path in directory.glob(".*.tmp"):
         found = _TEMPORARY.fullmatch(path.name)
         if found and not _is_alive(int(found[1])):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 class DirectoryCache:
-    """Directories under `root` of which those used longest ago go when there are too many.
+    """Directories under `root`; the least recently used are removed when there are too many.
 
     An entry is a directory whose name matches `name` and that holds nothing but plain files whose
-    names match `file`: anything else under `root` is somebody else's and never touched. An entry in
-    use is locked, by every process that uses it, and stays, be it over the bounds.
+    names match `file`: anything else under `root` belongs to somebody else and is never touched. An
+    entry in use is locked by every process that uses it, and stays even beyond the bounds.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class DirectoryCache:
     def use(self, name: str) -> Path:
         """Return the entry `name`, made where it is missing; it stays until `release`.
 
-        Without `release`, and that is the common case, it stays until the process ends. Raise
+        Without `release`, which is the common case, it stays until the process ends. Raise
         `OSError` when it can't be made.
         """
         path = self._root / name
@@ -43,12 +43,12 @@ class DirectoryCache:
         return path
 
     def release(self) -> None:
-        """Let the entries in use go when their turn comes."""
+        """Stop using all entries, so that they can be removed when their turn comes."""
         while self._in_use:
             os.close(self._in_use.pop())
 
     def trim(self) -> None:
-        """Remove the entries used longest ago until what is left is within the bounds."""
+        """Remove the least recently used entries until the rest is within the bounds."""
         entries = sorted(
             (path for path in self._root.iterdir() if self._is_own(path)),
             key=lambda path: path.stat().st_mtime_ns,

@@ -25,7 +25,7 @@ EXIT_NOBODY_READS = 141
 """What a shell calls the end by SIGPIPE: the usual end of a command before `| head`."""
 
 CLEAR_LINE = "\r\x1b[K"
-"""Takes away what a terminal's line holds: the progress of this process, or of another."""
+"""Clears the terminal's current line, of the progress of this process or of another."""
 
 Verbose = Annotated[
     int,
@@ -37,7 +37,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 
 
 def new_app(**settings: Any) -> typer.Typer:
-    """Return a Typer without what the project does not want; `settings` are Typer's own."""
+    """Return a Typer without completion, boxes and long tracebacks; `settings` are Typer's own."""
     # Plain help: laying it out in boxes takes longer to import than the rest of the program.
     return typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings
@@ -45,9 +45,9 @@ def new_app(**settings: Any) -> typer.Typer:
 
 
 def set_up_logging(verbose: int, *, quiet: bool) -> None:
-    """Log warnings to stderr; with -v what is going on, with -vv more, with -q errors alone.
+    """Log warnings to stderr; with -v what is going on, with -vv more, with -q only errors.
 
-    With -vv, and without -q, an unforeseen error shows its traceback too.
+    With -vv, and without -q, an unforeseen error also shows its traceback.
     """
     level = (
         logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
@@ -62,7 +62,7 @@ def is_terminal() -> bool:
 
 
 def say(text: str) -> None:
-    """Write a line to stderr; where nobody can read it any more, go on all the same."""
+    """Write a line to stderr; if it cannot be written, carry on without it."""
     with contextlib.suppress(OSError):
         typer.echo(f"{_line_start()}{text}", err=True)
 
@@ -80,7 +80,10 @@ def _line_start() -> str:
 
 
 class StdoutError(OutputError):
-    """Report that standard output takes no more; `errno` is the system's number, None if closed."""
+    """Report that standard output cannot be written to.
+
+    `errno` is the system's error number, None if standard output is closed.
+    """
 
     def __init__(self, message: str, number: int | None = None) -> None:
         super().__init__(message)
@@ -90,7 +93,7 @@ class StdoutError(OutputError):
 def print_result(text: str) -> None:
     """Print what a command was asked for to stdout, as a line, and flush it.
 
-    Raise `StdoutError` when stdout is closed or takes no more.
+    Raise `StdoutError` when stdout is closed or cannot be written to.
     """
     if sys.stdout is None:
         msg = "standard output is closed, so the result cannot be printed"
@@ -124,8 +127,8 @@ def in_range(low: int, high: int) -> Callable[[int], int]:
 def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a program's command line and end the process with its exit code.
 
-    An `OrderflowError` becomes one line, a wrong argument too; anything else is a bug, and is said
-    as one. Ctrl+C ends with 130. `arguments` are those of the process unless given.
+    An `OrderflowError` becomes one line, and so does a wrong argument; anything else is reported as
+    a bug. Ctrl+C ends with 130. `arguments` are those of the process unless given.
     """
     command = typer.main.get_command(app)
     command.context_settings.setdefault("help_option_names", ["-h", "--help"])
@@ -156,7 +159,7 @@ def _program_name() -> str:
 
 
 def _say_why(error: Exception) -> int:
-    """Say why a command has ended; return its exit code."""
+    """Write why a command has ended to stderr, and return its exit code."""
     if isinstance(error, typer.Exit):
         return error.exit_code
     if isinstance(error, StdoutError) and error.errno == errno.EPIPE:
@@ -177,7 +180,7 @@ def _say_why(error: Exception) -> int:
 
 
 def _argument_message(error: Exception) -> str | None:
-    """Return in one line what Typer says of a wrong argument; None for any other error."""
+    """Return what Typer says about a wrong argument as one line; None for any other error."""
     # Typer exports only one class of that family, so they are known by their common method.
     if not hasattr(error, "format_message"):
         return None
@@ -187,10 +190,10 @@ def _argument_message(error: Exception) -> str | None:
 
 
 def _let_go(stream: TextIO | None, descriptor: int) -> None:
-    """Flush a standard stream for the last time; let go of what it does not take.
+    """Flush a standard stream for the last time, and discard what it does not accept.
 
-    The interpreter would try once more, and change the exit code. A result was flushed when it was
-    printed, so nothing that matters is left.
+    The interpreter would try once more, and change the exit code. Results are flushed when they are
+    printed, so nothing that matters is lost.
     """
     try:
         if stream is not None:

@@ -1,7 +1,8 @@
 """Choose between compiled code and Python, in one place.
 
 `native/` holds twins of a few functions and classes: the same semantics, less time. Where they
-were not built, for want of a C compiler, or with `ORDERFLOW_PURE_PYTHON=1`, Python goes on alone.
+were not built for lack of a C compiler, or with `ORDERFLOW_PURE_PYTHON=1`, the Python ones are
+used.
 
 The twins import nothing of the project: what they need of it is handed to them here.
 """

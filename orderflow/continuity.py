@@ -15,8 +15,8 @@ from orderflow.issues import IssueLog
 MIN_SILENCE_MS = 10_000
 """Shorter gaps between book rows are never a silence."""
 SILENCE_FACTOR = 60
-"""A silence is so many times as long as the mean gap of its hours. The longest ordinary gap found
-in a real recording (a thin market, 34 hours) is 35 times its mean."""
+"""A silence is at least this many times as long as the mean gap of its hours. The longest ordinary
+gap found in a real recording (a thin market, 34 hours) is 35 times its mean."""
 MIN_GAPS = 20
 """So many ordinary gaps must be known before one is judged by them."""
 MOST_GAPS_KEPT = 1000
@@ -27,12 +27,14 @@ class BookReliability:
     """Follow what makes a book reliable: a snapshot, an unbroken sequence, no row lost.
 
     A book is unproven until the first snapshot, and unreliable from a loss (a gap in the sequence,
-    a row that was lost or could not be read) until the next one. A row lost nobody knows when may
-    be any: then only a snapshot itself is reliable, not what follows it.
+    a row that was lost or could not be read) until the next one. A row lost at an unknown time may
+    be missing anywhere: then only a snapshot itself is reliable, not what follows it. Why: see
+    docs/adr/0011-what-makes-a-book-known.md.
 
     A sequence is unbroken while an update's `prev_seq_id` is the id of the row before, whether ids
-    grow, stay (a keep-alive) or fall (the exchange's reset). Source: the sequence rules of OKX v5.
-    All that is found goes into `issues`; rows before `start` are in no count.
+    grow, stay (a keep-alive) or fall (the exchange's reset). Source: the sequence rules of OKX v5,
+    https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-order-book-channel.
+    Everything found goes into `issues`; rows before `start` (ms) are not counted.
     """
 
     def __init__(self, issues: IssueLog, start: int = -1) -> None:
@@ -46,7 +48,7 @@ class BookReliability:
         self.lost_at_unknown_time = False
 
     def follow(self, batch: BookBatch, skipped: Collection[int] = ()) -> None:
-        """Take the next rows; `skipped` are the indexes of those that could not be read."""
+        """Follow the next rows; `skipped` are the indexes of those that could not be read."""
         if not len(batch):
             for _, lost in batch.lost:
                 self._lose(lost)
@@ -54,7 +56,7 @@ class BookReliability:
             self._follow_each(batch, skipped)
 
     def _follow_whole(self, batch: BookBatch) -> bool:
-        """Take a batch in which all rows are alike, as most are; return False for any other."""
+        """Follow a batch in which all rows are alike, as most are; return False for any other."""
         rows, ids = batch.rows, batch.seq_ids
         if True not in batch.snapshots:
             if ids is not None and not self._is_unbroken(batch):
@@ -127,7 +129,7 @@ class BookReliability:
             self._rows += rows
 
     def note_open(self, issues: IssueLog, now: int | None) -> None:
-        """Add the span in which the book is not reliable at the moment, up to `now`, if any."""
+        """Note in `issues` the unreliable span that has not ended, up to `now` (ms), if any."""
         self._note_phase(issues, now)
 
     def _note_phase(self, issues: IssueLog, end: int | None) -> None:
@@ -160,7 +162,7 @@ class Silences:
         self._last = time
 
     def add(self, times: Sequence[int]) -> None:
-        """Take the times of the next rows, in order."""
+        """Add the times of the next rows in ms, in order."""
         if not times:
             return
         known = times if self._last is None else [self._last, *times]
@@ -182,7 +184,7 @@ class Silences:
                     self._keep((after - before, before))
 
     def join(self, later: "Silences") -> None:
-        """Add those of the rows that follow, with the gap between."""
+        """Add the silences of the rows that follow, and the gap between."""
         if later.span is None:
             return
         self.add(later.span[:1])

@@ -26,7 +26,7 @@ time_of_row, time_of_trade = itemgetter(0), itemgetter(5)
 
 
 class BookOutcome(NamedTuple):
-    """What became of a list of book rows, applied one after another; places are indexes of it.
+    """What became of a list of book rows, applied one after another; rows are given by index.
 
     `samples` has one for each row after which neither side was empty. `skipped` are the rows of
     which a side could not be parsed: they changed nothing. `crossed` are those after which the best
@@ -51,8 +51,8 @@ class OrderbookLevel(NamedTuple):
 class LostRows:
     """Book rows that were recorded and could not be used, so that the book may be wrong.
 
-    `kind` is one of `orderflow.issues`; `timestamp` is about when, in ms, None where nobody can
-    know. A `count` of 0 says that some will be found, counted then.
+    `kind` is one of `orderflow.issues`. `timestamp` is the approximate time in ms, None if it is
+    unknown. A `count` of 0 announces rows that are counted when they are met.
     """
 
     kind: str
@@ -82,11 +82,11 @@ class OrderbookUpdate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BookBatch:
-    """Book rows in time order, with a column for each thing that is said of a row.
+    """Book rows in time order, with a column for each property of a row.
 
     `snapshots` says which rows replace the book. `seq_ids` and `prev_seq_ids` are None where no row
     has an id. `lost` holds `(index, lost rows)`: they were lost before `rows[index]`, or after the
-    last row where `index` is the number of rows.
+    last row if `index` is the number of rows. A batch may have no rows, and still have lost ones.
     """
 
     rows: Sequence[BookRow]
@@ -101,7 +101,7 @@ class BookBatch:
     def part(self, start: int, stop: int) -> "BookBatch":
         """Return the rows from index `start` to before `stop`, with what was lost before each.
 
-        The part that reaches the end has also what was lost after the last row.
+        The part that reaches the end also has what was lost after the last row.
         """
         last = stop == len(self.rows)
         lost = [

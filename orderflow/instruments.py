@@ -1,4 +1,4 @@
-"""Instruments: what may be the name of one, and which names are near to one that was typed."""
+"""Instruments: which names are allowed, and which are close to one that was typed."""
 
 import re
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ def check_instrument(instrument: str) -> None:
             "an instrument has only letters, digits, '-', '_' and '.', such as BTC-USDT; "
             f"found {instrument!r}"
         )
-        raise UsageError(msg)
+        raise UsageError(msg, "INSTRUMENT", instrument)
 
 
 def nearest_first(name: str, names: Iterable[str]) -> list[str]:
-    """Return `names` sorted by how much they look like `name`, upper and lower case being one."""
+    """Return `names`, those most similar to `name` first, ignoring upper and lower case."""
     wanted = name.upper()
     return sorted(names, key=lambda n: -SequenceMatcher(None, wanted, n.upper()).ratio())

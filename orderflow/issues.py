@@ -1,14 +1,15 @@
 """Data issues: what was wrong with a recording, by kind, and when.
 
 One definition for the terminal, the page, the files and the docs. A run that prints "none" has
-looked for every kind listed here and found nothing but repeats, which cost nothing.
+looked for every kind listed here and found nothing but repeats, which cost nothing. Why it is so:
+docs/adr/0012-data-issues.md.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_SPANS = 200
-"""Most spans kept of one kind; beyond, neighbours are joined, and none is dropped."""
+"""Most spans kept of one kind; beyond that neighbours are joined, and none is dropped."""
 FINEST_GRID_MS = 1000
 """Issues of one kind that begin within the same second are one span."""
 
@@ -43,7 +44,7 @@ WITHOUT_NUMBER = frozenset({"no_book", "no_trades"})
 class DataIssue:
     """One span of a kind of issue, ms since the epoch, UTC, both ends included.
 
-    `count` is how many there were in it. Where it is not known when something was lost, both times
+    `count` is how many there were in it. If it is not known when something was lost, both times
     are None.
     """
 
@@ -56,11 +57,10 @@ class DataIssue:
 class IssueLog:
     """Count issues by kind, and keep when they were, in bounded memory.
 
-    Spans of a kind that begin in one cell of a grid of time are one span, and so are those of
-    neighbouring cells no further apart than `FINEST_GRID_MS`. The grid starts with cells of that
-    length and gets coarser by twos where a kind has more than `MAX_SPANS` of them. So the result
-    depends on what was noted alone, not on the order: logs of parts of a recording add up to the
-    log of the whole.
+    Spans of a kind that begin in one cell of a grid of time are one span, and so are spans no
+    further apart than `FINEST_GRID_MS`. The grid starts with cells of that length, and their size
+    doubles when a kind has more than `MAX_SPANS` of them. So the result depends only on what was
+    noted, not on the order: logs of parts of a recording add up to the log of the whole.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class IssueLog:
     def note(self, kind: str, start: int | None, end: int | None = None, count: int = 1) -> None:
         """Add `count` issues of `kind` that span `start` to `end` in ms, by default one moment.
 
-        `start` is None where nobody can know when they were.
+        `start` is None if it is unknown when they were. Raise `ValueError` for an unknown kind.
         """
         if kind not in LABELS:
             msg = f"unknown kind of data issue {kind!r}"
@@ -159,12 +159,12 @@ class _KindLog:
 
 
 def losses(counts: dict[str, int]) -> dict[str, int]:
-    """Return the kinds that there were and that cost something, with their counts."""
+    """Return the kinds that occurred and are not harmless, with their counts."""
     return {kind: n for kind, n in counts.items() if n and kind not in HARMLESS}
 
 
 def describe(counts: dict[str, int]) -> list[str]:
-    """Say each kind that there was in words, `12 crossed books`; a foreign kind by its own name."""
+    """Return each kind that occurred in words, `12 crossed books`; an unknown one by its name."""
     return [
         LABELS[kind]
         if kind in WITHOUT_NUMBER

@@ -19,11 +19,11 @@ EXIT_INTERRUPTED = 130
 
 
 def begin() -> None:
-    """Let Ctrl+C end the process without a traceback, refuse Windows, open what is closed.
+    """Let Ctrl+C end the process without a traceback, refuse Windows, open closed streams.
 
-    Imports take a few tenths of a second, and a KeyboardInterrupt there would show the inside of
-    whatever is being imported. Before the first line of a program, in the interpreter's own start
-    (about 20 ms), nothing can be done about that.
+    Imports take a few tenths of a second, and a KeyboardInterrupt there would show a traceback of
+    whatever is being imported. Nothing can be done about one that comes before the first line of
+    the program, while the interpreter starts (about 20 ms).
     """
     end_at_interrupt()
     if sys.platform == "win32":
@@ -46,8 +46,8 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 def _open_standard_streams() -> None:
     """Put /dev/null where a standard stream is closed.
 
-    Else the next file opened gets its number, and what another library or a child process writes
-    to "stderr" ends up in it.
+    Otherwise the next file opened gets its number, and what another library or a child process
+    writes to "stderr" ends up in it.
     """
     for descriptor in range(3):
         try:

@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"\s*\d+(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII)
 def to_nanoseconds(raw: object) -> int | None:
     """Convert a recorded timestamp to nanoseconds since the epoch, UTC.
 
-    Integers, reals and numeric text are seconds, milli-, micro- or nanoseconds, told by their
+    Integers, reals and numeric text are seconds, milli-, micro- or nanoseconds, recognised by their
     magnitude (below 1e11, 1e14, 1e17, 1e20); other text is ISO-8601, in UTC unless it says
     otherwise. Reals are rounded to the microsecond, which is what a double can hold of them.
     Return None for anything else, NULL and negative times included.
@@ -76,9 +76,9 @@ def _iso_to_nanoseconds(text: str) -> int | None:
 
 
 def time_form(raw: object) -> tuple[str, object] | None:
-    """Return the form in which `raw` writes a time: a number's unit, what orders a text.
+    """Return the form in which `raw` writes a time: its type, and its unit or how it is sorted.
 
-    Times of one form compare as they were recorded. Return None for what is no time.
+    Recorded times of one form sort in the order of the times. Return None for what is not a time.
     """
     if to_nanoseconds(raw) is None:
         return None
@@ -101,10 +101,10 @@ def parse_range(start: str, end: str) -> tuple[int, int]:
             f"START and END are both {start}, and END is not included; one day is asked for as "
             "2025-06-09 2025-06-10"
         )
-        raise UsageError(msg)
+        raise UsageError(msg, "END", end)
     if start_ms > end_ms:
         msg = f"START must be before END; found {start} and {end}"
-        raise UsageError(msg)
+        raise UsageError(msg, "END", end)
     return start_ms, end_ms
 
 
@@ -118,7 +118,7 @@ def parse_moment(name: str, text: str) -> int:
     except ValueError:
         why = _why_no_day(text) or "it must be a date like 2025-06-09 or 2025-06-09T12:30"
         msg = f"{name} {text!r} is no time: {why}"
-        raise UsageError(msg) from None
+        raise UsageError(msg, name, text) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     since = moment - _EPOCH
@@ -126,7 +126,7 @@ def parse_moment(name: str, text: str) -> int:
 
 
 def _why_no_day(text: str) -> str | None:
-    """Say why a text of the form of a date is none; None for any other text."""
+    """Return why a text that looks like a date is not one; None for any other text."""
     found = _DAY.match(text)
     if not found:
         return None
@@ -145,7 +145,7 @@ def format_utc(ms: int | None) -> str:
 
 
 def format_dates(first_ms: int, last_ms: int) -> str:
-    """Write the days of two times in ms as `2025-06-09 to 2025-06-11`, UTC; one day once."""
+    """Write the days of two times in ms as `2025-06-09 to 2025-06-11`, UTC; the same day once."""
     return _joined(f"{_moment(first_ms):%Y-%m-%d}", f"{_moment(last_ms):%Y-%m-%d}")
 
 

@@ -17,7 +17,8 @@ class DirectoryInUseError(OutputError):
     def __init__(self, directory: Path, pid: str) -> None:
         super().__init__(
             f"{directory}: in use by another run, pid {pid}; wait for it, stop it, or choose "
-            "another directory with --output-dir"
+            "another directory with --output-dir",
+            directory,
         )
         self.directory = directory
         self.pid = pid
@@ -26,7 +27,7 @@ class DirectoryInUseError(OutputError):
 class OutputLock:
     """Hold the lock of `directory` until `release`, or until the process ends in whatever way.
 
-    `descriptor` is the directory itself: what is done by way of it never ends up in another one
+    `descriptor` is the directory itself: what is done through it never ends up in another directory
     that has taken its name. Raise `DirectoryInUseError` when another run holds the lock, `OSError`
     when the lock file can't be made.
     """
@@ -44,8 +45,8 @@ class OutputLock:
     def check(self) -> None:
         """Raise `OSError`, saying what happened, unless `directory` still holds this lock's file.
 
-        Somebody may have removed, moved or replaced the directory, or the file, which another run
-        then takes for a directory that nobody uses.
+        Somebody may have removed, moved or replaced the directory or the file, so that another run
+        takes the directory for one that nobody uses.
         """
         path = self._directory / LOCK_NAME
         try:
@@ -57,7 +58,7 @@ class OutputLock:
             raise _lost(self._directory, f"another run, pid {_owner(path)}, has taken it over")
 
     def release(self) -> None:
-        """Give the directory free; harmless when repeated. Another run's lock stays."""
+        """Free the directory; harmless when repeated. Another run's lock stays."""
         if not self._is_held:
             return
         self._is_held = False

@@ -17,9 +17,9 @@ def paced(
 ) -> Iterator[tuple[OrderbookUpdate | None, list[Trade]]]:
     """Yield updates and trades one by one, each when its time has come.
 
-    Time begins with the first event from `start_ms` on, and goes `speed` times as fast as it was
-    recorded; what lies before warms up the book and is not waited for. `idle` is called at least
-    once an event and every `HEARTBEAT_SECONDS`; what it raises ends the waiting.
+    The clock starts with the first event from `start_ms` on, and runs `speed` times as fast as the
+    recording; what lies before warms up the book and is not waited for. `idle` is called at least
+    once per event and every `HEARTBEAT_SECONDS`; what it raises ends the waiting.
     """
     pace = _Pace(speed, idle)
     for update, trades in events:
@@ -40,7 +40,7 @@ class _Pace:
         self._origin: tuple[int, float] | None = None
 
     def wait_for(self, timestamp: int) -> None:
-        """Sleep until the recorded time comes up, with a sign of life now and then."""
+        """Sleep until the recorded time has come, calling `idle` now and then."""
         if self._origin is None:
             self._origin = timestamp, time.monotonic()
         first, began = self._origin

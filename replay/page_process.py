@@ -18,8 +18,8 @@ APP = Path(__file__).resolve().parents[1] / "app.py"
 def check_port(host: str, port: int) -> None:
     """Raise `PortTakenError` when another program listens on `port` of `host`.
 
-    Asked before a replay begins, which may take hours and then have no page. Whatever else is
-    wrong with the address, the page says itself.
+    Checked before a replay begins, which may otherwise take hours and then have no page. Anything
+    else that is wrong with the address is reported by the page itself.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -44,8 +44,8 @@ class PageProcess:
     """The page, `app.py`, run by the same interpreter.
 
     Its standard input is a pipe that this process holds open: the page ends when the pipe does,
-    in whatever way this process dies. A page that can't start, or ends, is said once and is no
-    reason to stop the replay.
+    in whatever way this process dies. A page that can't start, or ends, is reported once and does
+    not stop the replay.
     """
 
     def __init__(
@@ -68,16 +68,16 @@ class PageProcess:
 
     @property
     def is_up(self) -> bool:
-        """Return whether the page's process is there, be it still starting."""
+        """Return whether the page's process is running, even if it is still starting."""
         return self._process is not None and self._process.poll() is None
 
     def check(self) -> None:
-        """Say it, once, when the page has ended by itself while the replay goes on."""
+        """Report, once, that the page has ended by itself while the replay goes on."""
         if self._process and not self._ended and not self.is_up:
             self._say_ended(f"has ended (exit code {self._process.returncode}); the replay goes on")
 
     def keep(self) -> None:
-        """Wait until the page ends or Ctrl+C; return at once when it is gone."""
+        """Wait until the page ends or Ctrl+C; return at once if it has ended."""
         if self._process is None:
             return
         try:

@@ -1,10 +1,10 @@
 """Replay the files of a recording in processes of their own, and join what they make.
 
-Book rows are most of the work and need the book before them only up to a snapshot. So the range is
-cut where a file begins with one: each segment's rows are replayed by a process of its own, the
-trades, for which order is everything and work little, by this one. The joined files are those of
-one process, to the byte. Where a segment turns out not to begin with the whole book, or a file
-reaches into the next, the recording is replayed by one process after all.
+Book rows are most of the work, and from a snapshot on they do not need the book before it. So the
+range is cut where a file begins with one: the rows of each segment are replayed by a process of
+its own, and the trades, which are little work but must be taken in order, by this one. The joined
+files are those of one process, to the byte. If a segment turns out not to begin with the whole
+book, or a file reaches into the next, the recording is replayed by one process after all.
 """
 
 import contextlib
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 SECONDS_PER_LOOK = 0.02
 Levels = list[list[float]]
+RecordingFailure = tuple[str, str]
+"""The message and the path of a `RecordingError`, which may have to go from process to process."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class SegmentResult:
     last_levels: tuple[Levels, Levels] = ([], [])
     late_advice: list[str] = field(default_factory=list)
     complete: bool = False
-    failure: str | None = None
+    failure: RecordingFailure | None = None
 
 
 def cut_into_segments(recording: Recording, options: ReplayOptions) -> list[Segment]:
@@ -99,7 +101,7 @@ _progress: Any = None
 
 
 def _begin_worker(stop: Any, progress: Any) -> None:
-    """Take the channels to the parent, which a pool hands to a process only at its start."""
+    """Keep the channels to the parent, which a pool hands to a process only at its start."""
     global _stop, _progress
     _stop, _progress = stop, progress
     progress.cancel_join_thread()  # reports nobody reads any more must not keep a process alive
@@ -125,7 +127,7 @@ def replay_segment(number: int, segment: Segment) -> SegmentResult:
     try:
         _replay_rows(number, segment, processor, reader, result)
     except RecordingError as error:
-        result.complete, result.failure = True, str(error)
+        result.complete, result.failure = True, (str(error), error.path)
     processor.finalize()
     _note_state(result, processor, reader)
     return result
@@ -170,7 +172,7 @@ def _note_state(result: SegmentResult, processor: OHLCProcessor, reader: DBInter
 
 
 class LostWorkerError(OrderflowError):
-    """Report that one of the `jobs` processes of a replay was ended by somebody else."""
+    """Report that one of the `jobs` processes of a replay was killed from outside."""
 
     def __init__(self, jobs: int) -> None:
         super().__init__(
@@ -182,9 +184,9 @@ class LostWorkerError(OrderflowError):
 
 @contextlib.contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Hold back Ctrl+C, for processes begun meanwhile too until they have said what they do then.
+    """Block Ctrl+C, also for processes started meanwhile until they have set up their handlers.
 
-    Else it would end them in the middle of their imports, each with a traceback.
+    Otherwise it would end them in the middle of their imports, each with a traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -196,8 +198,8 @@ def _interrupts_held_back() -> Iterator[None]:
 class ParallelReplay(Replay):
     """A replay at full speed by `options.jobs` processes; its files are those of `Replay`.
 
-    OHLC bars grow as trades are read; what the book makes, metric bars and most counts, is there
-    when all segments are.
+    OHLC bars grow as trades are read; what comes from the book, metric bars and most counts, is
+    available when all segments are done.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -225,9 +227,9 @@ class ParallelReplay(Replay):
         if self._stop_asked:
             raise Stopped
         for failure in failures:
-            raise RecordingError(failure, "")
+            raise RecordingError(*failure)
 
-    def _run_segments(self) -> list[str]:
+    def _run_segments(self) -> list[RecordingFailure]:
         """Replay all segments; return the errors of files that could not be read to their end."""
         context = get_context("spawn")
         stop, self._reports = context.Event(), context.Queue()
@@ -255,8 +257,11 @@ class ParallelReplay(Replay):
         failures = [failure, *(result.failure for result in self._results)]
         return [failure for failure in failures if failure]
 
-    def _read_trades(self) -> str | None:
-        """Make the bars of trades, which need all of them in order, while the segments run."""
+    def _read_trades(self) -> RecordingFailure | None:
+        """Make the bars of trades, which need all of them in order, while the segments run.
+
+        Return why they could not be read to their end, if so.
+        """
         options = self.options
         self._reader = DBInterpreter.of_tables(
             [], self.recording.trades, options.start_ms, options.end_ms
@@ -266,7 +271,7 @@ class ParallelReplay(Replay):
                 self.processor.process_trades(trades)
                 self._tick()
         except RecordingError as error:
-            return str(error)
+            return str(error), error.path
         return None
 
     def _wait(self, futures: list[Future[SegmentResult]]) -> None:
@@ -293,7 +298,7 @@ class ParallelReplay(Replay):
 
     @property
     def rows_per_second(self) -> float:
-        """Return the book rows read a second by all processes together."""
+        """Return the book rows read per second by all processes together."""
         if self._results or not self._reached:
             return super().rows_per_second
         return sum(rows for rows, _ in self._reached.values()) / self.seconds
@@ -306,11 +311,11 @@ class ParallelReplay(Replay):
 
     @property
     def late_advice(self) -> list[str]:
-        """Say how to put right each table that was too far out of order."""
+        """Return a line for each table with rows too far out of order: how to put it right."""
         return [*super().late_advice, *(a for r in self._results for a in r.late_advice)]
 
     def _join(self) -> None:
-        """Take what the segments have found over into this process's state."""
+        """Take over what the segments have found into this process's state."""
         done = next((i for i, r in enumerate(self._results) if not r.complete), len(self._results))
         self._results = results = self._results[: done + 1]
         processor = self.processor
@@ -326,7 +331,7 @@ class ParallelReplay(Replay):
 
 
 def find_seam(segments: list[Segment], results: list[SegmentResult]) -> str | None:
-    """Say why the segments cannot be joined as if one process had made them; None if they can.
+    """Return why the segments can't be joined as if one process had made them; None if they can.
 
     No row may lie on the wrong side of a cut; the snapshot that begins a segment must be readable;
     and no row may have been lost that may be one of a later segment.

@@ -47,14 +47,15 @@ class ReplayOptions:
 
 
 class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out of the loop)
-    """Carry the wish to stop out of the loop over the events."""
+    """Carry the request to stop out of the loop over the events."""
 
 
 class Replay:
     """One run over one recording.
 
-    `stop()` may be called from a signal handler: the run then ends after the rows in hand, with its
-    bars finished and written. `on_tick` is called a few times a second with the run itself.
+    `stop()` may be called from a signal handler: the run then ends after the rows being processed,
+    with its bars finished and written. `on_tick` is called a few times a second with the run
+    itself.
     """
 
     def __init__(
@@ -94,7 +95,10 @@ class Replay:
         self.book_mode = self._reader.book_mode
 
     def stop(self) -> None:
-        """Ask the run to end after the rows in hand: one at the recorded pace, else a list."""
+        """Ask the run to end after the rows being processed.
+
+        They are one row at the recorded pace, else a list of at most 2048.
+        """
         self._stop_asked = True
 
     def run(self) -> str:
@@ -108,7 +112,7 @@ class Replay:
             self._consume()
             if self.processor.first_event is None:
                 msg = "no usable row or trade in the range; check START and END, they are in UTC"
-                raise NothingToReplayError(msg)
+                raise NothingToReplayError(msg, self.options.instrument)
             self._end(FINISHED)
         except Stopped:
             self._end(STOPPED)
@@ -123,7 +127,7 @@ class Replay:
         return self.state
 
     def _consume(self) -> None:
-        """Take all events of the range."""
+        """Process all events of the range."""
         if self.options.speed is not None:
             events = paced(
                 self._reader.stream(), self.options.speed, self.options.start_ms, self._tick
@@ -191,7 +195,7 @@ class Replay:
 
     @property
     def rows_per_second(self) -> float:
-        """Return the book rows read a second, warm-up included."""
+        """Return the book rows read per second, warm-up included."""
         rows = self.processor.rows + self.processor.warm_up_rows
         return rows / self.seconds if self.seconds > 0 else 0.0
 
@@ -204,7 +208,10 @@ class Replay:
         return issues
 
     def summary(self) -> dict[str, Any]:
-        """Say what the run made and which data issues there were; times in ms, UTC."""
+        """Return what the run made and which data issues there were; times in ms, UTC.
+
+        The fields are listed in docs/reference.md, under status_data.json.
+        """
         options, processor = self.options, self.processor
         return {
             "schema": SCHEMA,
@@ -233,11 +240,11 @@ class Replay:
         }
 
     def status(self) -> dict[str, Any]:
-        """Return the summary so far with what `status_data.json` has beside it."""
+        """Return what `status_data.json` holds: the summary so far, and a few fields more."""
         now = {"progress": self.progress, "written": int(time.time() * 1000), "pid": os.getpid()}
         return self.summary() | now
 
     @property
     def late_advice(self) -> list[str]:
-        """Say how to put right each table that was too far out of order."""
+        """Return a line for each table with rows too far out of order: how to put it right."""
         return self._reader.late_advice

@@ -24,9 +24,9 @@ class RunFiles:
 
     Opening takes the directory's lock and removes the temporaries that dead processes left. Raise
     `OutputError`, with the pid of the other run, when the directory is in use, or when it can't be
-    used. A write that fails later is said once and tried again; `failure` holds its error as long
-    as the files are behind. So does a directory that somebody has moved, removed or replaced, or
-    whose lock file is gone: nothing is written where another run may be.
+    used. A write that fails later is reported once and tried again; `failure` holds its error as
+    long as the files are out of date. The same holds for a directory that somebody has moved,
+    removed or replaced, or whose lock file is gone: nothing is written where another run may be.
     """
 
     def __init__(self, directory: Path, clock: Callable[[], float] = monotonic) -> None:
@@ -44,10 +44,10 @@ class RunFiles:
                 f"{directory}: cannot be written to ({error.strerror}); choose another directory "
                 "with --output-dir"
             )
-            raise OutputError(msg) from error
+            raise OutputError(msg, directory) from error
 
     def clear(self, status: dict[str, Any], issues: dict[str, Any]) -> None:
-        """Replace what an earlier run left by empty files and the new run's status and issues."""
+        """Replace what an earlier run left with empty files and the new run's status and issues."""
         self.publish([], [], ([], []), status, issues)
 
     @property
@@ -97,5 +97,5 @@ class RunFiles:
             self._written[name] = data
 
     def close(self) -> None:
-        """Give the directory free for the next run; harmless when repeated."""
+        """Free the directory for the next run; harmless when repeated."""
         self._lock.release()

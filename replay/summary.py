@@ -1,4 +1,4 @@
-"""What a run tells about itself: its summary, and the data issues of its recording."""
+"""What a run reports: its summary, and the data issues of its recording."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tell a run on the terminal: progress while it runs, a summary at its end."""
+"""Show a run on the terminal: progress while it runs, a summary at its end."""
 
 import contextlib
 import os
@@ -17,10 +17,10 @@ ENGINE_LABELS = {
 
 
 class Progress:
-    """Show share done, rows a second and time left on a terminal; nothing elsewhere.
+    """Show the share done, rows per second and time left on a terminal; nothing elsewhere.
 
-    One line of less than 40 columns, so that it does not wrap, and nothing of it stays behind when
-    the terminal becomes narrower meanwhile; in a terminal narrower still, what fits of it.
+    One line of less than 40 columns, so that it does not wrap and leaves nothing behind when the
+    terminal is made narrower; in a terminal narrower than that, as much as fits.
     """
 
     def __init__(self, *, shown: bool) -> None:
@@ -48,7 +48,7 @@ class Progress:
 
 
 def progress_line(share: float, rows_per_second: float, seconds: float) -> str:
-    """Write how far a run is after `seconds`, in less than 40 columns."""
+    """Return how far a run is after `seconds`, as a line of less than 40 columns."""
     rate = rows_per_second
     text = f"{rate / 1000:,.0f}k" if rate >= 10_000 else f"{rate:,.0f}"
     line = f"{share:4.0%}  {text} rows/s".replace("%", " %")
@@ -57,7 +57,7 @@ def progress_line(share: float, rows_per_second: float, seconds: float) -> str:
 
 
 def start_line(replay: Replay) -> str:
-    """Say what is about to be replayed, and by which book."""
+    """Return a line that says what is about to be replayed, and by which book."""
     recording = replay.recording
     files = len({table.path for table in (*recording.books, *recording.trades)})
     return (
@@ -67,7 +67,7 @@ def start_line(replay: Replay) -> str:
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """Write a run's summary (see `Replay.summary`) for a person to read."""
+    """Return a run's summary (see `Replay.summary`) as lines for a person to read."""
     state = summary["state"] + (f": {summary['reason']}" if summary["reason"] else "")
     ends = summary["first_event"], summary["event_time"]
     span = " to ".join(map(format_utc, ends))
@@ -87,10 +87,10 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def data_issues(summary: dict[str, Any]) -> str:
-    """Say in words which data issues a run found (see `orderflow.issues`), or that it found none.
+    """Return in words which data issues a run found (see `orderflow.issues`), or "none".
 
-    "None" is said of a whole run alone: one that was stopped or failed knows only what it has read.
-    What was recorded twice costs nothing and is said apart.
+    "None" is said only of a whole run: one that was stopped or failed knows only what it has read.
+    What was recorded twice is harmless and listed separately.
     """
     counts = dict(summary["counts"])
     lost = describe(losses(counts))

@@ -1,7 +1,7 @@
 """Model a market: a moving price, a 400-level book, orders that set off orders.
 
 Pure: it reads no clock and no file, and gives the rows that `synthetic_market` writes. What is
-modelled and how near real recordings it comes is written in `docs/synthetic-market.md`. Every
+modelled, and how close it comes to real recordings, is in `docs/synthetic-market.md`. Every
 draw goes through `Random.random`, the one method whose sequence Python promises to keep, so a
 seed means the same market everywhere.
 """

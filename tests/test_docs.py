@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from places import PROJECT
+from test_architecture import DOORS, MAY_IMPORT, PACKAGES
 
 import main
 from ohlc_processor import OHLCProcessor
@@ -18,6 +19,8 @@ from replay.run_files import RunFiles
 from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE
 
 REFERENCE = (PROJECT / "docs" / "reference.md").read_text()
+ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
+DOCUMENTS = [*sorted((PROJECT / "docs").rglob("*.md")), PROJECT / "README.md"]
 MODULES = sorted(PROJECT.glob("*.py"))
 
 
@@ -68,6 +71,35 @@ def test_every_public_name_has_a_docstring(path: Path) -> None:
             public = [node]
         missing += [p.name for p in public if p.name[0] != "_" and not ast.get_docstring(p)]
     assert missing == []
+
+
+def test_the_architecture_names_every_package_and_root_module_and_no_other() -> None:
+    named = set(re.findall(r"(?<![\w/])[a-z_]+(?:\.py\b|/)", ARCHITECTURE))
+    packages = {f"{name}/" for name in (*PACKAGES, "native", "tests", "benchmarks", "docs")}
+    assert named - {"adr/"} == {*DOORS, *packages}
+
+
+def test_the_architectures_table_is_the_one_that_is_tested() -> None:
+    table = ARCHITECTURE.split("## Who may import whom")[1].split("##")[0]
+    rows = re.findall(r"^\| `([\w.]+)` \| (.*) \|$", table, re.MULTILINE)
+    assert {name: set(re.findall(r"`([\w.]+)`", allowed)) for name, allowed in rows} == MAY_IMPORT
+
+
+def test_the_tests_that_the_architecture_names_are_there() -> None:
+    source = (PROJECT / "tests" / "test_architecture.py").read_text()
+    tests = re.findall(r"`(test_\w+)`", ARCHITECTURE)
+    assert len(tests) >= 8
+    assert not [name for name in tests if f"def {name}(" not in source]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_names_is_there(path: Path) -> None:
+    text = path.read_text()
+    named = set(re.findall(r"`([\w/]+\.(?:pyx?|md|js))`", text))
+    links = {link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if ":" not in link}
+    roots = (PROJECT, path.parent, PROJECT / "tests" / "page")
+    missing = {name for name in named | links if not any((root / name).exists() for root in roots)}
+    assert missing == set()
 
 
 def test_the_defaults_are_the_users() -> None:

@@ -131,7 +131,7 @@ def test_a_range_that_begins_inside_a_file(recording: Path, tmp_path: Path, run:
     assert (state, status["rows"] > 1000) == (FINISHED, True)
 
 
-def test_unclean_rows_are_counted_alike(recording: Path, tmp_path: Path, run: Run) -> None:
+def test_data_issues_are_counted_alike(recording: Path, tmp_path: Path, run: Run) -> None:
     data = cut(recording, tmp_path / "data", marked=True)
     for path in data.iterdir():
         with closing(sqlite3.connect(path)) as connection, connection:

@@ -72,7 +72,7 @@ class TestWorker:
 
         with Worker(threaded=beside) as worker:
             for _ in range(200):
-                given[0] += 1  # one at most is being given beside those in hand
+                given[0] += 1  # one at most is being given beside those being processed
                 worker.run(task)
         assert 1 <= most[0] <= PENDING_TASKS + 1
 

@@ -1,8 +1,8 @@
 """Hold the compiled twins of what costs most in the order-flow replay.
 
 Importing it fails with `ImportError` where the extensions were not built, for want of a C
-compiler; `orderflow.compiled.fastest` then goes on with Python. It imports nothing of the program:
-what a twin needs of it is handed in before its first use, which else raises `RuntimeError`.
+compiler; `orderflow.compiled.fastest` then uses Python. It imports nothing of the program: what a
+twin needs of it must be handed in before its first use, which otherwise raises `RuntimeError`.
 """
 
 from orderflow_native._book import OrderbookManager, parse_plain_side

@@ -39,8 +39,8 @@ typedef struct {
     uint64_t seed;
 } LevelTable;
 
-/* `seed` must not be guessable by whoever writes a recording, or prices could be chosen that all
-   fall into one place. Nothing that is read from a table depends on it. */
+/* Whoever writes a recording must not be able to guess `seed`, or prices could be chosen that all
+   fall into one slot. Nothing that is read from a table depends on it. */
 void level_table_init(LevelTable *table, uint64_t seed);
 void level_table_free(LevelTable *table);
 void level_table_clear(LevelTable *table);

@@ -10,7 +10,7 @@
 enum {
     SHORTEST_LEVEL = 6,  /* bytes of `[1,2],` */
     LONGEST_NUMBER = 64, /* bytes; longer ones are left to Python */
-    EXACT_DIGITS = 19,   /* any number of so many digits fits into 64 bits */
+    EXACT_DIGITS = 19,   /* any number of this many digits fits into 64 bits */
     EXACT_POWER = 22,    /* 10**22 is a double, 10**23 is not */
     WORD = 8,
     OUT_OF_SIGHT = 3 << 16, /* two more marks past the 16 bytes looked at */
@@ -136,7 +136,7 @@ static const char *read_digits(const char *at, double *value)
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && defined(__GNUC__)
 
 /* Return 16 bits, the lowest for the byte at `at`: 1 where a byte is no digit. */
-#ifdef __SSE2__ /* which every x86 of 64 bits has */
+#ifdef __SSE2__ /* which every 64-bit x86 has */
 #include <emmintrin.h>
 static inline unsigned find_others(const char *at)
 {
