@@ -179,6 +179,14 @@ class TestFilesOfDays:
         said = replay(write_days(tmp_path / "days", before, after), start)
         assert said.counts["rows_skipped"] == 1
 
+    @fails
+    def test_trades_repeated_in_another_notation_are_used_once(self, tmp_path: Path) -> None:
+        once = [(row[0], None, 1000.0, 1.0, "buy") for row in marked(50)]
+        again = [(time, None, "1000", "1", "buy") for time, *_ in once[10:]]
+        write(tmp_path / "BTC-USDT-25-06-09.db", marked(100), once, more=MARKED)
+        write(tmp_path / "BTC-USDT-25-06-10.db", [], again, more=MARKED)
+        assert replay(tmp_path).status["trades"] == 50
+
     @pytest.mark.parametrize(
         ("more", "index", "place", "value"),
         [
@@ -312,6 +320,16 @@ class TestLosses:
         rows.insert(150, rows.pop(20))
         said = replay(write(db, rows, more="action"))
         assert said.counts == {"late_rows": 1, "unreliable_rows": 179}
+
+    @fails
+    @pytest.mark.parametrize("index", [False, True])
+    def test_a_row_of_time_0_is_not_applied_before_all_others_in_silence(
+        self, db: Path, index: bool
+    ) -> None:
+        rows = changed([row[:4] for row in marked(300)], 150, 0, 0)
+        said = replay(write(db, rows, more="action", index=index))
+        assert not said.reliable
+        assert said.counts
 
     @fails
     def test_rows_that_name_no_instrument_are_counted(self, db: Path) -> None:
