@@ -192,3 +192,24 @@ class TestSilences:
             joined.join(part)
         assert joined.found() == whole.found()
         assert (joined.span, joined.longest_ms) == (whole.span, whole.longest_ms)
+
+    @pytest.mark.parametrize("at", [100_000, 3_595_000, 3_600_000])
+    @pytest.mark.parametrize(
+        ("length", "is_one"), [(9900, False), (10_000, True), (600_000, True), (7_200_000, True)]
+    )
+    def test_a_hole_is_found_with_its_ends(self, at: int, length: int, is_one: bool) -> None:
+        times = [t for t in range(0, 12_000_000, 100) if not at < t < at + length]
+        assert silences_in(times) == ([(at, at + length)] if is_one else [])
+
+    @pytest.mark.parametrize(
+        "rows_at_once",
+        [1, pytest.param(50, marks=pytest.mark.xfail(strict=True, raises=AssertionError))],
+    )
+    def test_a_thin_market_has_none_also_where_many_rows_have_one_time(
+        self, rows_at_once: int
+    ) -> None:
+        draw, now, times = Random(3), 0, []
+        for _ in range(5000):
+            now += int(draw.expovariate(1 / 15_000))
+            times += [now] * rows_at_once
+        assert silences_in(times) == []
