@@ -74,9 +74,10 @@ class DBInterpreter:
     Each book row says whether it replaces the book. `book_mode` says what rows without an action
     are: `incremental` updates, full `snapshot`s, or `auto`, which finds out from the first rows.
 
-    `counts` and `issues` say what was wrong, and grow while rows are read; each call of `stream` or
-    `batches` starts over with new ones. What was lost of the book comes with its rows instead
-    (`OrderbookUpdate.lost`, `BookBatch.lost`), and is not in `issues`.
+    `next_row_ms` is the time of the first book row from `end_ms` on, None before it is known or
+    where there is none. `counts` and `issues` say what was wrong, and grow while rows are read;
+    each call of `stream` or `batches` starts over with new ones. What was lost of the book comes
+    with its rows instead (`OrderbookUpdate.lost`, `BookBatch.lost`), and is not in `issues`.
 
     Raise `RecordingError` for a file that is missing, cannot be read or is no recording. See
     docs/python.md for examples.
@@ -130,6 +131,7 @@ class DBInterpreter:
     def _begin(self) -> None:
         self.counts = ReadCounts()
         self.issues = IssueLog()
+        self.next_row_ms: int | None = None
         self._lost: list[LostRows] = []
         for table in (*self._books, *self._trades):
             table.lost = []
@@ -277,6 +279,7 @@ class DBInterpreter:
                 yield batch
                 continue
             rows = [row for row in batch if row[0] < self._end]
+            self.next_row_ms = batch[len(rows)][0]
             if rows:
                 yield rows
             return

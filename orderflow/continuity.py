@@ -154,6 +154,7 @@ class Silences:
         self.span: tuple[int, int] | None = None
         self.longest_ms = 0
         self._last: int | None = None
+        self._until: int | None = None
         self._hours: dict[int, tuple[int, int]] = {}  # gaps that begin in it, and their sum
         self._long: list[tuple[int, int]] = []  # a heap of (length, start)
 
@@ -161,12 +162,19 @@ class Silences:
         """Take the time of the last row before the first; it counts for the gap between alone."""
         self._last = time
 
+    def end_before(self, time: int) -> None:
+        """Take the time of what came after the last row, a row or a trade beyond it.
+
+        The gap up to it may be a silence; when more rows are added, it is forgotten.
+        """
+        self._until = time
+
     def add(self, times: Sequence[int]) -> None:
         """Add the times of the next rows in ms, in order."""
         if not times:
             return
         known = times if self._last is None else [self._last, *times]
-        self._last = times[-1]
+        self._last, self._until = times[-1], None
         self.span = (self.span[0] if self.span else times[0]), times[-1]
         first = 0
         while first < len(known) - 1:
@@ -188,7 +196,7 @@ class Silences:
         if later.span is None:
             return
         self.add(later.span[:1])
-        self._last = later.span[1]
+        self._last, self._until = later.span[1], later._until
         self.span = (self.span[0] if self.span else later.span[0]), later.span[1]
         self.longest_ms = max(self.longest_ms, later.longest_ms)
         for hour, (count, total) in later._hours.items():
@@ -213,10 +221,14 @@ class Silences:
         by_hour: dict[int, list[int]] = {}
         for length, start in self._long:
             by_hour.setdefault(start // HOUR_MS, []).append(length)
+        gaps = list(self._long)
+        if self._last is not None and self._until is not None:
+            gaps.append((self._until - self._last, self._last))
         found = [
             (start, start + length)
-            for length, start in self._long
-            if length >= SILENCE_FACTOR * self._rhythm(start, length, by_hour)
+            for length, start in gaps
+            if length >= MIN_SILENCE_MS
+            and length >= SILENCE_FACTOR * self._rhythm(start, length, by_hour)
         ]
         return sorted(found)
 

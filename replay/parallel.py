@@ -72,6 +72,7 @@ class SegmentResult:
     reliability: BookReliability = field(default_factory=lambda: BookReliability(IssueLog()))
     bars: list[Bar] = field(default_factory=list)
     begins_readable: bool = False
+    next_row_ms: int | None = None
     last_levels: tuple[Levels, Levels] = ([], [])
     late_advice: list[str] = field(default_factory=list)
     complete: bool = False
@@ -165,6 +166,7 @@ def _note_state(result: SegmentResult, processor: OHLCProcessor, reader: DBInter
     result.silences = processor.silences
     result.reliability = processor.reliability
     result.bars = processor.metrics.samples.bars()
+    result.next_row_ms = reader.next_row_ms
     result.last_levels = book.top_levels(sum(book.level_counts))
     result.late_advice = reader.late_advice
     result.issues.add(processor.noted)
@@ -302,6 +304,10 @@ class ParallelReplay(Replay):
         if self._results or not self._reached:
             return super().rows_per_second
         return sum(rows for rows, _ in self._reached.values()) / self.seconds
+
+    @property
+    def _next_row_ms(self) -> int | None:
+        return self._results[-1].next_row_ms if self._results else super()._next_row_ms
 
     def _depth(self) -> tuple[Levels, Levels]:
         if not self._results:

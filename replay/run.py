@@ -74,6 +74,7 @@ class Replay:
         self._began = time.monotonic()
         self._seconds: float | None = None
         self._stop_asked = False
+        self._is_whole = False
         self._begin()
 
     def _begin(self) -> None:
@@ -110,6 +111,8 @@ class Replay:
         self._files.clear(self.status(), issues_document(self.issues))
         try:
             self._consume()
+            self._is_whole = True
+            self._note_end()
             if self.processor.first_event is None:
                 msg = "no usable row or trade in the range; check START and END, they are in UTC"
                 raise NothingToReplayError(msg, self.options.instrument)
@@ -125,6 +128,17 @@ class Replay:
             self._end(FAILED, f"a bug in the program: {error!r}")
             raise
         return self.state
+
+    def _note_end(self) -> None:
+        """Look for a silence of the book between its last row and what came after it."""
+        silences, trades = self.processor.silences, self.processor.trade_span
+        after = self._next_row_ms or (trades[1] if trades else None)
+        if silences.span and after is not None and after > silences.span[1]:
+            silences.end_before(after)
+
+    @property
+    def _next_row_ms(self) -> int | None:
+        return self._reader.next_row_ms
 
     def _consume(self) -> None:
         """Process all events of the range."""
@@ -203,7 +217,7 @@ class Replay:
     def issues(self) -> IssueLog:
         """Return the data issues found so far (see docs/reference.md)."""
         issues = collect_issues(self.processor, self._reader)
-        if self.state == FINISHED:
+        if self._is_whole:
             note_empty_tables(issues, self.processor)
         return issues
 
