@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from orderflow.errors import UsageError
@@ -23,3 +24,66 @@ def nearest_first(name: str, names: Iterable[str]) -> list[str]:
     """Return `names`, those most similar to `name` first, ignoring upper and lower case."""
     wanted = name.upper()
     return sorted(names, key=lambda n: -SequenceMatcher(None, wanted, n.upper()).ratio())
+
+
+_PART_OF_NAME = re.compile(r"[A-Za-z0-9]+")
+_KINDS = (
+    ("option", re.compile(r"\d{6}-[0-9.]+-[CP]")),
+    ("futures", re.compile(r"\d{6}")),
+    ("swap", re.compile("SWAP")),
+)
+_TICK = re.compile(r"(?=.*[1-9])\d{1,30}(?:\.\d{1,18})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """An instrument by OKX's naming (`BTC-USDT`, `BTC-USDT-SWAP`, `BTC-USD-220527`) and its steps.
+
+    `tick` and `lot` are the steps of price and size in plain decimals. `contract_value` is what
+    one contract stands for, in base currency where it is linear and in quote currency where not,
+    `1` on spot, where sizes are in base currency.
+    """
+
+    name: str
+    tick: str
+    lot: str
+    contract_value: str = "1"
+
+    def __post_init__(self) -> None:
+        check_instrument(self.name)
+        for what, text in (
+            ("tick", self.tick),
+            ("lot", self.lot),
+            ("contract value", self.contract_value),
+        ):
+            if not _TICK.fullmatch(text):
+                msg = f"the {what} of {self.name} must be a decimal above 0, 0.01; found {text!r}"
+                raise UsageError(msg)
+        if len(self.name.split("-", 2)) < 2 or not self.kind:
+            msg = f"a name is BASE-QUOTE, BASE-QUOTE-SWAP or with a date; found {self.name!r}"
+            raise UsageError(msg)
+
+    @property
+    def base(self) -> str:
+        """Return the currency that is bought and sold."""
+        return self.name.split("-")[0]
+
+    @property
+    def quote(self) -> str:
+        """Return the currency of the price."""
+        return self.name.split("-")[1]
+
+    @property
+    def kind(self) -> str:
+        """Return spot, swap, futures or option; empty for a name of none of these forms."""
+        parts = self.name.split("-", 2)
+        if not all(_PART_OF_NAME.fullmatch(part) for part in parts[:2]):
+            return ""
+        if len(parts) == 2:
+            return "spot"
+        return next((kind for kind, form in _KINDS if form.fullmatch(parts[2])), "")
+
+    @property
+    def linear(self) -> bool:
+        """Return whether it is settled in quote currency; OKX's `-USD-` is settled in the coin."""
+        return self.kind == "spot" or self.quote != "USD"

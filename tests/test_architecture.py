@@ -21,7 +21,7 @@ DOORS = (
     "viz_io.py",
     "synthetic_market.py",
 )
-PACKAGES = ("orderflow", "metrics", "recordings", "replay", "page", "simulator")
+PACKAGES = ("orderflow", "metrics", "exchanges", "recordings", "replay", "page", "simulator")
 
 # What a module of the project may import of the project: a package, or one module of it. Where a
 # module has a row of its own, that row holds instead of its package's. A package may always import
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "level_parser": {"orderflow"},
     "viz_io": {"orderflow"},
     "metrics": {"orderflow"},
+    "exchanges": {"orderflow"},
     "orderbook_manager": {"orderflow", "level_parser"},
     "metrics_calculator": {"orderflow", "metrics"},
     "ohlc_processor": {"orderflow", "metrics", "metrics_calculator", "orderbook_manager"},
@@ -65,7 +66,14 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "fcntl": {"orderflow.cache", "replay.output_lock"},
 }
 
-CORE = ("level_parser", "orderbook_manager", "metrics_calculator", "ohlc_processor", "metrics")
+CORE = (
+    "level_parser",
+    "orderbook_manager",
+    "metrics_calculator",
+    "ohlc_processor",
+    "metrics",
+    "exchanges",
+)
 # Files, sockets, threads, processes and clocks.
 OUTSIDE_WORLD = {
     "asyncio", "concurrent", "datetime", "fcntl", "io", "mmap", "multiprocessing", "os", "pathlib",

@@ -1,0 +1,185 @@
+"""A client that applies the difference of two views has the new view, whatever its exchange."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exchanges.depth import (
+    Changes,
+    DepthView,
+    TextBook,
+    difference,
+    join_changes,
+)
+from exchanges.levels import Level
+
+Rows = list[tuple[list[Level], list[Level]]]
+prices = st.sampled_from([f"{99 + tick / 10:.1f}" for tick in range(21)])
+levels = st.builds(
+    Level, prices, st.sampled_from(["0", "0", "0.0", "1", "2.5", "7"]), st.sampled_from(["1", "2"])
+)
+# Both sides share their prices: a price may change sides, and books may be crossed.
+rows = st.lists(st.tuples(st.lists(levels, max_size=8), st.lists(levels, max_size=8)), max_size=25)
+depths = st.integers(1, 6)
+
+
+class BruteClient:
+    """A dictionary a side, cut after each level where its exchange's clients do that."""
+
+    def __init__(self, cut_at: int | None) -> None:
+        self._cut_at = cut_at
+        self._sides: tuple[dict[Decimal, Level], dict[Decimal, Level]] = ({}, {})
+
+    def apply(self, changes: Changes | DepthView) -> None:
+        pairs = zip(self._sides, (changes.bids, changes.asks), (True, False), strict=True)
+        for side, written, is_bids in pairs:
+            for level in written:
+                price = Decimal(level.price)
+                side.pop(price, None)
+                if Decimal(level.size):
+                    side[price] = level
+                if self._cut_at is not None:
+                    for beyond in sorted(side, reverse=is_bids)[self._cut_at :]:
+                        del side[beyond]
+
+    def view(self, depth: int | None) -> DepthView:
+        bids, asks = self._sides
+        return DepthView(
+            depth,
+            tuple(bids[price] for price in sorted(bids, reverse=True)[:depth]),
+            tuple(asks[price] for price in sorted(asks)[:depth]),
+        )
+
+
+@given(rows)
+def test_the_book_equals_brute_force_after_every_row(rows: Rows) -> None:
+    book, brute = TextBook(), BruteClient(None)
+    for bids, asks in rows:
+        book.apply(bids, asks)
+        brute.apply(Changes(tuple(bids), tuple(asks)))
+        assert book.view(None) == brute.view(None)
+
+
+def follow(
+    rows: Rows, depth: int, client: BruteClient, make: Callable[[DepthView, DepthView], Changes]
+) -> None:
+    book = TextBook()
+    old = book.view(depth)
+    for bids, asks in rows:
+        book.apply(bids, asks)
+        new = book.view(depth)
+        client.apply(make(old, new))
+        assert [[level[:2] for level in side] for side in client.view(None)[1:]] == [
+            [level[:2] for level in side] for side in new[1:]
+        ]
+        old = new
+
+
+def kraken(old: DepthView, new: DepthView) -> Changes:
+    return difference(old, new, delete_fallen=False)
+
+
+def okx(old: DepthView, new: DepthView) -> Changes:
+    return difference(old, new, delete_fallen=True, with_orders=True)
+
+
+def inserts_first(old: DepthView, new: DepthView) -> Changes:
+    right = kraken(old, new)
+    bids, asks = (tuple(sorted(side, key=lambda level: level.size == "0")) for side in right)
+    return Changes(bids, asks)
+
+
+@given(rows, depths)
+def test_a_kraken_client_that_cuts_after_each_level_has_the_new_view(
+    rows: Rows, depth: int
+) -> None:
+    follow(rows, depth, BruteClient(depth), kraken)
+
+
+@given(rows, depths)
+def test_an_okx_client_that_never_cuts_has_the_new_view(rows: Rows, depth: int) -> None:
+    follow(rows, depth, BruteClient(None), okx)
+
+
+@given(rows, depths)
+def test_a_change_of_orders_alone_is_sent_where_orders_count(rows: Rows, depth: int) -> None:
+    book, client = TextBook(), BruteClient(None)
+    old = book.view(depth)
+    for bids, asks in rows:
+        book.apply(bids, asks)
+        new = book.view(depth)
+        client.apply(okx(old, new))
+        assert client.view(None)[1:] == new[1:]
+        old = new
+
+
+def test_inserts_before_deletes_lose_levels_at_kraken() -> None:
+    rows: Rows = [
+        ([], [Level("1", "1"), Level("2", "1"), Level("3", "1")]),
+        ([], [Level("1", "0"), Level("0.5", "1")]),
+    ]
+    follow(rows, 3, BruteClient(3), kraken)
+    with pytest.raises(AssertionError):
+        follow(rows, 3, BruteClient(3), inserts_first)
+
+
+@given(rows)
+def test_a_binance_client_that_writes_each_raw_change_has_the_whole_book(rows: Rows) -> None:
+    book, client = TextBook(), BruteClient(None)
+    for number, (bids, asks) in enumerate(rows):
+        client.apply(book.apply(bids, asks, snapshot=number % 5 == 4))
+        assert [[level[:2] for level in side] for side in client.view(None)[1:]] == [
+            [level[:2] for level in side] for side in book.view(None)[1:]
+        ]
+
+
+@given(rows, st.integers(1, 5))
+@settings(max_examples=50)
+def test_joined_changes_end_in_the_same_book(rows: Rows, joined: int) -> None:
+    book, client = TextBook(), BruteClient(None)
+    waiting: list[Changes] = []
+    for bids, asks in rows:
+        waiting.append(book.apply(bids, asks))
+        if len(waiting) == joined:
+            client.apply(join_changes(waiting))
+            waiting = []
+            assert client.view(None) == book.view(None)
+
+
+@given(rows, depths)
+def test_deletes_stand_before_inserts_on_each_side(rows: Rows, depth: int) -> None:
+    book = TextBook()
+    old = book.view(depth)
+    for bids, asks in rows:
+        book.apply(bids, asks)
+        new = book.view(depth)
+        for side in kraken(old, new):
+            deletes = [level.size == "0" for level in side]
+            assert deletes == sorted(deletes, reverse=True)
+        old = new
+
+
+def test_a_price_that_changes_sides_is_deleted_on_its_own_side() -> None:
+    old = DepthView(10, (Level("100", "1"),), ())
+    new = DepthView(10, (), (Level("100", "1"),))
+    expected = Changes((Level("100", "0", "0"),), (Level("100", "1"),))
+    assert difference(old, new, delete_fallen=False) == expected
+
+
+def test_a_level_that_fell_out_is_deleted_at_okx_and_not_at_kraken() -> None:
+    old = DepthView(2, (), (Level("101", "1"), Level("102", "1")))
+    new = DepthView(2, (), (Level("100", "1"), Level("101", "1")))
+    assert kraken(old, new).asks == (Level("100", "1"),)
+    assert okx(old, new).asks == (Level("102", "0", "0"), Level("100", "1"))
+
+
+def test_one_price_written_in_two_ways_is_one_level() -> None:
+    book = TextBook()
+    book.apply([Level("1.5", "1")], [])
+    book.apply([Level("1.50", "2")], [])
+    assert book.view(None).bids == (Level("1.5", "2"),)
+    book.apply([Level("1.500", "0.00")], [])
+    assert book.view(None).bids == ()
