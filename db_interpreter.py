@@ -6,7 +6,7 @@ A recording has a table `book` (`bids`, `asks`, `timestamp`) and a table `trades
 `table_shape` learns what a table looks like, and `recorded_table` reads its rows.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -24,11 +24,11 @@ from orderflow.events import (
 )
 from orderflow.issues import IssueLog
 from recordings.book_decoder import BookDecoder
-from recordings.book_kind import begins_with_snapshot, book_mode_of
+from recordings.book_kind import begins_with_snapshot, book_mode_of, standing_apart
 from recordings.file_merge import FileMerge
 from recordings.recorded_table import RecordedTable, open_tables
 from recordings.row_order import Row
-from recordings.table_shape import BOOK_BATCH, TRADE_BATCH
+from recordings.table_spec import BOOK_BATCH, TRADE_BATCH
 from recordings.trade_decoder import TradeDecoder
 from recordings.windows import NO_ROWS, TradeCursor, book_batches, book_windows
 
@@ -118,18 +118,21 @@ class DBInterpreter:
         end_ms: int | None,
         book_mode: str,
     ) -> None:
-        in_use = [table for table in books if not table.is_empty]
-        self._books = sorted(in_use, key=lambda table: (table.first_ms, table.last_ms))
+        self._groups = standing_apart(table for table in books if not table.is_empty)
+        self._books = [table for group in self._groups for table in group]
         self._trades = [table for table in trades if not table.is_empty]
         self._start = -inf if start_ms is None else start_ms
         self._end = inf if end_ms is None else end_ms
         self._book_mode = book_mode
+        self._first_mode: str | None = None
         self._begin()
 
     def _begin(self) -> None:
         self.counts = ReadCounts()
         self.issues = IssueLog()
         self._lost: list[LostRows] = []
+        for table in (*self._books, *self._trades):
+            table.lost = []
         self._trade_decoder = TradeDecoder(self._start, self._end)
         self._book_merge = FileMerge([table.source() for table in self._books])
         self._trade_merge = FileMerge([table.source() for table in self._trades])
@@ -143,11 +146,15 @@ class DBInterpreter:
     def book_mode(self) -> str:
         """Return what rows are: `incremental`, `snapshot`, or `action` if each row says so itself.
 
-        With `auto`, this reads the first rows when it is first asked for.
+        With `auto`, this reads the first rows of the first file when it is first asked for; a
+        later file that stands apart is read as what it is.
         """
-        if self._book_mode == "auto":
-            self._book_mode = book_mode_of(self._books)
-        return self._book_mode
+        if self._first_mode is None:
+            self._first_mode = self._mode_of(self._books)
+        return self._first_mode
+
+    def _mode_of(self, tables: Sequence[RecordedTable]) -> str:
+        return book_mode_of(tables) if self._book_mode == "auto" else self._book_mode
 
     @property
     def late_advice(self) -> list[str]:
@@ -196,6 +203,9 @@ class DBInterpreter:
         for merge in merges:
             if merge.failure:
                 raise merge.failure
+        for merge in merges:
+            if error := merge.verdict():
+                raise error
 
     def _decoded_trades(self) -> Iterator[list[Trade]]:
         yield from self._trade_decoder.decode(self._trade_rows())
@@ -235,12 +245,7 @@ class DBInterpreter:
 
     def _decoded_rows(self) -> Iterator[BookBatch]:
         """Yield the book rows before the end, with what was lost where it was lost."""
-        if not self._books:
-            return
-        decoder = BookDecoder(
-            self.book_mode, begins_with_snapshot=begins_with_snapshot(self._books[0])
-        )
-        for rows in self._rows_before_end():
+        for decoder, rows in self._by_group():
             self._take_lost_rows()
             batch = decoder.decode(rows)
             yield replace(batch, lost=self._lost_up_to(batch)) if self._lost else batch
@@ -248,6 +253,23 @@ class DBInterpreter:
         if self._lost:
             yield replace(NO_ROWS, lost=[(0, rows) for rows in self._lost])
             self._lost = []
+
+    def _by_group(self) -> Iterator[tuple[BookDecoder, list[Row]]]:
+        """Yield the rows, cut where a group of files that stands apart begins, with its decoder."""
+        waiting = list(self._groups)
+        decoder: BookDecoder | None = None
+        for whole in self._rows_before_end():
+            rows = whole
+            while waiting and (decoder is None or waiting[0][0].first_ms <= rows[-1][0]):
+                cut = bisect_left(rows, waiting[0][0].first_ms, key=time_of_row) if decoder else 0
+                if decoder and cut:
+                    yield decoder, rows[:cut]
+                rows, group = rows[cut:], waiting.pop(0)
+                decoder = BookDecoder(
+                    self._mode_of(group), begins_with_snapshot=begins_with_snapshot(group[0])
+                )
+            if decoder:
+                yield decoder, rows
 
     def _rows_before_end(self) -> Iterator[list[Row]]:
         for batch in self._book_merge.batches():

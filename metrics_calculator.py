@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from math import inf
 from operator import itemgetter
 
-from metrics.rolling_bars import MAX_BARS, Bar, CompensatedSum, RollingBars, extend_ohlc
+from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc
 from orderflow.compiled import fastest
-from orderflow.events import BookSample, Trade, time_of_trade
+from orderflow.events import MAX_BARS, BookSample, Trade, time_of_trade
 from orderflow.issues import IssueLog
 
 MetricBar = list[float | None]

@@ -3,11 +3,12 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from metrics.rolling_bars import MAX_BARS, Bar, CompensatedSum, RollingBars, extend_ohlc
+from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc
 from metrics_calculator import MetricBar, MetricsCalculator
 from orderbook_manager import OrderbookManager
 from orderflow.continuity import BookReliability, Silences
 from orderflow.events import (
+    MAX_BARS,
     BookBatch,
     BookSample,
     OrderbookUpdate,
@@ -161,6 +162,7 @@ class OHLCProcessor:
         begun = bisect_left(times, self._start)
         if begun:
             self.warm_up_rows += begun
+            self.silences.begin_after(times[begun - 1])
             del times[:begun]
             samples = samples[bisect_left(samples, (self._start,)) :]
         self.rows += len(times)

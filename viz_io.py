@@ -14,6 +14,7 @@ from pathlib import Path
 
 import orjson
 
+from orderflow import events
 from orderflow.atomic import replace_file
 from orderflow.errors import NumbersError
 
@@ -33,7 +34,7 @@ ISSUES_FILE = OUTPUT_DIR / "data_issues.json"
 """`{"schema": 1, "issues": [{"kind", "start", "end", "count"}, …]}`: see `orderflow.issues`."""
 STATES = ("running", "finished", "stopped", "failed")
 """What `state` in the status may be."""
-MAX_BARS = 1000
+MAX_BARS = events.MAX_BARS
 """Most bars kept in a file."""
 
 Bar = list[float]

@@ -11,7 +11,6 @@ from orderflow.errors import OrderflowError, TimeOrderError
 
 Bar = list[float]
 Event = TypeVar("Event", bound=tuple[Any, ...])
-MAX_BARS = 1000
 
 
 class PythonCompensatedSum:

@@ -18,7 +18,7 @@ SILENCE_FACTOR = 60
 """A silence is at least this many times as long as the mean gap of its hours. The longest ordinary
 gap found in a real recording (a thin market, 34 hours) is 35 times its mean."""
 MIN_GAPS = 20
-"""A gap is judged by the shorter ones only where at least this many are known."""
+"""A gap is judged by the ordinary ones only where at least this many are known."""
 MOST_GAPS_KEPT = 1000
 HOUR_MS = 3_600_000
 
@@ -106,7 +106,8 @@ class BookReliability:
         self._last_id = seq_id
 
     def _lose(self, lost: LostRows) -> None:
-        self._issues.note(lost.kind, lost.timestamp, count=lost.count)
+        if lost.count:
+            self._issues.note(lost.kind, lost.timestamp, count=lost.count)
         if lost.timestamp is None:
             self.lost_at_unknown_time = True
         elif self.reliable:
@@ -140,8 +141,9 @@ class Silences:
     """Find the gaps between book rows far beyond the recording's own rhythm.
 
     A gap is a silence when it is at least `MIN_SILENCE_MS` long and `SILENCE_FACTOR` times the mean
-    of all shorter gaps of the hours in which it begins and ends, or of the whole recording where
-    these hours have fewer than `MIN_GAPS`. So a hole of ten minutes in a channel of 100 ms is one,
+    of the ordinary gaps of the hours in which it begins and ends, or of the whole recording where
+    these hours have fewer than `MIN_GAPS`; ordinary are all but those that have the minimum and are
+    at least half as long. So a hole of ten minutes in a channel of 100 ms is one,
     and 40 s in a thin market, or at night, are not. Judged by all rows known so far; of more than
     `MOST_GAPS_KEPT` gaps over the minimum only the longest are judged.
 
@@ -151,20 +153,28 @@ class Silences:
     def __init__(self) -> None:
         self.span: tuple[int, int] | None = None
         self.longest_ms = 0
+        self._last: int | None = None
         self._hours: dict[int, tuple[int, int]] = {}  # gaps that begin in it, and their sum
         self._long: list[tuple[int, int]] = []  # a heap of (length, start)
+
+    def begin_after(self, time: int) -> None:
+        """Take the time of the last row before the first; it counts for the gap between alone."""
+        self._last = time
 
     def add(self, times: Sequence[int]) -> None:
         """Add the times of the next rows in ms, in order."""
         if not times:
             return
-        known = [self.span[1], *times] if self.span else times
+        known = times if self._last is None else [self._last, *times]
+        self._last = times[-1]
         self.span = (self.span[0] if self.span else times[0]), times[-1]
         first = 0
         while first < len(known) - 1:
             hour = known[first] // HOUR_MS
             last = min(bisect_left(known, (hour + 1) * HOUR_MS, first), len(known) - 1)
-            self._add_to_hour(hour, last - first, known[last] - known[first])
+            # Rows of one time are no rhythm.
+            gaps = len(set(known[first : last + 1])) - 1
+            self._add_to_hour(hour, gaps, known[last] - known[first])
             first = last
         longest = max(map(sub, known[1:], known), default=0)
         self.longest_ms = max(self.longest_ms, longest)
@@ -178,6 +188,7 @@ class Silences:
         if later.span is None:
             return
         self.add(later.span[:1])
+        self._last = later.span[1]
         self.span = (self.span[0] if self.span else later.span[0]), later.span[1]
         self.longest_ms = max(self.longest_ms, later.longest_ms)
         for hour, (count, total) in later._hours.items():
@@ -192,8 +203,10 @@ class Silences:
     def _keep(self, gap: tuple[int, int]) -> None:
         if len(self._long) < MOST_GAPS_KEPT:
             heappush(self._long, gap)
-        else:
-            heappushpop(self._long, gap)
+            return
+        length, start = heappushpop(self._long, gap)
+        # What is no longer judged must not pass for the rhythm of the others.
+        self._add_to_hour(start // HOUR_MS, -1, -length)
 
     def found(self) -> list[tuple[int, int]]:
         """List the silences by time, each as the times in ms of the rows around it."""
@@ -208,12 +221,15 @@ class Silences:
         return sorted(found)
 
     def _rhythm(self, start: int, length: int, by_hour: dict[int, list[int]]) -> float:
-        """Return the mean in ms of the shorter gaps around one; infinite where it is not known."""
+        """Return the mean in ms of the ordinary gaps around one; infinite where it is not known.
+
+        Other long gaps, at least half as long, are not ordinary: holes must not hide one another.
+        """
         around = {start // HOUR_MS, (start + length) // HOUR_MS}
         for hours in (around & self._hours.keys(), self._hours.keys()):
             count = sum(self._hours[hour][0] for hour in hours)
             total = sum(self._hours[hour][1] for hour in hours)
-            longer = [gap for hour in hours for gap in by_hour.get(hour, ()) if gap >= length]
+            longer = [gap for hour in hours for gap in by_hour.get(hour, ()) if 2 * gap >= length]
             if count - len(longer) >= MIN_GAPS:
                 return (total - sum(longer)) / (count - len(longer))
         return float("inf")

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
 
+MAX_BARS = 1000
+"""Most bars of a kind that are kept, in memory and in a file."""
+
 LevelSequence = Sequence[Sequence[object]]
 RawSide = bytes | str | LevelSequence | None
 """One side of a book row as recorded: text of levels (see `level_parser`), or levels."""
@@ -49,7 +52,7 @@ class LostRows:
     """Book rows that were recorded and could not be used, so that the book may be wrong.
 
     `kind` is one of `orderflow.issues`. `timestamp` is the approximate time in ms, None if it is
-    unknown.
+    unknown. A `count` of 0 announces rows that are counted when they are met.
     """
 
     kind: str

@@ -57,10 +57,10 @@ class DataIssue:
 class IssueLog:
     """Count issues by kind, and keep when they were, in bounded memory.
 
-    Spans of a kind that begin in one cell of a grid of time are one span. The grid starts with
-    cells of a second, and their size doubles when a kind has more than `MAX_SPANS` of them. So the
-    result depends only on what was noted, not on the order: logs of parts of a recording add up to
-    the log of the whole.
+    Spans of a kind that begin in one cell of a grid of time are one span, and so are spans no
+    further apart than `FINEST_GRID_MS`. The grid starts with cells of that length, and their size
+    doubles when a kind has more than `MAX_SPANS` of them. So the result depends only on what was
+    noted, not on the order: logs of parts of a recording add up to the log of the whole.
     """
 
     def __init__(self) -> None:
@@ -149,14 +149,12 @@ class _KindLog:
         if self._untimed:
             yield None, None, self._untimed
         joined: list[_Cell] = []
-        before = None
-        for key, cell in sorted(self._cells.copy().items()):
-            if before is not None and key == before + 1:
+        for _, cell in sorted(self._cells.copy().items()):
+            if joined and cell.start <= joined[-1].end + FINEST_GRID_MS:
                 last = joined[-1]
                 last.end, last.count = max(last.end, cell.end), last.count + cell.count
             else:
                 joined.append(_Cell(cell.start, cell.end, cell.count))
-            before = key
         yield from ((cell.start, cell.end, cell.count) for cell in joined)
 
 

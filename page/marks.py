@@ -13,7 +13,7 @@ from itertools import chain, islice, pairwise
 
 from orderflow.issues import HARMLESS, LABELS, WITHOUT_NUMBER, DataIssue
 from orderflow.times import format_duration, format_utc
-from page.contents import Shown
+from page.contents import MAX_TIMESTAMP_MS, Shown
 
 MAX_CELLS = 2000
 """Most marks; where the time shown has more windows, several share one."""
@@ -58,7 +58,7 @@ def grid_of(shown: Shown, window_seconds: float | None) -> Grid:
 
 
 def _window_ms(times: list[int], window_seconds: float | None) -> int:
-    if window_seconds is not None and window_seconds * 1000 >= 1:
+    if window_seconds is not None and 1 <= window_seconds * 1000 <= MAX_TIMESTAMP_MS:
         return round(window_seconds * 1000)
     steps = [b - a for a, b in pairwise(sorted(set(times)))]
     return min(steps, default=DEFAULT_WINDOW_MS)

@@ -319,9 +319,9 @@ def mid_line(depth: Depth, decimals: int) -> str:
 
 def foot(status: Status | None, shown: Shown) -> list[Any]:
     """Return what the recording is like: its data issues, and what was read and is shown."""
-    texts = [(fact, "") for fact in _shown_facts(shown, status)]
-    if status is not None:
-        texts += [(fact, "") for fact in _run_facts(status)] + _issue_facts(status)
+    texts = [] if status is None else _issue_facts(status)
+    texts += [(fact, "") for fact in _shown_facts(shown, status)]
+    texts += [] if status is None else [(fact, "") for fact in _run_facts(status)]
     return [*_mark(status), *(html.Span(text, className=tone) for text, tone in texts)]
 
 
@@ -342,7 +342,7 @@ def _mark(status: Status | None) -> list[Any]:
 
 def _issue_facts(status: Status) -> list[tuple[str, str]]:
     lost = [(text, "warn") for text in describe(losses(status.counts))]
-    if status.reliable is False:
+    if status.reliable is False and not status.counts.get("no_book"):
         lost.append(("book not reliable", "warn"))
     repeats = {kind: count for kind, count in status.counts.items() if kind in HARMLESS}
     return lost + [(f"{text} (harmless)", "") for text in describe(repeats)]
@@ -355,7 +355,7 @@ def _shown_facts(shown: Shown, status: Status | None) -> list[str]:
     window_ms = (status.window_seconds if status and status.window_seconds else 60) * 1000
     if status and status.start is not None and shown.start < status.start + window_ms:
         return []  # as many bars as a file holds, and none before
-    return [f"showing the last {MAX_BARS:,} bars, from {format_utc(shown.start)}"]
+    return [f"showing the last {MAX_BARS:,} bars, from {format_utc(shown.start)} UTC"]
 
 
 def title(status: Status | None) -> str:

@@ -41,7 +41,7 @@ def connect(path: Path, max_value: int = MAX_BOOK_VALUE_BYTES) -> tuple[sqlite3.
 
     Raise `RecordingError` for what is no readable SQLite file, one with a hot journal included.
     """
-    immutable = _is_settled(path)
+    immutable = is_settled(path)
     uri = path.absolute().as_uri() + "?mode=ro" + ("&immutable=1" if immutable else "")
     with ExitStack() as on_failure:
         try:
@@ -120,6 +120,17 @@ def identity(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
+def is_settled(path: Path) -> bool:
+    """Return whether nobody is writing the file, as far as its age and its sidecars tell."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        why = f"cannot be read ({error.strerror}); check that it exists and is readable"
+        raise UnreadableError(f"{path}: {why}", str(path)) from error
+    busy = bool(_sidecar_size(path, "-wal")) or _sidecar_size(path, "-journal") is not None
+    return not busy and time() - stat.st_mtime > SETTLED_SECONDS
+
+
 def length_fault(path: Path, connection: sqlite3.Connection, *, immutable: bool) -> str | None:
     """Say how the length of a file differs from the pages that its header counts.
 
@@ -169,16 +180,6 @@ def _read_schema(connection: sqlite3.Connection) -> None:
         # Only so does SQLite open a file cut short; nothing can be written all the same.
         connection.execute("PRAGMA writable_schema = 1")
         connection.execute(sql).fetchone()
-
-
-def _is_settled(path: Path) -> bool:
-    try:
-        stat = path.stat()
-    except OSError as error:
-        why = f"cannot be read ({error.strerror}); check that it exists and is readable"
-        raise UnreadableError(f"{path}: {why}", str(path)) from error
-    busy = bool(_sidecar_size(path, "-wal")) or _sidecar_size(path, "-journal") is not None
-    return not busy and time() - stat.st_mtime > SETTLED_SECONDS
 
 
 def _sidecar_size(path: Path, suffix: str) -> int | None:

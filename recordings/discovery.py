@@ -2,12 +2,12 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from orderflow.errors import NothingToReplayError, RecordingError
 from orderflow.instruments import check_instrument, nearest_first
-from recordings.book_kind import begins_with_snapshot, book_mode_of
+from orderflow.times import format_dates, format_range
+from recordings.book_kind import begins_with_snapshot
 from recordings.connection import UnreadableError
 from recordings.recorded_table import RecordedTable, instruments_in, open_tables
 from recordings.search import FoundFiles, find_files, instrument_of, is_named_for
@@ -24,7 +24,7 @@ HOLE_MS = 60_000
 class Recording:
     """The tables that a replay reads, in no particular order, and what their book rows are.
 
-    `book_mode` is `incremental`, `snapshot`, or `action` where an action column says it row by row.
+    `book_mode` is as asked for: `incremental`, `snapshot`, or `auto` to find out.
     `first_ms` and `last_ms` bound the rows in the range, as far as the files tell beforehand.
     """
 
@@ -71,7 +71,7 @@ def find_recording(
     return Recording(
         books=needed,
         trades=[table for table in trades if table in of_range],
-        book_mode=book_mode_of(needed) if book_mode == "auto" else book_mode,
+        book_mode=book_mode,
         first_ms=max(start_ms, min(table.first_ms for table in of_range)),
         last_ms=min(end_ms, max(table.last_ms for table in of_range)),
     )
@@ -205,7 +205,7 @@ def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:
             "directory with --data-dir, or try --demo"
         )
     nearest = nearest_first(instrument, seen)
-    listed = ", ".join(f"{name} ({_dates(*seen[name])})" for name in nearest[:10])
+    listed = ", ".join(f"{name} ({_days(*seen[name])})" for name in nearest[:10])
     more = f" and {len(nearest) - 10} more" if len(nearest) > 10 else ""
     return f"no recording of {instrument} under {data_dir}; found there: {listed}{more}"
 
@@ -228,12 +228,9 @@ def _nothing_in_range(instrument: str, data_dir: Path, tables: list[RecordedTabl
     first, last = min(t.first_ms for t in tables), max(t.last_ms for t in tables)
     return (
         f"no row of {instrument} in the range; the recordings under {data_dir} have "
-        f"{_dates(first, last, '%Y-%m-%dT%H:%M')} UTC"
+        f"{format_range(first, last)} UTC"
     )
 
 
-def _dates(first_ms: int, last_ms: int, pattern: str = "%Y-%m-%d") -> str:
-    if not last_ms:
-        return "no dates"
-    ends = [datetime.fromtimestamp(ms / 1000, UTC).strftime(pattern) for ms in (first_ms, last_ms)]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+def _days(first_ms: int, last_ms: int) -> str:
+    return format_dates(first_ms, last_ms) if last_ms else "no dates"

@@ -11,17 +11,24 @@ from collections.abc import Callable, Generator, Iterator
 from orderflow.errors import RecordingError
 from recordings.row_order import Row, finer_than_ms
 
+Verdict = Callable[[], RecordingError | None]
+
 
 class TimedSource:
     """The rows of one table of one file, in order: `first_ms` and what to call for the batches.
 
     `first_ms` is no later than the first row; files are opened in its order, and only when their
-    turn comes.
+    turn comes. `verdict` returns what else is wrong with the file, once it was read.
     """
 
     def __init__(
-        self, first_ms: int, last_ms: int, read: Callable[[], Iterator[list[Row]]]
+        self,
+        first_ms: int,
+        last_ms: int,
+        read: Callable[[], Iterator[list[Row]]],
+        verdict: Verdict = lambda: None,
     ) -> None:
+        self.verdict = verdict
         self.first_ms = first_ms
         self.last_ms = last_ms
         self._read = read
@@ -81,6 +88,15 @@ class FileMerge:
         self.repeated_times: list[int] = []
         self.late_times: list[int] = []
         self.failure: RecordingError | None = None
+        self._verdicts: list[Verdict] = []
+
+    def verdict(self) -> RecordingError | None:
+        """Return what else is wrong with a file that was opened; for when all rows were used.
+
+        It may have to be waited for.
+        """
+        found = (verdict() for verdict in self._verdicts)
+        return next((error for error in found if error), None)
 
     def batches(self) -> Iterator[list[Row]]:
         """Yield the rows in order, in lists that are not empty."""
@@ -107,6 +123,7 @@ class FileMerge:
         while self._waiting and (not self._active or self._waiting[0].first_ms <= reach):
             source = self._waiting.pop(0)
             self._active.append(source)
+            self._verdicts.append(source.verdict)
             source.fetch()
             reach = min(reach, source.reach)
 

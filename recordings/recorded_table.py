@@ -6,15 +6,14 @@ Of a damaged file the rows before the damage come out; a value over the limit co
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from copy import copy
 from itertools import islice, pairwise
 from operator import gt, itemgetter, lt
 from pathlib import Path
 
 from orderflow.errors import RecordingError
 from orderflow.events import LostRows
-from orderflow.times import to_nanoseconds
-from recordings.census import Census
+from orderflow.times import format_utc, to_nanoseconds
 from recordings.connection import (
     RECOVER,
     connect,
@@ -25,6 +24,7 @@ from recordings.connection import (
     recording_error,
 )
 from recordings.file_merge import TimedSource
+from recordings.integrity import IntegrityCheck
 from recordings.row_order import (
     NANOSECONDS_PER_MS,
     ReorderBuffer,
@@ -32,7 +32,8 @@ from recordings.row_order import (
     is_sorted,
     normalise_times,
 )
-from recordings.table_shape import BOOK, TIME_FORMS, TRADES, TableShape, TableSpec
+from recordings.table_shape import TIME_FORMS, TableShape
+from recordings.table_spec import BOOK, TRADES, TableSpec
 
 CHUNK_ROWS = 32
 """Rows fetched between two looks at how many bytes a batch has."""
@@ -53,11 +54,20 @@ class RecordedTable:
     `late` and `skipped` count, while and after reading, the rows left out; `lost` says about when
     each was, for the caller to take and clear.
 
+    The whole file is checked while the `source` is read, once for all tables given one `check`.
+
     Raise `RecordingError` for a view, or when a required column is missing.
     """
 
-    def __init__(self, path: Path, spec: TableSpec, instrument: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        spec: TableSpec,
+        instrument: str | None = None,
+        check: IntegrityCheck | None = None,
+    ) -> None:
         self.path = path
+        self._check = check or IntegrityCheck(path)
         self.late = 0
         self.skipped = 0
         self.lost: list[LostRows] = []
@@ -84,36 +94,49 @@ class RecordedTable:
         return self.exists and self._shape.filtered
 
     def first_rows(self, count: int) -> Iterator[Row]:
-        """Yield the first rows in time order, at most `count`."""
-        return islice((row for batch in self.batches() for row in batch), count)
+        """Yield the first rows in time order, at most `count`; a reading under way goes on."""
+        apart = copy(self)  # which counts for itself
+        return islice((row for batch in apart.batches() for row in batch), count)
 
-    def instruments(self) -> list[tuple[str, object, object]]:
-        """List the instruments of the table with their first and last timestamp as recorded."""
-        if not self.names_instruments:
+    @property
+    def is_indexed(self) -> bool:
+        """Return whether an index gives the rows in order."""
+        return self._shape.indexed
+
+    def count_by_instrument(self) -> list[tuple[str | None, int, object, object]]:
+        """List the instruments of the table with rows, first and last timestamp as recorded.
+
+        Rows without a usable timestamp are counted too, those without an instrument are not. Where
+        no column names instruments, all rows are of None.
+        """
+        if not self.exists:
             return []
+        name = "instrument" if self.names_instruments else "NULL"
+        of_any = f"{name} IS NOT NULL" if self.names_instruments else "1"
         sql = (
-            f"SELECT instrument, min(timestamp), max(timestamp) FROM {self._spec.name} "  # noqa: S608
-            "WHERE instrument IS NOT NULL GROUP BY instrument"
+            f"SELECT {name}, count(*), min(timestamp), max(timestamp) "  # noqa: S608
+            f"FROM {self._spec.name} WHERE {of_any} GROUP BY 1"
         )
         with closing(connect(self.path)[0]) as connection:
             try:
                 found = connection.execute(sql).fetchall()
             except sqlite3.Error as error:
                 raise not_opened(self.path, error) from error
-        return [
-            (name.decode(errors="replace") if isinstance(name, bytes) else str(name), low, high)
-            for name, low, high in found
-        ]
+        return [(_as_text(name), count, low, high) for name, count, low, high in found]
 
     # -- reading
 
     def source(self) -> TimedSource:
         """Return the table as a source for `FileMerge`, which fails in the end if it is damaged."""
-        source = TimedSource(self.first_ms, self.last_ms, self.batches)
+        source = TimedSource(self.first_ms, self.last_ms, self._read_whole, self._check.verdict)
         if self.damage:
             why = f"rows may be missing ({self.damage}); what could be read is used, {RECOVER}"
             source.failure = recording_error(self.path, why)
         return source
+
+    def _read_whole(self) -> Iterator[list[Row]]:
+        self._check.begin()
+        return self.batches()
 
     def batches(self) -> Iterator[list[Row]]:
         """Yield the rows `(ms, order, *payload)` in time order, in lists.
@@ -135,9 +158,10 @@ class RecordedTable:
             if raw is None:
                 break
             rows, untimed = normalise_times(raw)
+            # Along an index, or out of order, what has no time does not lie where it was recorded.
+            in_place = untimed and not self._shape.indexed and is_sorted(rows)
             for before in untimed:
-                # Along an index, what is no time does not lie where it was recorded.
-                self._skip(None if self._shape.indexed else before)
+                self._skip(before if in_place else None)
             usable = usable or bool(rows)
             rows = rows if self._shape.exact else buffer.push(rows, self._held_back)
             self._note_late(buffer)
@@ -185,7 +209,6 @@ class RecordedTable:
             cursor: sqlite3.Cursor | None = None
             last: Row | None = None
             total = 0
-            census = Census(self._shape) if immutable and self._shape.indexed else None
             while True:
                 cursor, rows, error = self._fetch(connection, cursor, last, immutable=immutable)
                 if immutable and identity(self.path) != as_opened:
@@ -198,10 +221,7 @@ class RecordedTable:
                 if error and not (rows or disorder):
                     rows, last = self._step_over(connection, last, error, total)
                 elif not (rows or disorder):
-                    self._check_census(connection, census, last, total)
                     return
-                if census:
-                    census.add(rows or ([last] if last else []))
                 if rows:
                     total, last = total + len(rows), rows[-1]
                     yield rows if self._shape.ties_by_key else [row[:-1] for row in rows]
@@ -213,6 +233,8 @@ class RecordedTable:
             for count in self._shape.untimed_counts(connection):
                 if count:
                     self._skip(None, count)
+            if self._shape.has_bad_times:  # they lie behind all others, and are met too late
+                self._skip(None, 0)
         except sqlite3.Error as error:
             raise self._cannot_read_on(None, error, 0) from error
 
@@ -271,17 +293,6 @@ class RecordedTable:
         key = self._shape.key_of(row)
         return tuple(part for raw in (*time, key) for part in (isinstance(raw, bytes), raw))
 
-    def _check_census(
-        self, connection: sqlite3.Connection, census: Census | None, last: Row | None, total: int
-    ) -> None:
-        try:
-            difference = census and census.difference(connection)
-        except sqlite3.Error as error:
-            raise self._cannot_read_on(last, error, total) from error
-        if difference:
-            advice = "what was read is used, run REINDEX with the sqlite3 program"
-            raise recording_error(self.path, f"rows may be missing ({difference}); {advice}")
-
     def _fill(self, rows: list[Row], cursor: sqlite3.Cursor) -> None:
         """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""
         size = known = 0
@@ -328,12 +339,13 @@ class RecordedTable:
         if (
             position is None
             or not (row or _is_too_big(error))
+            # Where index and table disagree, reading would go round in a circle.
+            or (row and self._position_of(row) != self._position_of(position))
             or self._cut_at_disorder(last, [position])
         ):
             raise self._cannot_read_on(last, error, rows_read) from error
         if row is None:
-            known = position if self._shape.indexed else last
-            nanoseconds = to_nanoseconds(known[0]) if known else None
+            nanoseconds = to_nanoseconds(self._shape.time_at(connection, position))
             self._skip(None if nanoseconds is None else nanoseconds // NANOSECONDS_PER_MS)
         return ([row] if row else []), position
 
@@ -342,8 +354,7 @@ class RecordedTable:
     ) -> RecordingError:
         where = f"after {rows_read} rows of table {self._spec.name}"
         if last and (time_ns := to_nanoseconds(last[0])) is not None:
-            moment = datetime.fromtimestamp(time_ns / 1e9, UTC)
-            where += f", up to {moment:%Y-%m-%d %H:%M:%S} UTC"
+            where += f", up to {format_utc(time_ns // NANOSECONDS_PER_MS)} UTC"
         reason = error and lock_reason(self.path, error)
         advice = "" if reason else f", {RECOVER}"
         damage = str(reason or error or "its rows are not in the order of their keys")
@@ -359,13 +370,20 @@ def _is_too_big(error: sqlite3.Error) -> bool:
     return error.sqlite_errorname == "SQLITE_TOOBIG"
 
 
+def _as_text(name: object) -> str | None:
+    if name is None:
+        return None
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+
+
 def open_tables(path: Path, instrument: str | None) -> tuple[RecordedTable, RecordedTable]:
     """Open the tables `book` and `trades` of a recording; one of them may be missing.
 
     Raise `RecordingError` when both are, or when the file is no recording.
     """
-    book = RecordedTable(path, BOOK, instrument)
-    trades = RecordedTable(path, TRADES, instrument)
+    check = IntegrityCheck(path)  # one for both: they are in one file
+    book = RecordedTable(path, BOOK, instrument, check)
+    trades = RecordedTable(path, TRADES, instrument, check)
     if not book.exists and not trades.exists:
         found = ", ".join(_table_names(path)) or "no table at all"
         why = f"no recording, it has neither a table book nor a table trades; found {found}"
@@ -389,7 +407,9 @@ def instruments_in(path: Path) -> dict[str, tuple[int, int]]:
     """
     spans: dict[str, tuple[int, int]] = {}
     for table in open_tables(path, ""):
-        for name, *ends in table.instruments():
+        for name, _, *ends in table.count_by_instrument():
+            if name is None:
+                continue
             times = [t // 1_000_000 for t in map(to_nanoseconds, ends) if t is not None]
             times += [t for t in spans.get(name, ()) if t]
             spans[name] = (min(times), max(times)) if times else (0, 0)

@@ -7,14 +7,12 @@ runs them.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from orderflow.times import time_form, to_nanoseconds
 from recordings.connection import (
-    MAX_BOOK_VALUE_BYTES,
     connect,
     length_fault,
     lock_reason,
@@ -23,17 +21,8 @@ from recordings.connection import (
     recording_error,
 )
 from recordings.row_order import Row, are_whole_ms
+from recordings.table_spec import TableSpec
 
-BOOK_BATCH = 2048
-"""Most book rows read at once."""
-TRADE_BATCH = 4096
-"""Most trades read at once."""
-BOOK_REORDER = 2048
-"""Book rows held back to sort a file without an index on its timestamp."""
-TRADE_REORDER = 32_768
-"""Trades held back to sort a file without an index on its timestamp."""
-MAX_TRADE_VALUE_BYTES = 16_000
-"""Largest text or blob read from `trades`, whose values are short."""
 UNKNOWN_SPAN = (0, 10**14)
 """First and last ms where a file does not tell: from the beginning of time to its end."""
 
@@ -55,59 +44,13 @@ _PROBED_TEXTS = 32
 _Columns = dict[str, tuple[bytes, int]]  # declared type and place in the primary key, 0 for none
 
 
-@dataclass(frozen=True)
-class TableSpec:
-    """Name what is read from a table, in which portions, and up to which size of a value.
-
-    Of the columns, `optional` ones are NULL where the table lacks them, and `trailing` ones are
-    left out where it has none of them. `batch` and `reorder` are rows, `max_value` bytes.
-    """
-
-    name: str
-    payload: tuple[str, ...]
-    optional: tuple[str, ...]
-    trailing: tuple[str, ...]
-    batch: int
-    reorder: int
-    max_value: int
-
-    @property
-    def rows(self) -> str:
-        """Return what its rows are called in the kinds of data issues."""
-        return "rows" if self.name == "book" else self.name
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Name the columns without which the table is refused."""
-        return tuple(c for c in (*self.payload, "timestamp") if c not in self.optional)
-
-
-BOOK = TableSpec(
-    "book",
-    ("bids", "asks"),
-    (),
-    ("action", "seq_id", "prev_seq_id"),
-    BOOK_BATCH,
-    BOOK_REORDER,
-    MAX_BOOK_VALUE_BYTES,
-)
-TRADES = TableSpec(
-    "trades",
-    ("trade_id", "price", "size", "side"),
-    ("trade_id",),
-    (),
-    TRADE_BATCH,
-    TRADE_REORDER,
-    MAX_TRADE_VALUE_BYTES,
-)
-
-
 class TableShape:
     """The shape of one table, learned from its schema and a few of its rows.
 
     Rows are read along an index on the timestamp where one gives the right order (`indexed`), else
     along the key (`descending` where the newest come first). `exact`: along the index, times need
-    neither conversion nor sorting. `ties_by_key`: rows of one time go by the key, which then stands
+    neither conversion nor sorting. `has_bad_times`: among the texts of an index are some that are
+    no times. `ties_by_key`: rows of one time go by the key, which then stands
     second in a row; else it stands last. `first_ms` and `last_ms` bound the rows as far as the file
     tells, `last_ms` below `first_ms` where there is none. `damage` says why some of its rows may be
     missing although the file can be opened, None where nothing tells so.
@@ -121,7 +64,7 @@ class TableShape:
         self._instrument = instrument
         self.exists = True
         self.filtered = self.ties_by_key = False
-        self.indexed = self.descending = self.exact = False
+        self.indexed = self.descending = self.exact = self.has_bad_times = False
         self._time_index_first = self._keyed_by_time = self._has_rowid = False
         self.first_ms, self.last_ms = UNKNOWN_SPAN
         self.damage: str | None = None
@@ -136,11 +79,6 @@ class TableShape:
                 raise not_opened(path, error) from error
             if self.exists:
                 self._learn_order_of_damaged(connection)
-
-    @property
-    def indexed_by_instrument(self) -> bool:
-        """Return whether rows are read along an index that has only those of the instrument."""
-        return self.indexed and self.filtered and not self._time_index_first
 
     # -- its statements
 
@@ -177,6 +115,17 @@ class TableShape:
         row: Row | None = self._run(connection, sql, **self._bind(position)).fetchone()
         return row
 
+    def time_at(self, connection: sqlite3.Connection, position: Row) -> object:
+        """Return the timestamp of a row too large to be read; None if it is too large itself."""
+        if self.indexed:
+            return position[0]
+        sql = self._sql("timestamp", f"{self._key} = :key", self._key, 1)
+        try:
+            found = self._run(connection, sql, **self._bind(position)).fetchone()
+        except sqlite3.Error:
+            return None
+        return found[0] if found else None
+
     def untimed_counts(self, connection: sqlite3.Connection) -> Iterator[int]:
         """Count the rows that the index leaves out: first NULL for a time, then blobs."""
         if not self.indexed:
@@ -194,29 +143,6 @@ class TableShape:
         sql = self._sql(f"{short}ELSE timestamp END", "timestamp IS NOT NULL", "1", 1)
         found = self._run(connection, sql).fetchone()
         return found[0] if found else None
-
-    def key_ends(self, connection: sqlite3.Connection) -> tuple[int, int] | None:
-        """Return the lowest and highest key of the whole table; None without rows or a rowid."""
-        if not self._has_rowid:
-            return None
-        low, high = (
-            connection.execute(f"SELECT {end}({self._key}) FROM {self.spec.name}").fetchone()[0]  # noqa: S608
-            for end in ("min", "max")
-        )
-        return None if low is None else (low, high)
-
-    def count_keys(self, connection: sqlite3.Connection, low: int) -> tuple[int, int]:
-        """Count the rows with a time, not by an index, and add up by what their keys exceed `low`.
-
-        The sum of the keys themselves may be too large for SQLite.
-        """
-        of_instrument = " AND +instrument = :instrument" if self.filtered else ""
-        sql = (
-            f"SELECT count(*), ifnull(sum({self._key} - :low), 0) "  # noqa: S608
-            f"FROM {self.spec.name} NOT INDEXED WHERE +{_TIMED}{of_instrument}"
-        )
-        count, above_low = self._run(connection, sql, low=low).fetchone()
-        return count, above_low
 
     def _page_sql(self, what: str, last: Row | None, limit: int) -> str:
         """Write the statement that reads on after `last`: along the index, or along the key."""
@@ -412,6 +338,7 @@ class TableShape:
         texts = self._ends_within(connection, _TEXTS, _PROBED_TEXTS)
         usable = [text for text in texts if to_nanoseconds(text) is not None]
         ends = numbers + usable
+        self.has_bad_times = len(usable) < len(texts)
         one_form = len({time_form(raw) for raw in ends if raw != 0}) <= 1
         # Integers in ms at both ends: whatever lies between has the index's order on our scale.
         self.exact = self.ties_by_key and not texts and are_whole_ms([(t,) for t in ends])

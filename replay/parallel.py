@@ -29,8 +29,7 @@ from ohlc_processor import OHLCProcessor
 from orderflow.continuity import BookReliability, Silences
 from orderflow.errors import OrderflowError, RecordingError
 from orderflow.issues import IssueLog
-from recordings.book_decoder import is_marked_snapshot
-from recordings.book_kind import begins_with_snapshot
+from recordings.book_kind import begins_with_snapshot, standing_apart
 from recordings.discovery import Recording
 from recordings.recorded_table import RecordedTable
 from replay.run import OBJECTS_PER_COLLECTION, RUNNING, Replay, ReplayOptions, Stopped
@@ -47,8 +46,7 @@ RecordingFailure = tuple[str, str]
 class Segment:
     """A stretch of the range, ms half open, with the book files that it needs.
 
-    `is_marked` says whether its first row is marked as a snapshot, so that the book before it does
-    not matter; otherwise that is checked when the segments are joined.
+    All but the first begin with a snapshot, so that whatever the book was before is gone.
     """
 
     options: ReplayOptions
@@ -56,7 +54,6 @@ class Segment:
     book_mode: str
     start_ms: int
     end_ms: int
-    is_marked: bool
     parent_pid: int
 
 
@@ -64,8 +61,8 @@ class Segment:
 class SegmentResult:
     """What a segment's process found; `bars` are those of samples alone.
 
-    `first_levels` is the book after the first row, None if that could not be read. A segment that
-    is not `complete` was stopped, or met a row of the next segment.
+    `begins_readable` says whether the first row could be read. A segment that is not `complete` was
+    stopped, or met a row of the next segment.
     """
 
     rows: int = 0
@@ -74,7 +71,7 @@ class SegmentResult:
     issues: IssueLog = field(default_factory=IssueLog)
     reliability: BookReliability = field(default_factory=lambda: BookReliability(IssueLog()))
     bars: list[Bar] = field(default_factory=list)
-    first_levels: tuple[Levels, Levels] | None = None
+    begins_readable: bool = False
     last_levels: tuple[Levels, Levels] = ([], [])
     late_advice: list[str] = field(default_factory=list)
     complete: bool = False
@@ -82,35 +79,21 @@ class SegmentResult:
 
 
 def cut_into_segments(recording: Recording, options: ReplayOptions) -> list[Segment]:
-    """Cut the range where a book file begins with a snapshot and none before reaches into it."""
-    books = sorted(recording.books, key=lambda book: book.first_ms)
-    cuts = [0]
-    marked = [True]
-    for index in range(1, len(books)):
-        book = books[index]
-        apart = all(before.last_ms < book.first_ms for before in books[:index])
-        within = options.start_ms < book.first_ms < options.end_ms
-        if apart and within and begins_with_snapshot(book):
-            cuts.append(index)
-            marked.append(recording.book_mode == "snapshot" or _begins_marked(book))
-    starts = [options.start_ms, *(books[cut].first_ms for cut in cuts[1:]), options.end_ms]
+    """Cut the range where a group of book files stands apart and begins with a snapshot."""
+    segments: list[list[RecordedTable]] = [[]]
+    starts = [options.start_ms]
+    for group in standing_apart(recording.books):
+        first_ms = group[0].first_ms
+        within = segments[-1] and options.start_ms < first_ms < options.end_ms
+        if within and begins_with_snapshot(group[0]):
+            segments.append([])
+            starts.append(first_ms)
+        segments[-1] += group
+    ends = [*starts[1:], options.end_ms]
     return [
-        Segment(
-            options,
-            books[cut:end],
-            recording.book_mode,
-            starts[i],
-            starts[i + 1],
-            marked[i],
-            os.getpid(),
-        )
-        for i, (cut, end) in enumerate(zip(cuts, [*cuts[1:], len(books)], strict=True))
+        Segment(options, books, recording.book_mode, start_ms, end_ms, os.getpid())
+        for books, start_ms, end_ms in zip(segments, starts, ends, strict=True)
     ]
-
-
-def _begins_marked(book: RecordedTable) -> bool:
-    (first,) = book.first_rows(1)
-    return len(first) > 4 and is_marked_snapshot(first[4], first[6])
 
 
 _stop: Any = None
@@ -162,8 +145,7 @@ def _replay_rows(
         own = batch.part(0, bisect_left(batch.rows, (segment.end_ms,)))
         if len(own) and not done:
             processor.process_rows(own.part(0, 1))
-            if not book.rows_skipped:
-                result.first_levels = book.top_levels(sum(book.level_counts))
+            result.begins_readable = not book.rows_skipped
             own = own.part(1, len(own))
             done = 1
         processor.process_rows(own)
@@ -351,26 +333,17 @@ class ParallelReplay(Replay):
 def find_seam(segments: list[Segment], results: list[SegmentResult]) -> str | None:
     """Return why the segments can't be joined as if one process had made them; None if they can.
 
-    At each cut the book must be the same whether the rows before were applied or not: the first
-    row must be readable, and hold every level that the book before had, unless it is marked as a
-    snapshot; no row may lie on the wrong side of the cut; and what was lost before it must not
-    matter after it.
+    No row may lie on the wrong side of a cut; the snapshot that begins a segment must be readable;
+    and no row may have been lost that may be one of a later segment.
     """
-    for i in range(len(segments) - 1):
-        before, after = results[i], results[i + 1]
-        where = f"{segments[i + 1].books[0].path}"
+    for segment, before, after in zip(segments[1:], results, results[1:], strict=False):
+        where = f"{segment.books[0].path}"
         if not before.complete or after.warm_up_rows:
             return f"{where}: rows lie across its beginning"
-        if after.first_levels is None:
+        if not after.begins_readable:
             return f"{where}: its first row cannot be read"
         if before.reliability.lost_at_unknown_time:
             return f"{where}: rows before it were lost, nobody knows when"
-        if not (before.reliability.reliable or segments[i + 1].is_marked):
-            return f"{where}: the book before it is not reliable"
-        for had, has in zip(before.last_levels, after.first_levels, strict=True):
-            left_out = {price for price, _ in had} - {price for price, _ in has}
-            if left_out and not segments[i + 1].is_marked:
-                return f"{where}: its first row is not the whole book"
     return None
 
 

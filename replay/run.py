@@ -92,6 +92,7 @@ class Replay:
             options.end_ms,
             self.recording.book_mode,
         )
+        self.book_mode = self._reader.book_mode
 
     def stop(self) -> None:
         """Ask the run to end after the rows being processed.
@@ -202,7 +203,7 @@ class Replay:
     def issues(self) -> IssueLog:
         """Return the data issues found so far (see docs/reference.md)."""
         issues = collect_issues(self.processor, self._reader)
-        if self.state != RUNNING:
+        if self.state == FINISHED:
             note_empty_tables(issues, self.processor)
         return issues
 
@@ -230,7 +231,7 @@ class Replay:
             "rows": processor.rows,
             "seconds": self.seconds,
             "rows_per_second": self.rows_per_second,
-            "book_mode": self.recording.book_mode,
+            "book_mode": self.book_mode,
             "engine": processor.book.engine,
             "reliable": processor.reliable,
             "longest_silence_ms": processor.silences.longest_ms,

@@ -18,7 +18,7 @@ def collect_issues(processor: OHLCProcessor, reader: DBInterpreter) -> IssueLog:
 
 
 def note_empty_tables(issues: IssueLog, processor: OHLCProcessor) -> None:
-    """Note when a run that has ended had no book row, or no trade, in its range."""
+    """Note when a run that has come to its end had no book row, or no trade, in its range."""
     if not processor.rows:
         issues.note("no_book", None)
     if not processor.trades:

@@ -3,12 +3,11 @@
 import contextlib
 import os
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 from orderflow.command import CLEAR_LINE, is_terminal
 from orderflow.issues import HARMLESS, describe, losses
-from orderflow.times import format_duration
+from orderflow.times import format_duration, format_utc
 from replay.run import FINISHED, Replay
 
 ENGINE_LABELS = {
@@ -63,14 +62,15 @@ def start_line(replay: Replay) -> str:
     files = len({table.path for table in (*recording.books, *recording.trades)})
     return (
         f"replaying {replay.options.instrument} from {files} file{'s' * (files != 1)} "
-        f"({recording.book_mode}) with the {ENGINE_LABELS[replay.processor.book.engine]}"
+        f"({replay.book_mode}) with the {ENGINE_LABELS[replay.processor.book.engine]}"
     )
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
     """Return a run's summary (see `Replay.summary`) as lines for a person to read."""
     state = summary["state"] + (f": {summary['reason']}" if summary["reason"] else "")
-    span = f"{_moment(summary['first_event'])} to {_moment(summary['event_time'])} UTC"
+    ends = summary["first_event"], summary["event_time"]
+    span = " to ".join(map(format_utc, ends))
     rate = f"{summary['rows_per_second']:,.0f} rows/s, {summary['engine']} book"
     silence = summary["longest_silence_ms"] / 1000
     return [
@@ -80,7 +80,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         f"CVD {summary['cvd']:+,.10g}",
         f"  book        {summary['rows']:,} rows ({summary['book_mode']}), "
         f"longest silence {silence:,.1f} s",
-        f"  covers      {span}",
+        f"  covers      {span} UTC",
         f"  took        {summary['seconds']:.2f} s, {rate}",
         f"  data issues {data_issues(summary)}",
     ]
@@ -107,9 +107,3 @@ def data_issues(summary: dict[str, Any]) -> str:
     none = "none" if summary["state"] == FINISHED else "none in what was read"
     text = ", ".join(lost) or none
     return f"{text} ({', '.join(harmless)}, each used once)" if harmless else text
-
-
-def _moment(ms: int | None) -> str:
-    return (
-        "-" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    )

@@ -38,7 +38,7 @@ from orderflow.errors import RecordingError
 from recordings import windows
 from recordings.discovery import find_recording
 from recordings.recorded_table import RecordedTable, instruments_in
-from recordings.table_shape import BOOK
+from recordings.table_spec import BOOK
 from replay.run import Replay, ReplayOptions
 from replay.run_files import RunFiles
 

@@ -13,7 +13,7 @@ import main
 from ohlc_processor import OHLCProcessor
 from orderflow.issues import LABELS
 from recordings.discovery import Recording
-from recordings.table_shape import BOOK, TRADES
+from recordings.table_spec import BOOK, TRADES
 from replay.output_lock import LOCK_NAME
 from replay.run import Replay, ReplayOptions
 from replay.run_files import RunFiles

@@ -33,7 +33,7 @@
   };
 
   const same = (one, other) => {
-    if (!one || !other) return one === other;
+    if (!Array.isArray(one) || !Array.isArray(other)) return false;
     const [a, b, c, d] = [...one, ...other].map(number);
     return Math.abs(a - c) + Math.abs(b - d) <= 1e-9 * Math.abs(b - a);
   };
@@ -96,11 +96,14 @@
     for (const axis of axes) {
       if (!plot.layout[axis].autorange) whole[axis] = [...plot.layout[axis].range];
     }
-    let run = plot.layout.uirevision;
+    let run = ""; // as before the first poll, which may be over by now
     let own = new Set(); // axes that the user has set
     const last = {}; // the ranges as they were before the user's next change
+    const given = {}; // the ranges that were set here, and not by the user
     let held = false;
     let drawing = false;
+    let restoring = false;
+    let first = true;
 
     const note = (noted) => {
       for (const axis of noted) last[axis] = [...plot.layout[axis].range];
@@ -108,16 +111,18 @@
 
     const relayout = async (update) => {
       drawing = true;
+      const set = Object.keys(update).map((name) => name.split(".")[0]);
+      set.forEach((axis) => (given[axis] = update[`${axis}.range`]));
       try {
         await window.Plotly.relayout(plot, update);
-        note(axes);
+        note(set);
       } finally {
         drawing = false;
       }
     };
 
     const fitValues = () => {
-      if (held || drawing) return;
+      if (held || drawing || restoring) return;
       const time = plot.layout.xaxis;
       const update = {};
       for (const [axis, range] of Object.entries(fit)) {
@@ -134,6 +139,7 @@
     };
 
     const save = () => {
+      if (restoring) return;
       const ranges = {};
       for (const axis of own) ranges[axis] = plot.layout[axis].range.map(number);
       const hidden = plot.data.filter((t) => t.visible === "legendonly").map((t) => t.uid);
@@ -159,17 +165,27 @@
         own.add(axis);
         update[`${axis}.range`] = range;
       }
-      drawing = true;
-      if (first) await hide(kept.hidden ?? []);
-      first = false;
-      await relayout(update);
+      restoring = true;
+      try {
+        if (first) await hide(kept.hidden ?? []);
+        first = false;
+        await relayout(update);
+      } finally {
+        restoring = false;
+      }
+      // Who zooms in that moment has their way too.
+      for (const axis of axes) {
+        const { autorange, range } = plot.layout[axis];
+        const known = [whole[axis], given[axis]].some((other) => same(range, other));
+        if (!autorange && !known) own.add(axis);
+      }
+      save();
       fitValues();
     };
-    let first = true;
 
     const isMeant = (axis, range) => {
       const before = last[axis];
-      if (same(range, before)) return own.has(axis);
+      if (same(range, before) || same(range, given[axis])) return own.has(axis);
       if (axis === "xaxis" || own.has(axis) || !before) return true;
       const [[a, b], [c, d]] = [before.map(number), range.map(number)];
       const panned = Math.abs(b - a - (d - c)) <= 1e-6 * Math.abs(b - a);
@@ -177,7 +193,7 @@
     };
 
     plot.on("plotly_relayout", (update) => {
-      if (drawing) return;
+      if (restoring) return;
       for (const axis of axes) {
         const changed = `${axis}.range` in update || `${axis}.range[0]` in update;
         const range = plot.layout[axis].range;
@@ -188,14 +204,16 @@
       save();
       fitValues();
     });
-    plot.on("plotly_restyle", () => drawing || save());
-    plot.on("plotly_afterplot", () => {
+    plot.on("plotly_restyle", save);
+    const drawn = () => {
       note(axes.filter((axis) => plot.layout[axis].autorange));
       if (plot.layout.uirevision !== run) {
         run = plot.layout.uirevision;
         begin();
       } else setTimeout(fitValues); // whose zoom this is comes with the event after this one
-    });
+    };
+    plot.on("plotly_afterplot", drawn);
+    drawn();
 
     plot.addEventListener("pointerdown", () => (held = true), true);
     const letGo = () => {

@@ -150,6 +150,27 @@ class TestSilences:
             (HOUR - 100, HOUR + 15_000)
         ]
 
+    def test_a_hole_that_reaches_over_the_start_is_found(self) -> None:
+        silences = Silences()
+        silences.begin_after(0)
+        silences.add(list(range(20 * MINUTE, 21 * MINUTE, 100)))
+        assert silences.found() == [(0, 20 * MINUTE)]
+        assert silences.span == (20 * MINUTE, 21 * MINUTE - 100)
+
+    def test_rows_of_one_time_are_no_rhythm(self) -> None:
+        bursts = [time for number in range(500) for time in [number * 15_000] * 50]
+        assert silences_in(bursts) == []
+
+    def test_of_more_holes_than_are_kept_the_longest_are_listed(self) -> None:
+        times: list[int] = []
+        now = 0
+        for number in range(1500):
+            times += range(now, now + 1200, 100)
+            now += 12_100 + number
+        found = silences_in([*times, now])
+        assert len(found) == 1000
+        assert min(end - start for start, end in found) == 11_000 + 500
+
     def test_a_rhythm_of_a_few_rows_is_not_known(self) -> None:
         assert silences_in([0, 100, 200, 20 * MINUTE]) == []
 
@@ -171,3 +192,24 @@ class TestSilences:
             joined.join(part)
         assert joined.found() == whole.found()
         assert (joined.span, joined.longest_ms) == (whole.span, whole.longest_ms)
+
+    @pytest.mark.parametrize("at", [100_000, 3_595_000, 3_600_000])
+    @pytest.mark.parametrize(
+        ("length", "is_one"), [(9900, False), (10_000, True), (600_000, True), (7_200_000, True)]
+    )
+    def test_a_hole_is_found_with_its_ends(self, at: int, length: int, is_one: bool) -> None:
+        times = [t for t in range(0, 12_000_000, 100) if not at < t < at + length]
+        assert silences_in(times) == ([(at, at + length)] if is_one else [])
+
+    @pytest.mark.parametrize(
+        "rows_at_once",
+        [1, pytest.param(50, marks=pytest.mark.xfail(strict=True, raises=AssertionError))],
+    )
+    def test_a_thin_market_has_none_also_where_many_rows_have_one_time(
+        self, rows_at_once: int
+    ) -> None:
+        draw, now, times = Random(3), 0, []
+        for _ in range(5000):
+            now += int(draw.expovariate(1 / 15_000))
+            times += [now] * rows_at_once
+        assert silences_in(times) == []

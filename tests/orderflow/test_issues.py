@@ -73,6 +73,17 @@ def test_logs_of_parts_add_up_in_any_order(
     assert parts.counts() == whole.counts()
 
 
+@pytest.mark.parametrize("spacing", [1000, 20_000, 3_600_000])
+def test_many_spans_become_fewer_and_never_one(spacing: int) -> None:
+    log = log_of([("sequence_gaps", number * spacing, 5, 1) for number in range(3000)])
+    spans = log.spans()
+    if spacing == 1000:  # no further apart than the finest grid
+        assert spans == [DataIssue("sequence_gaps", 0, 2_999_005, 3000)]
+        return
+    assert MAX_SPANS / 2 <= len(spans) <= MAX_SPANS
+    assert sum(span.count for span in spans) == 3000
+
+
 def test_repeats_are_no_loss() -> None:
     counts = dict.fromkeys(LABELS, 0) | {"repeated_rows": 5, "late_rows": 2}
     assert losses(counts) == {"late_rows": 2}
@@ -89,3 +100,32 @@ def test_kinds_are_said_in_words_and_foreign_ones_by_their_name() -> None:
 def test_an_unknown_kind_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="unknown kind"):
         IssueLog().note("typo", 1)
+
+
+def test_there_are_no_more_than_promised_and_each_holds_what_it_counts() -> None:
+    draw, log = Random(1), IssueLog()
+    times = sorted(draw.randrange(86_400_000) for _ in range(3000))
+    for time in times:
+        log.note("crossed_books", time)
+    spans = log.spans()
+    assert len(spans) <= MAX_SPANS
+    for span in spans:
+        assert span.start is not None
+        assert span.end is not None
+        assert sum(span.start <= time <= span.end for time in times) == span.count
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError)
+def test_those_of_unknown_time_are_among_the_most_there_are() -> None:
+    log = IssueLog()
+    for time in (None, *range(0, 2000 * MAX_SPANS, 2000)):
+        log.note("rows_skipped", time)
+    assert len(log.spans()) <= MAX_SPANS
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError)
+def test_many_issues_over_a_day_are_still_told_apart_by_the_hour() -> None:
+    log = IssueLog()
+    for time in range(0, 86_400_000, 60_000):
+        log.note("sequence_gaps", time)
+    assert len(log.spans()) >= 24

@@ -2,6 +2,7 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,8 +127,12 @@ def test_a_file_that_becomes_a_fifo_while_it_is_opened_is_not_waited_for(
     looked_at = (tmp_path / "really").stat()
     os.mkfifo(tmp_path / DATA_FILE.name)
     monkeypatch.setattr(Path, "stat", lambda _: looked_at)
-    found = WatchedFile(tmp_path / DATA_FILE.name, parse_bars).refresh()
-    assert found.problem == "it is a FIFO, not a regular file"
+    found: list[str | None] = []
+    file = WatchedFile(tmp_path / DATA_FILE.name, parse_bars)
+    reader = threading.Thread(target=lambda: found.append(file.refresh().problem), daemon=True)
+    reader.start()
+    reader.join(10)
+    assert found == ["it is a FIFO, not a regular file"]
 
 
 def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:

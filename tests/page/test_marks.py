@@ -18,7 +18,8 @@ def issue(start: float, end: float, kind: str = "silences", count: int = 1) -> D
 
 def test_the_cells_are_the_windows_of_the_bars() -> None:
     assert Grid(START_MS, MINUTE, 100, 0) == GRID
-    assert grid_of(SHOWN, None) == GRID  # from the bars themselves
+    for useless in (None, 0, -60, 1e30):
+        assert grid_of(SHOWN, useless) == GRID  # from the bars themselves
     assert grid_of(Shown(Bars(), Metrics()), 60).count == 0
 
 

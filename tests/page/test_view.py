@@ -241,7 +241,7 @@ def test_older_bars_that_were_cut_are_told() -> None:
     assert "showing" not in told(None)
     assert "showing" not in told(START_MS)
     hour = START_MS + 3_600_000
-    assert "showing the last 1,000 bars, from 2025-06-09 01:00:00" in told(hour)
+    assert "showing the last 1,000 bars, from 2025-06-09 01:00:00 UTC" in told(hour)
     assert "showing the last 1,000 bars" in told(hour, start=None)
     assert texts(view.foot(None, Shown(Bars(), Metrics(), hour))).startswith("showing the last")
 

@@ -40,7 +40,7 @@ from orderflow.errors import RecordingError
 from orderflow.events import OrderbookUpdate, Trade
 from recordings import connection as db_connection
 from recordings.connection import MAX_BOOK_VALUE_BYTES, connect
-from recordings.table_shape import BOOK_BATCH
+from recordings.table_spec import BOOK_BATCH
 
 Window = tuple[OrderbookUpdate, list[Trade]]
 

@@ -18,10 +18,6 @@ from damaged_runs import Outcome, compare, copy_files, is_explained, replay
 from recording_factory import change, query
 from small_recordings import INSTRUMENT, ROWS, Kind, write_recordings
 
-SILENT_TODAY = pytest.mark.xfail(
-    strict=False, reason="damage that SQLite sees is not looked for while a recording is replayed"
-)
-
 
 def kind_of(seed: int, **fixed: object) -> Kind:
     drawn = Kind.draw(Random(seed)).__dict__
@@ -36,7 +32,6 @@ def write(directory: Path, seed: int = 1, **fixed: object) -> list[Path]:
 # -- damages by the hundred
 
 
-@SILENT_TODAY
 def test_40_random_damages_end_in_the_right_bars_or_a_report() -> None:
     assert not findings(run_batch(1, 40))
 
@@ -47,7 +42,6 @@ def hundreds() -> list[Verdict]:
 
 
 @pytest.mark.slow
-@SILENT_TODAY
 def test_600_random_damages_end_in_the_right_bars_or_a_report(hundreds: list[Verdict]) -> None:
     assert not findings(hundreds)
 

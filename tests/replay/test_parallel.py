@@ -147,7 +147,7 @@ def test_data_issues_are_counted_alike(recording: Path, tmp_path: Path, run: Run
     assert not status["reliable"]
 
 
-@pytest.mark.parametrize("break_it", ["a level less", "an unreadable snapshot", "overlap"])
+@pytest.mark.parametrize("break_it", ["an unreadable snapshot", "a row without a time", "overlap"])
 def test_what_cannot_be_joined_is_replayed_by_one_process(
     recording: Path,
     tmp_path: Path,
@@ -158,19 +158,29 @@ def test_what_cannot_be_joined_is_replayed_by_one_process(
     data = cut(
         recording,
         tmp_path / "data",
-        level_less=break_it == "a level less",
         marked=break_it == "an unreadable snapshot",
     )
     second = data / "BTC-USDT-25-06-10.db"
     with closing(sqlite3.connect(second)) as connection, connection:
         if break_it == "an unreadable snapshot":
             connection.execute("UPDATE book SET bids = 'x' WHERE action = 'snapshot'")
+        if break_it == "a row without a time":
+            connection.execute("CREATE INDEX by_time ON book(timestamp)")
+            connection.execute("UPDATE book SET timestamp = NULL WHERE id % 100 = 50")
         if break_it == "overlap":
             third = data / "BTC-USDT-25-06-11.db"
             connection.execute("ATTACH ? AS t", (str(third),))
             connection.execute("INSERT OR IGNORE INTO book SELECT * FROM t.book WHERE id < 2950")
     assert run(ParallelReplay, data) == run(Replay, data)
     assert ("replaying with one process" in caplog.text) == (break_it != "overlap")
+
+
+def test_a_later_file_that_begins_with_the_whole_book_replaces_it(
+    recording: Path, tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = cut(recording, tmp_path / "data", level_less=True)
+    assert run(ParallelReplay, data) == run(Replay, data)
+    assert "replaying with one process" not in caplog.text
 
 
 def test_one_file_is_replayed_by_one_process(

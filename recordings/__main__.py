@@ -1,0 +1,224 @@
+"""List and check recordings: `uv run -m recordings list`, `uv run -m recordings check FILE`."""
+
+from orderflow import startup
+
+if __name__ == "__main__":
+    startup.begin()
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from orderflow import command
+from orderflow.command import Quiet, Verbose, new_app, print_result, set_up_logging
+from orderflow.errors import RecordingError, UsageError
+from orderflow.instruments import check_instrument
+from orderflow.issues import DataIssue, describe, losses
+from orderflow.times import format_utc
+from recordings.check import CheckedFile, CheckedRecording, check_file
+from recordings.discovery import DEFAULT_DATA_DIR
+from recordings.listing import ListedRecording, ListedTable, Listing, list_recordings
+from recordings.search import find_files
+
+MOST_SPANS = 5
+"""How many spans of one kind of issue are lines of their own; --json has them all."""
+
+KINDS = {"action": "by an action column", "snapshot": "full snapshots", "incremental": "updates"}
+
+app = new_app()
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@app.callback()
+def _recordings() -> None:
+    """Say what recordings hold, and whether anything of them is lost. No file is changed."""
+
+
+@app.command(name="list")
+def list_command(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only this instrument's.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ORDERFLOW_DATA_DIR",
+            metavar="DIR",
+            help="Where the recordings are, searched with all folders below, or one file; "
+            "by default data/OKX beside the project's folder.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """List the recordings: instruments, tables, rows, spans, what book rows are, indexes."""
+    set_up_logging(verbose, quiet=quiet)
+    if name is not None:
+        check_instrument(name)
+    listing = list_recordings(data_dir or DEFAULT_DATA_DIR, name)
+    if as_json:
+        print_result(orjson.dumps(_listing_as_json(listing)).decode())
+    elif not quiet:
+        lines = [line for recording in listing.recordings for line in _listed_lines(recording)]
+        lines += [f"left out: {error}" for error in listing.left_out]
+        print_result("\n".join(lines))
+
+
+@app.command(name="check")
+def check_command(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FILE|DIR", help="Files, or folders to search.")
+    ],
+    instrument: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Check only this instrument's rows.")
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Check recordings from end to end; exit with 1 when anything is damaged, missing or unusable.
+
+    The file and its indexes, the order of rows, sequence, snapshots, silences, every level.
+    """
+    set_up_logging(verbose, quiet=quiet)
+    if instrument is not None:
+        check_instrument(instrument)
+    checked = _check_all(paths, instrument, shown=not (quiet or as_json))
+    if as_json:
+        files = [_checked_as_json(file) for file in checked]
+        print_result(orjson.dumps({"files": files}).decode())
+    raise typer.Exit(
+        command.EXIT_FAILED if any(file.has_losses for file in checked) else command.EXIT_DONE
+    )
+
+
+def _check_all(paths: list[Path], instrument: str | None, *, shown: bool) -> list[CheckedFile]:
+    checked: list[CheckedFile] = []
+    for given in paths:
+        if not given.exists():
+            msg = f"{given} does not exist; name a recording or a folder of recordings"
+            raise UsageError(msg)
+        found = find_files(given)
+        # What could not be looked into has been logged.
+        checked += [CheckedFile(Path(e.path), [str(e)]) for e in found.hidden]
+        for path in found.files:
+            try:
+                checked.append(check_file(path, instrument))
+                lines = _checked_lines(checked[-1])
+            except RecordingError as error:
+                if found.is_outright:
+                    raise
+                lines = [f"{error}; left out"]
+            if shown:
+                print_result("\n".join(lines))
+    if not any(file.recordings or file.damage for file in checked):
+        of = f" of {instrument}" if instrument else ""
+        where = ", ".join(map(str, paths))
+        msg = f"no recording{of} in {where}; uv run -m recordings list shows what is there"
+        raise UsageError(msg)
+    return checked
+
+
+# -- lines
+
+
+def _listed_lines(recording: ListedRecording) -> list[str]:
+    name = recording.instrument or "(no instrument named)"
+    return [f"{name}  {recording.path}", *map(_table_line, recording.tables)]
+
+
+def _table_line(table: ListedTable) -> str:
+    parts = [f"{table.rows:,} rows", _span(table.first_ms, table.last_ms)]
+    if table.kind:
+        parts.append(f"{KINDS[table.kind]}, about {table.levels or 0} levels a row")
+    parts.append("in time order by an index" if table.indexed else "no usable index")
+    if table.damage:
+        parts.append(f"DAMAGED: {table.damage}")
+    return f"  {table.name:<7} {'; '.join(parts)}"
+
+
+def _checked_lines(file: CheckedFile) -> list[str]:
+    lines = list(file.damage)
+    for recording in file.recordings:
+        name = recording.instrument or "(no instrument named)"
+        lines.append(f"{file.path}: {name}: {_content(recording)}")
+        lines += [f"{file.path}: {name}: {said}" for said in _issue_lines(recording)]
+    verdict = "nothing is lost"
+    if file.has_losses:
+        verdict = "something is damaged, missing or unusable, see above"
+    return [*lines, f"{file.path}: {verdict}"]
+
+
+def _content(recording: CheckedRecording) -> str:
+    kind = f" ({KINDS[recording.book_mode]})" if recording.book_mode else ""
+    return (
+        f"book rows {recording.book_rows:,}{kind}, trades {recording.trades:,}, "
+        f"{_span(recording.first_ms, recording.last_ms)}"
+    )
+
+
+def _issue_lines(recording: CheckedRecording) -> list[str]:
+    counts = recording.issues.counts()
+    lines = []
+    spans = recording.issues.spans()
+    for kind in counts:
+        of_kind = [span for span in spans if span.kind == kind]
+        lines += [_issue_line(span) for span in of_kind[:MOST_SPANS]]
+        if more := of_kind[MOST_SPANS:]:
+            said = describe({kind: sum(span.count for span in more)})[0]
+            lines.append(f"{said} at {len(more)} more times, all listed with --json")
+    return lines
+
+
+def _issue_line(issue: DataIssue) -> str:
+    (said,) = describe({issue.kind: issue.count})
+    if issue.start is None:
+        return said
+    return f"{said}, {_span(issue.start, issue.end)}"
+
+
+def _span(first_ms: int | None, last_ms: int | None) -> str:
+    if first_ms is None or last_ms is None:
+        return "no usable times"
+    first, last = format_utc(first_ms), format_utc(last_ms)
+    return f"{first} UTC" if first == last else f"{first} to {last} UTC"
+
+
+# -- JSON
+
+
+def _listing_as_json(listing: Listing) -> dict[str, Any]:
+    return {
+        "recordings": [asdict(r) | {"path": str(r.path)} for r in listing.recordings],
+        "left_out": [{"path": e.path, "reason": str(e)} for e in listing.left_out],
+    }
+
+
+def _checked_as_json(file: CheckedFile) -> dict[str, Any]:
+    return {
+        "path": str(file.path),
+        "lost": file.has_losses,
+        "damage": file.damage,
+        "recordings": [
+            {
+                "instrument": r.instrument,
+                "book_rows": r.book_rows,
+                "trades": r.trades,
+                "book_mode": r.book_mode,
+                "first_ms": r.first_ms,
+                "last_ms": r.last_ms,
+                "losses": losses(r.issues.counts()),
+                "issues": [asdict(issue) for issue in r.issues.spans()],
+            }
+            for r in file.recordings
+        ],
+    }
+
+
+if __name__ == "__main__":
+    command.run(app)
