@@ -18,7 +18,7 @@ SILENCE_FACTOR = 60
 """A silence is at least this many times as long as the mean gap of its hours. The longest ordinary
 gap found in a real recording (a thin market, 34 hours) is 35 times its mean."""
 MIN_GAPS = 20
-"""So many ordinary gaps must be known before one is judged by them."""
+"""A gap is judged by the ordinary ones only where at least this many are known."""
 MOST_GAPS_KEPT = 1000
 HOUR_MS = 3_600_000
 

@@ -50,7 +50,7 @@ class RecordingError(OrderflowError):
 class NothingToReplayError(OrderflowError):
     """Report that there is no recording of `instrument`, or no row or trade in the range.
 
-    `data_dir` is where it was looked for. Either is None where it does not matter.
+    `data_dir` is where it was looked for. Either may be None.
     """
 
     def __init__(

@@ -50,7 +50,7 @@ def to_nanoseconds(raw: object) -> int | None:
     return None
 
 
-# Below the limit, a time is in the unit of so many nanoseconds.
+# Below the limit, a time is in units of this many nanoseconds.
 _UNITS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (10**20, 1))
 
 
@@ -93,7 +93,7 @@ def time_form(raw: object) -> tuple[str, object] | None:
 def parse_range(start: str, end: str) -> tuple[int, int]:
     """Parse START and END, `YYYY-MM-DD` or ISO-8601 with a time, to ms since the epoch, UTC.
 
-    Raise `UsageError` when one is no time or the range is empty.
+    Raise `UsageError` when one is not a time or the range is empty.
     """
     start_ms, end_ms = parse_moment("START", start), parse_moment("END", end)
     if start_ms == end_ms:
@@ -111,13 +111,13 @@ def parse_range(start: str, end: str) -> tuple[int, int]:
 def parse_moment(name: str, text: str) -> int:
     """Parse a time that was typed, `YYYY-MM-DD` or ISO-8601, to ms since the epoch, UTC.
 
-    Without a zone it is in UTC. Raise `UsageError`, calling it `name`, when it is no time.
+    Without a zone it is in UTC. Raise `UsageError`, calling it `name`, when it is not a time.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         why = _why_no_day(text) or "it must be a date like 2025-06-09 or 2025-06-09T12:30"
-        msg = f"{name} {text!r} is no time: {why}"
+        msg = f"{name} {text!r} is not a time: {why}"
         raise UsageError(msg, name, text) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -11,6 +11,7 @@ from test_architecture import DOORS, MAY_IMPORT, PACKAGES
 
 import main
 from ohlc_processor import OHLCProcessor
+from orderflow.issues import LABELS
 from recordings.discovery import Recording
 from recordings.table_spec import BOOK, TRADES
 from replay.output_lock import LOCK_NAME
@@ -106,3 +107,26 @@ def test_the_defaults_are_the_users() -> None:
     processor = OHLCProcessor()
     assert processor.depth_levels_per_side == 50
     assert ReplayOptions("X", 0, 1).window_seconds == 60
+
+
+def test_the_glossary_is_sorted_and_has_the_words_of_data_issues() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ", (PROJECT / "docs" / "glossary.md").read_text(), re.M)
+    words = [word for word in rows if word != "word"]
+    assert words == sorted(words, key=str.lower)
+    assert set(words) >= {
+        "batch", "channel", "data issue", "lost row", "proven", "recording", "section", "segment",
+        "silence", "snapshot", "unproven", "unreliable",
+    }  # fmt: skip
+
+
+def test_every_kind_of_data_issue_is_in_the_reference_and_no_other() -> None:
+    counts = REFERENCE.split("### counts")[1].split("**A snapshot**")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", counts, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(LABELS)
+
+
+@pytest.mark.parametrize("word", ["unclean", "not clean"])
+def test_data_issues_are_called_by_their_name(word: str) -> None:
+    texts = [*MODULES, *(path for path in DOCUMENTS if path.parent.name != "adr")]
+    texts += [path for package in PACKAGES for path in (PROJECT / package).rglob("*.py")]
+    assert [path.name for path in texts if word in path.read_text().lower()] == []

@@ -276,7 +276,7 @@ class TestMessages:
             (("BTC-USDT", "2025-06-10", "2025-06-09"), "START must be before END"),
             (
                 ("BTC-USDT", "yesterday", "2025-06-09"),
-                "START 'yesterday' is no time: it must be a date like",
+                "START 'yesterday' is not a time: it must be a date like",
             ),
             (("BTC-USDT", "2025-06-09", "2025-06-31"), "June 2025 has 30 days; found 31"),
             (("../../etc", "2025-06-09", "2025-06-10"), "an instrument has only letters"),

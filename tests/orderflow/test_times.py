@@ -33,7 +33,7 @@ HOUR = 3_600_000
 def test_a_day_that_does_not_exist_is_said_to_be_none(text: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_moment("END", text)
-    assert str(caught.value) == f"END {text!r} is no time: {why}"
+    assert str(caught.value) == f"END {text!r} is not a time: {why}"
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2025-06-09T25:00", "09.06.2025", "0000-01-01"])
