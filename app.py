@@ -126,7 +126,7 @@ def check_directory(directory: Path) -> None:
         return
     if directory.exists():
         msg = f"--output-dir must be a directory; found a file: {directory}"
-        raise UsageError(msg)
+        raise UsageError(msg, "--output-dir", directory)
     say(f"Warning: --output-dir {directory} does not exist; the page waits for a replay to make it")
 
 

@@ -170,7 +170,7 @@ def replay(
     )
     if jobs > 1 and options.speed is not None:
         msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
-        raise UsageError(msg)
+        raise UsageError(msg, "--jobs", jobs)
     if ui:
         check_port(host, port)
     code = _run(
@@ -195,7 +195,7 @@ def parse_speed(text: str) -> float | None:
         speed = 0.0
     if not 0.0 < speed < float("inf"):
         msg = f"--speed must be max or a number above 0, such as 1 or 600; found {text!r}"
-        raise UsageError(msg)
+        raise UsageError(msg, "--speed", text)
     return speed
 
 

@@ -71,12 +71,12 @@ def _fields(raw: RawSide) -> Iterable[Any]:
             value = json.loads(text, parse_float=str, parse_int=str)
     except (ValueError, RecursionError) as error:
         msg = f"levels must be a JSON array [[price, size], …]; found {raw[:60]!r}"
-        raise LevelFormatError(msg) from error
+        raise LevelFormatError(msg, raw[:60]) from error
     if value is None:
         return ()
     if not isinstance(value, list):
         msg = f"levels must be a JSON array [[price, size], …]; found {raw[:60]!r}"
-        raise LevelFormatError(msg)
+        raise LevelFormatError(msg, raw[:60])
     return value
 
 

@@ -64,9 +64,11 @@ def find_recording(
     ]
     _check_hidden(found.hidden, of_range, start_ms, end_ms)
     if not tables:
-        raise NothingToReplayError(_nothing_found(instrument, data_dir, found.files))
+        why = _nothing_found(instrument, data_dir, found.files)
+        raise NothingToReplayError(why, instrument, data_dir)
     if not of_range:
-        raise NothingToReplayError(_nothing_in_range(instrument, data_dir, [*books, *trades]))
+        why = _nothing_in_range(instrument, data_dir, [*books, *trades])
+        raise NothingToReplayError(why, instrument, data_dir)
     needed = _with_warm_up(books, of_range, end_ms)
     return Recording(
         books=needed,
@@ -189,7 +191,7 @@ def _in_other_case(instrument: str, data_dir: Path, files: list[Path]) -> str | 
             f"no recording of {instrument} under {data_dir}, but of {' and '.join(sorted(names))}; "
             "write the one you mean as it is recorded"
         )
-        raise NothingToReplayError(msg)
+        raise NothingToReplayError(msg, instrument, data_dir)
     return next(iter(names), None)
 
 

@@ -184,7 +184,7 @@ def _payload(row: Row) -> Row:
 
 
 def _overlap(earlier: TimedSource, later: TimedSource, ms: int) -> bool:
-    """Tell whether two files with rows at `ms` have more in common than that millisecond."""
+    """Return whether two files with rows at `ms` have more in common than that millisecond."""
     if earlier is later:
         return False
     return later.first_ms < ms or bool(earlier.rows) or not earlier.exhausted

@@ -68,7 +68,7 @@ def list_recordings(data_dir: Path, name: str | None = None) -> Listing:
             left_out.append(error)
     if not recordings and not left_out:
         msg = f"no database file under {data_dir}; name another directory with --data-dir"
-        raise NothingToReplayError(msg)
+        raise NothingToReplayError(msg, None, data_dir)
     return Listing(recordings if name is None else _named(name, recordings, data_dir), left_out)
 
 
@@ -129,4 +129,4 @@ def _named(name: str, recordings: list[ListedRecording], data_dir: Path) -> list
     nearest = nearest_first(name, {r.instrument for r in recordings if r.instrument})[:10]
     there = f"nearest are {', '.join(nearest)}" if nearest else "no instrument is named there"
     msg = f"no recording of {name} under {data_dir}; {there}"
-    raise NothingToReplayError(msg)
+    raise NothingToReplayError(msg, name, data_dir)

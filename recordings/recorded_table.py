@@ -1,6 +1,7 @@
 """Read one table of a recording, `book` or `trades`, as rows in time order.
 
-Of a damaged file the rows before the damage come out; a value over the limit costs its row alone.
+Of a damaged file the rows before the damage come out; of a value over the limit only that
+row is skipped.
 """
 
 import sqlite3
@@ -85,12 +86,12 @@ class RecordedTable:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether there is no row to read."""
+        """Return whether there is no row to read."""
         return not self.exists or self.last_ms < self.first_ms
 
     @property
     def names_instruments(self) -> bool:
-        """Tell whether rows were chosen by an `instrument` column."""
+        """Return whether rows were chosen by an `instrument` column."""
         return self.exists and self._shape.filtered
 
     def first_rows(self, count: int) -> Iterator[Row]:

@@ -24,7 +24,7 @@ _time_and_order = itemgetter(0, 1)
 
 
 def python_are_whole_ms(rows: list[Row]) -> bool:
-    """Tell whether every row begins with an integer that is a time in milliseconds."""
+    """Return whether every row begins with an integer that is a time in milliseconds."""
     times = [row[0] for row in rows]
     return set(map(type, times)) == {int} and min(times) >= 10**11 and max(times) < 10**14
 
@@ -65,7 +65,7 @@ def finer_than_ms(order: int) -> int:
 
 
 def python_is_sorted(rows: list[Row]) -> bool:
-    """Tell whether rows are in the order of their first two fields, integers."""
+    """Return whether rows are in the order of their first two fields, integers."""
     times = [row[0] for row in rows]
     if all(map(lt, times, times[1:])):  # as in most recordings
         return True

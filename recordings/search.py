@@ -61,7 +61,7 @@ def find_files(data_dir: Path) -> FoundFiles:
             f"no data directory {data_dir}; name the one with your recordings with --data-dir or "
             "ORDERFLOW_DATA_DIR, or try --demo"
         )
-        raise NothingToReplayError(msg) from None
+        raise NothingToReplayError(msg, None, data_dir) from None
     except OSError as error:
         raise _refused(data_dir, error) from error
     if not S_ISDIR(mode):

@@ -220,7 +220,7 @@ class TableShape:
         return True
 
     def _is_table(self, connection: sqlite3.Connection) -> bool:
-        """Tell whether there is the table; refuse what only looks like one."""
+        """Return whether there is the table; refuse what only looks like one."""
         name = self.spec.name
         found = connection.execute(
             "SELECT type, sql FROM sqlite_master WHERE lower(name) = ? AND type IN (?, ?)",
@@ -263,7 +263,7 @@ class TableShape:
         return name
 
     def _is_rowid(self, connection: sqlite3.Connection, id_column: tuple[bytes, int]) -> bool:
-        """Tell whether the column `id` is the rowid by another name."""
+        """Return whether the column `id` is the rowid by another name."""
         # A key of two columns, or INTEGER PRIMARY KEY DESC, is kept in an index of its own.
         sql = "SELECT count(*) FROM pragma_index_list(?) WHERE origin = 'pk'"
         (own_index,) = connection.execute(sql, (self.spec.name,)).fetchone()
@@ -313,7 +313,7 @@ class TableShape:
             self.first_ms, self.last_ms = 0, -1
 
     def _find_index(self, connection: sqlite3.Connection) -> None:
-        """Tell whether an index gives the rows in order, from the first and on from a position."""
+        """Return whether an index gives the rows in order, from the first and on from a position."""
         self.indexed = True
         for self._time_index_first in (False, True):
             pages = [self._page_sql(self.select, last, 1) for last in (None, (0, 0))]
@@ -356,7 +356,7 @@ class TableShape:
         ]
 
     def _is_newest_first(self, connection: sqlite3.Connection) -> bool:
-        """Tell whether times mostly fall along the key, from rows spread over the table."""
+        """Return whether times mostly fall along the key, from rows spread over the table."""
         ends = [
             self._run(connection, self._sql(self._key, "", f"{self._key} {way}", 1)).fetchone()
             for way in ("", "DESC")
