@@ -1,6 +1,7 @@
 """Fetching, as a user runs it: every row of a recording once, in order, with its text."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -193,6 +194,39 @@ class TestGoingOn:
         assert code == 1
         assert "times in a store only go on; name another directory with --store" in err
         assert lines(tmp_path) == found
+
+
+def test_a_full_disk_is_said_once_and_waited_out_until_ctrl_c(
+    recording: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    small = [str(mount), "-t", "tmpfs", "-o", "size=256k", "none", str(tmp_path)]
+    if not (mount and umount) or subprocess.run(small, check=False).returncode:
+        pytest.skip("a small disk can only be mounted as root")
+    try:
+        arguments = ("--data-dir", recording, "--store", tmp_path, "--speed", "max")
+        with subprocess.Popen(
+            command(INSTRUMENT, *DAY, *arguments), stderr=subprocess.PIPE, text=True, cwd=PROJECT
+        ) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith("fetching into")
+            assert process.stderr.readline() == (
+                f"the disk of {tmp_path / INSTRUMENT} is full (No space left on device); waiting "
+                "for room, nothing is lost\n"
+            )
+            time.sleep(1.5)
+            process.send_signal(signal.SIGINT)
+            rest = process.communicate(timeout=20)[1]
+        assert process.returncode == 130
+        assert rest.startswith(f"{INSTRUMENT}  stopped\n")
+        stopped = lines(tmp_path)
+        assert stopped == whole[: len(stopped)]
+        larger = [str(mount), "-o", "remount,size=32m", str(tmp_path)]
+        subprocess.run(larger, check=True)
+        assert fetch(recording, tmp_path)[0] == 0
+        assert lines(tmp_path) == whole
+    finally:
+        subprocess.run([str(umount), str(tmp_path)], check=True)
 
 
 class TestWhatIsStored:
