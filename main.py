@@ -9,14 +9,10 @@ if __name__ == "__main__":
     startup.begin()
 
 import gc
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import orjson
@@ -28,6 +24,7 @@ from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, Recording, find_recording
+from replay.pacing import parse_speed
 from replay.page_process import PageProcess, check_port
 from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
 from replay.run_files import RunFiles
@@ -48,13 +45,6 @@ class BookMode(StrEnum):
     AUTO = "auto"
     INCREMENTAL = "incremental"
     SNAPSHOT = "snapshot"
-
-
-@dataclass
-class Signals:
-    """Which signal asked the run to stop, if any: 2 for Ctrl+C, 15 for SIGTERM."""
-
-    received: int = 0
 
 
 def _print_version(wanted: bool) -> None:
@@ -185,20 +175,6 @@ def replay(
     raise typer.Exit(code)
 
 
-def parse_speed(text: str) -> float | None:
-    """Parse `--speed`: None for `max`, else a finite number above 0; raise `UsageError`."""
-    if text == "max":
-        return None
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0.0 < speed < float("inf"):
-        msg = f"--speed must be max or a number above 0, such as 1 or 600; found {text!r}"
-        raise UsageError(msg, "--speed", text)
-    return speed
-
-
 def _make_demo(options: ReplayOptions) -> Path:
     from synthetic_market import demo_recording  # noqa: PLC0415 (only a demo needs it)
 
@@ -226,7 +202,7 @@ def _run(
         run = new_replay(options, recording, files, lambda run: _tick(run, progress, page))
         if not (quiet or json_summary):
             say(start_line(run))
-        with progress, _stop_on_signals(run) as signals:
+        with progress, command.stop_on_signals(run.stop) as signals:
             state = run.run()
     finally:
         files.close()
@@ -259,27 +235,6 @@ def _tick(run: Replay, progress: Progress, page: PageProcess | None) -> None:
     progress.show(run)
     if page:
         page.check()
-
-
-@contextmanager
-def _stop_on_signals(run: Replay) -> Iterator[Signals]:
-    """Let Ctrl+C and SIGTERM end the run after the rows being processed, a second one at once."""
-    signals = Signals()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        signals.received = number
-        run.stop()
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
-
-    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
-    for kind in before:
-        signal.signal(kind, stop)
-    try:
-        yield signals
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
 
 
 def _report(run: Replay, files: RunFiles, *, json_summary: bool, quiet: bool) -> None:

@@ -12,7 +12,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
@@ -122,6 +124,34 @@ def in_range(low: int, high: int) -> Callable[[int], int]:
         return value
 
     return check
+
+
+@dataclass
+class Signals:
+    """Which signal asked the command to stop, if any: 2 for Ctrl+C, 15 for SIGTERM."""
+
+    received: int = 0
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: Callable[[], None]) -> Iterator[Signals]:
+    """Let the first Ctrl+C or SIGTERM call `stop`, and a second one end the process at once."""
+    signals = Signals()
+
+    def stop_once(number: int, _frame: FrameType | None) -> None:
+        signals.received = number
+        stop()
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    for kind in before:
+        signal.signal(kind, stop_once)
+    try:
+        yield signals
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:

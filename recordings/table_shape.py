@@ -313,7 +313,7 @@ class TableShape:
             self.first_ms, self.last_ms = 0, -1
 
     def _find_index(self, connection: sqlite3.Connection) -> None:
-        """Return whether an index gives the rows in order, from the first and on from a position."""
+        """Return whether an index gives the rows in order, also on from a position."""
         self.indexed = True
         for self._time_index_first in (False, True):
             pages = [self._page_sql(self.select, last, 1) for last in (None, (0, 0))]

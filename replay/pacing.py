@@ -3,10 +3,25 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from orderflow.errors import UsageError
 from orderflow.events import OrderbookUpdate, Trade
 
 HEARTBEAT_SECONDS = 0.5
 """While waiting for the recorded pace, `idle` is called at least so often."""
+
+
+def parse_speed(text: str) -> float | None:
+    """Parse `--speed`: None for `max`, else a finite number above 0; raise `UsageError`."""
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.0 < speed < float("inf"):
+        msg = f"--speed must be max or a number above 0, such as 1 or 600; found {text!r}"
+        raise UsageError(msg)
+    return speed
 
 
 def paced(
@@ -21,7 +36,7 @@ def paced(
     recording; what lies before warms up the book and is not waited for. `idle` is called at least
     once per event and every `HEARTBEAT_SECONDS`; what it raises ends the waiting.
     """
-    pace = _Pace(speed, idle)
+    pace = Pace(speed, idle)
     for update, trades in events:
         if update.timestamp >= start_ms:
             pace.wait_for(update.timestamp)
@@ -33,7 +48,12 @@ def paced(
             yield None, [trade]
 
 
-class _Pace:
+class Pace:
+    """Wait for recorded times, `speed` times as fast as they were; the first one is now.
+
+    `idle` is called at least once a time and every `HEARTBEAT_SECONDS`; what it raises ends it.
+    """
+
     def __init__(self, speed: float, idle: Callable[[], None]) -> None:
         self._speed = speed
         self._idle = idle

@@ -46,7 +46,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "recordings",
         "viz_io",
     },
-    "simulator": {"orderflow"},
+    "simulator": {"orderflow", "level_parser", "db_interpreter", "recordings", "replay.pacing"},
+    "simulator.market_model": {"orderflow"},
+    "simulator.__main__": {"orderflow", "recordings", "replay.pacing", "synthetic_market"},
     "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
@@ -62,8 +64,16 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "flask": {"app", "page"},
     "waitress": {"app", "page"},
     "rich": set(),
-    "typer": {"main", "app", "synthetic_market", "orderflow.command", "recordings.__main__"},
-    "fcntl": {"orderflow.cache", "replay.output_lock"},
+    "typer": {
+        "main",
+        "app",
+        "synthetic_market",
+        "orderflow.command",
+        "recordings.__main__",
+        "simulator.__main__",
+    },
+    "fcntl": {"orderflow.cache", "replay.output_lock", "simulator.storage"},
+    "zstandard": {"simulator.segments"},
 }
 
 CORE = (

@@ -21,6 +21,7 @@ from places import PROJECT
 from real_recordings import DATA, needs_recordings
 
 import main
+from replay.pacing import parse_speed
 from synthetic_market import NORMAL, write_recording
 
 START = 1_749_427_200_000  # 2025-06-09
@@ -538,7 +539,7 @@ def test_a_demo_needs_no_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["max", "1", "0.5", "600"])
 def test_speeds(text: str) -> None:
-    assert main.parse_speed(text) == (None if text == "max" else float(text))
+    assert parse_speed(text) == (None if text == "max" else float(text))
 
 
 @needs_recordings

@@ -1,0 +1,137 @@
+"""The simulator's command line: `uv run -m simulator fetch …`."""
+
+from orderflow import startup
+
+if __name__ == "__main__":
+    startup.begin()
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from orderflow import command
+from orderflow.command import Quiet, Verbose, say
+from orderflow.instruments import check_instrument
+from orderflow.issues import HARMLESS, describe, losses
+from orderflow.times import format_duration, format_utc, parse_range
+from recordings.discovery import DEFAULT_DATA_DIR, find_recording
+from replay.pacing import parse_speed
+from simulator.fetcher import STOPPED, DiskWait, Fetcher
+from simulator.storage import StoreWriter
+from simulator.stored_rows import Fetch
+
+app = command.new_app()
+
+
+@app.callback()
+def simulator() -> None:
+    """Serve a recording as an exchange does."""
+
+
+@app.command()
+def fetch(
+    instrument: Annotated[
+        str, typer.Argument(metavar="INSTRUMENT", help="As recorded, such as BTC-USDT.")
+    ],
+    start_date: Annotated[
+        str, typer.Argument(metavar="START", help="YYYY-MM-DD, or with THH:MM, in UTC; included.")
+    ],
+    end_date: Annotated[str, typer.Argument(metavar="END", help="Likewise; not included.")],
+    store: Annotated[
+        Path, typer.Option(metavar="DIR", help="The store to write; made where it is not there.")
+    ],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ORDERFLOW_DATA_DIR",
+            metavar="DIR",
+            help="Where the recordings are, by default data/OKX beside the project's folder.",
+        ),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option(metavar="1|N|max", help="N times the recorded pace, or all at once.")
+    ] = "1",
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Make a market up and fetch it: no data needed.")
+    ] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Shift the times so that the first row is now.")
+    ] = False,
+    json_summary: Annotated[
+        bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
+    ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write the rows of a recording into a store, each once; started again, it goes on."""
+    command.set_up_logging(verbose, quiet=quiet)
+    check_instrument(instrument)
+    start_ms, end_ms = parse_range(start_date, end_date)
+    pace = parse_speed(speed)
+    what = Fetch(instrument, "demo" if demo else "recording", start_ms, end_ms, now)
+    data = _make_demo(what, quiet=quiet) if demo else data_dir or DEFAULT_DATA_DIR
+    recording = find_recording(instrument, data, start_ms, end_ms)
+    wait = DiskWait(say, store / instrument)
+    with StoreWriter(store, instrument, on_full=wait) as writer:
+        fetcher = Fetcher(recording, what, writer, pace)
+        wait.check = fetcher.check_stop
+        if not quiet:
+            say(_start_line(fetcher, writer))
+        try:
+            with command.stop_on_signals(fetcher.stop) as signals:
+                state = fetcher.run()
+        finally:
+            _report(fetcher, json_summary=json_summary, quiet=quiet)
+    if state == STOPPED:
+        raise typer.Exit(128 + signals.received)
+
+
+def _make_demo(what: Fetch, *, quiet: bool) -> Path:
+    from synthetic_market import demo_recording  # noqa: PLC0415 (only a demo needs it)
+
+    if not quiet:
+        say("demo: a made-up market, not a recording")
+    return demo_recording(what.instrument, what.start_ms, what.end_ms).parent
+
+
+def _start_line(fetcher: Fetcher, writer: StoreWriter) -> str:
+    if fetcher.is_whole:
+        return f"{writer.directory} has all of it already, nothing is added"
+    cut = f", {writer.torn_bytes:,} bytes of a torn line cut" if writer.torn_bytes else ""
+    if fetcher.stored_before:
+        return f"going on after {fetcher.stored_before:,} rows in {writer.directory}{cut}"
+    return f"fetching into {writer.directory}{cut}"
+
+
+def _report(fetcher: Fetcher, *, json_summary: bool, quiet: bool) -> None:
+    summary = fetcher.summary()
+    if json_summary:
+        command.print_result(orjson.dumps(summary).decode())
+    elif not (quiet or fetcher.is_whole):
+        say("\n".join(_summary_lines(summary)))
+
+
+def _summary_lines(summary: dict[str, Any]) -> list[str]:
+    stored = summary["book_rows"] + summary["trades"]
+    seqs = f", seq {summary['first_seq']:,} to {summary['last_seq']:,}" if stored else ""
+    shift = f", shifted by {summary['shift_ms']:,} ms" if summary["shift_ms"] else ""
+    rate = f"{summary['rows_per_second']:,.0f} rows/s"
+    return [
+        f"{summary['instrument']}  {summary['state']}",
+        f"  stored      {summary['book_rows']:,} book rows, {summary['trades']:,} trades{seqs}",
+        f"  up to       {format_utc(summary['event_time'])} UTC{shift}",
+        f"  took        {format_duration(summary['seconds'])}, {rate}",
+        f"  data issues {_data_issues(summary['counts'])}",
+    ]
+
+
+def _data_issues(counts: dict[str, int]) -> str:
+    lost = ", ".join(describe(losses(counts))) or "none met in reading; no book was built"
+    harmless = describe({kind: count for kind, count in counts.items() if kind in HARMLESS})
+    return f"{lost} ({', '.join(harmless)}, each used once)" if harmless else lost
+
+
+if __name__ == "__main__":
+    command.run(app)
