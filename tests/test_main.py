@@ -381,6 +381,7 @@ class TestStopping:
         assert "Traceback" not in err
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
 
+    @pytest.mark.thorough
     def test_a_second_run_into_the_directory_is_refused(
         self, recording: Path, tmp_path: Path
     ) -> None:
@@ -408,6 +409,7 @@ class TestStopping:
         assert err.count("will try again") == 1
         assert "the files are not up to date" in err
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("gone", ["moved", "lock"])
     def test_a_run_that_lost_its_directory_keeps_out_of_the_next_run_s_and_says_so(
         self, recording: Path, tmp_path: Path, gone: str
@@ -462,6 +464,7 @@ class TestStopping:
 
 
 class TestRecordedPace:
+    @pytest.mark.thorough
     def test_twice_the_speed_takes_half_the_time(self, recording: Path, tmp_path: Path) -> None:
         common = ("--data-dir", recording.parent, "--output-dir", tmp_path, "--no-ui", "--json")
         minute = ("BTC-USDT", "2025-06-09T00:10", "2025-06-09T00:12")

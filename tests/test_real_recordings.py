@@ -210,7 +210,7 @@ def test_metrics_equal_the_brute_force_model(stem: str, instrument: str) -> None
             "SELECT timestamp, side, size, price FROM trades WHERE instrument = ? "
             "AND timestamp < ? ORDER BY timestamp, id",
             (instrument, end),
-        ).fetchall()[: None if rows else 3000]
+        ).fetchall()[: None if rows else 800]
     if not rows:
         end = trades[-1][0]
         trades = [trade for trade in trades if trade[0] < end]

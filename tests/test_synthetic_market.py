@@ -409,6 +409,7 @@ def test_the_command_knows_its_densities(tmp_path: Path) -> None:
     assert "quiet, normal, busy" in done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("minutes", [5, 120, 1440, 400 * 1440])
 def test_a_demo_fills_any_range(tmp_path: Path, minutes: int) -> None:
     end = START + minutes * 60_000

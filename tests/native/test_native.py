@@ -124,6 +124,7 @@ SIDES = st.one_of(
 )
 
 
+@pytest.mark.thorough
 @many(1000)
 @given(st.lists(st.tuples(SIDES, SIDES, st.booleans()), max_size=5), st.booleans())
 def test_any_text_is_read_alike(rows: list[Any], uncross: bool) -> None:
@@ -222,6 +223,7 @@ def test_a_sum_beyond_a_double_is_infinite() -> None:
     assert apply_to_both(both(), b"[[1,1e308],[2,1e308]]", b"[[3,1]]") == (inf, 1.0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("order", ["best first", "worst first", "shuffled"])
 @pytest.mark.parametrize("depth", [1, 50, 5000])
 def test_large_books_keep_every_level(depth: int, order: str) -> None:

@@ -15,7 +15,10 @@ from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-pytestmark = pytest.mark.skipif(not browser.available(), reason=browser.MISSING)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not browser.available(), reason=browser.MISSING),
+]
 
 
 def update(directory: Path, driver: Chrome, count: int) -> None:

@@ -228,6 +228,7 @@ def test_a_recording_of_300_000_rows_is_replayed_in_bounded_memory(tmp_path: Pat
     assert peak < 150
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_rows_of_megabytes_are_replayed_in_bounded_memory(tmp_path: Path) -> None:
     path = write_recording(tmp_path / "BTC-USDT.db")
