@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from places import PROJECT
+
+pytestmark = pytest.mark.thorough
 
 README = (PROJECT / "README.md").read_text()
 

@@ -20,7 +20,10 @@ from selenium.webdriver import Chrome
 
 from synthetic_market import write_recording
 
-pytestmark = pytest.mark.skipif(not browser.available(), reason=browser.MISSING)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not browser.available(), reason=browser.MISSING),
+]
 
 RECORDINGS = REAL_DATA
 REAL = RECORDINGS / "binance_usdm_btcusdt_20240718.db"
@@ -87,7 +90,6 @@ def requests(driver: Chrome) -> list[str]:
     ]
 
 
-@pytest.mark.thorough
 def test_a_torn_file_leaves_the_last_picture(driver: Chrome, site: str, files: Path) -> None:
     put_run(files, 100)
     driver.get(site)
@@ -216,7 +218,6 @@ SIZES = """return {wide: document.documentElement.scrollWidth - innerWidth,
     high: document.documentElement.scrollHeight - innerHeight}"""
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(("write", "label"), FRESH, ids=[write.__name__ for write, _ in FRESH])
 def test_a_fresh_page_fits_its_screen(
     driver: Chrome, tmp_path: Path, write: Callable[[Path], None], label: str, request: Any
@@ -235,7 +236,6 @@ def test_a_fresh_page_fits_its_screen(
         driver.get("about:blank")
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("screen", SCREENS)
 def test_every_state_fits_its_screen(
     driver: Chrome, site: str, files: Path, screen: str, request: Any

@@ -21,6 +21,8 @@ from stores import INSTRUMENT, START, batches, lines, numbered
 from recordings.writer import RecordingWriter
 from simulator.stored_rows import StoredBook, StoredEnd, StoredRow, StoredTrade, parse_row
 
+pytestmark = pytest.mark.thorough
+
 DAY = ("2025-06-09", "2025-06-10")
 BookRow = tuple[Any, Any, int]
 
