@@ -21,7 +21,16 @@ DOORS = (
     "viz_io.py",
     "synthetic_market.py",
 )
-PACKAGES = ("orderflow", "metrics", "exchanges", "recordings", "replay", "page", "simulator")
+PACKAGES = (
+    "orderflow",
+    "metrics",
+    "exchanges",
+    "messaging",
+    "recordings",
+    "replay",
+    "page",
+    "simulator",
+)
 
 # What a module of the project may import of the project: a package, or one module of it. Where a
 # module has a row of its own, that row holds instead of its package's. A package may always import
@@ -33,10 +42,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "viz_io": {"orderflow"},
     "metrics": {"orderflow"},
     "exchanges": {"orderflow"},
+    "messaging": {"orderflow"},
     "orderbook_manager": {"orderflow", "level_parser"},
     "metrics_calculator": {"orderflow", "metrics"},
     "ohlc_processor": {"orderflow", "metrics", "metrics_calculator", "orderbook_manager"},
-    "recordings": {"orderflow", "level_parser"},
+    "recordings": {"orderflow", "level_parser", "exchanges"},
     "db_interpreter": {"orderflow", "recordings"},
     "replay": {
         "orderflow",
@@ -46,9 +56,23 @@ MAY_IMPORT: dict[str, set[str]] = {
         "recordings",
         "viz_io",
     },
-    "simulator": {"orderflow", "level_parser", "db_interpreter", "recordings", "replay.pacing"},
+    "simulator": {
+        "orderflow",
+        "level_parser",
+        "db_interpreter",
+        "exchanges",
+        "messaging",
+        "recordings",
+        "replay.pacing",
+    },
     "simulator.market_model": {"orderflow"},
-    "simulator.__main__": {"orderflow", "recordings", "replay.pacing", "synthetic_market"},
+    "simulator.__main__": {
+        "orderflow",
+        "messaging",
+        "recordings",
+        "replay.pacing",
+        "synthetic_market",
+    },
     "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
@@ -63,7 +87,11 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "plotly": {"app", "page"},
     "flask": {"app", "page"},
     "waitress": {"app", "page"},
-    "rich": set(),
+    "aiohttp": {"simulator", "recordings"},
+    "redis": {"messaging"},
+    "rich": {"simulator"},
+    "watchfiles": {"messaging"},
+    "zmq": {"messaging"},
     "typer": {
         "main",
         "app",
@@ -88,7 +116,8 @@ CORE = (
 OUTSIDE_WORLD = {
     "asyncio", "concurrent", "datetime", "fcntl", "io", "mmap", "multiprocessing", "os", "pathlib",
     "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading",
-    "time", "urllib", "zoneinfo", "dash", "flask", "plotly", "rich", "typer", "waitress",
+    "time", "urllib", "zoneinfo", "aiohttp", "dash", "flask", "plotly", "redis", "rich", "typer",
+    "waitress", "watchfiles", "zmq",
 }  # fmt: skip
 # The compiled switch alone reads the environment, and the compiled book a seed.
 MAY_USE_OS = {"orderflow.compiled", "orderflow_native._book"}

@@ -1,0 +1,1 @@
+"""Between processes: notices that there is something to read, and messages."""
