@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from exchanges import kraken, kraken_v1
-from exchanges.depth import Changes, DepthView, difference
+from exchanges.checksums import KRAKEN_LEVELS
+from exchanges.depth import Changes, DepthView
 from exchanges.kraken import Scale
 from exchanges.messages import TradeMessage
 from exchanges.symbols import kraken_symbol, kraken_v1_symbol
@@ -50,6 +51,7 @@ class Pair:
     def fix_decimals(self) -> None:
         """Take the decimals seen so far; sizes have 8 at least, and on v1 prices 5."""
         self.instrument = self.market.instrument
+        self.knows_book = bool(self.market.row_id)
         self.scale = kraken.scale_of(self.instrument)
         self.v1_scale = kraken_v1.scale_of(self.instrument)
 
@@ -92,12 +94,11 @@ Make = Callable[[Key, Pair, Venue], KrakenTopic]
 
 
 class KrakenBook(KrakenTopic):
-    """The book of a pair to one depth: the difference of two views for each row."""
+    """The book of a pair to one depth: what each row has changed within it."""
 
     def __init__(self, key: Key, pair: Pair, venue: Venue) -> None:
         super().__init__(key, pair, venue)
         self._depth = key.depth
-        self._view = DepthView(self._depth, (), ())
         self._has_book = False
         self._snapshot: bytes | None = None
 
@@ -106,15 +107,16 @@ class KrakenBook(KrakenTopic):
         """Return a frame with all levels of a view."""
 
     @abstractmethod
-    def update_frame(self, changes: Changes, view: DepthView, time_us: int) -> bytes:
-        """Return a frame with what changed, if only one level; `view` is the one after it."""
+    def update_frame(self, changes: Changes, time_us: int) -> bytes:
+        """Return a frame with what changed, if only one level."""
 
     @abstractmethod
     def scale(self) -> Scale:
         """Return the decimals of this socket."""
 
-    def checksum(self, view: DepthView) -> int:
-        """Return the checksum of a view; a wrong one while a fault wants that."""
+    def checksum(self) -> int:
+        """Return the checksum of the book; a wrong one while a fault wants that."""
+        view = self.pair.market.book.view(KRAKEN_LEVELS)
         checksum = kraken.book_checksum(view, self.scale())
         return checksum ^ 1 if self.venue.settings.bad_checksum else checksum
 
@@ -123,10 +125,10 @@ class KrakenBook(KrakenTopic):
         market = self.pair.market
         if not self:  # nobody has followed it so far
             self._has_book = bool(market.row_id)
-            self._view = market.book.view(self._depth)
             self._snapshot = None
         if self._has_book and self._snapshot is None:
-            self._snapshot = self.snapshot_frame(self._view, 1000 * market.book_ts)
+            view = market.book.view(self._depth)
+            self._snapshot = self.snapshot_frame(view, 1000 * market.book_ts)
         return self._snapshot
 
     def step(self, step: BookStep) -> None:
@@ -137,11 +139,11 @@ class KrakenBook(KrakenTopic):
         if not self:
             return
         self._snapshot = None
-        old, self._view = self._view, self.pair.market.book.view(self._depth)
         if not self._has_book:  # they subscribed before there was a book
             self._has_book = True
-            self.publish(self.snapshot_frame(self._view, 1000 * step.ts))
+            if first := self.snapshot():
+                self.publish(first)
             return
-        changes = difference(old, self._view, delete_fallen=False)
+        changes = self.pair.market.book.changes(self._depth, delete_fallen=False)
         if changes.bids or changes.asks:
-            self.publish(self.update_frame(changes, self._view, 1000 * step.ts))
+            self.publish(self.update_frame(changes, 1000 * step.ts))

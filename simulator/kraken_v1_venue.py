@@ -44,10 +44,10 @@ class V1Book(KrakenBook):
         """Return a snapshot, which has no checksum on v1."""
         return kraken_v1.format_snapshot(*self._channel, view, self.scale(), time_us)
 
-    def update_frame(self, changes: Changes, view: DepthView, time_us: int) -> bytes:
+    def update_frame(self, changes: Changes, time_us: int) -> bytes:
         """Return an update, in two parts where both sides changed."""
         return kraken_v1.format_update(
-            *self._channel, changes, self.scale(), checksum=self.checksum(view), time_us=time_us
+            *self._channel, changes, self.scale(), checksum=self.checksum(), time_us=time_us
         )
 
 

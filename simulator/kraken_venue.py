@@ -41,21 +41,19 @@ class V2Book(KrakenBook):
 
     def snapshot_frame(self, view: DepthView, time_us: int) -> bytes:
         """Return a snapshot."""
-        return self._frame(view, view, time_us, snapshot=True)
+        return self._frame(view, time_us, snapshot=True)
 
-    def update_frame(self, changes: Changes, view: DepthView, time_us: int) -> bytes:
+    def update_frame(self, changes: Changes, time_us: int) -> bytes:
         """Return an update."""
-        return self._frame(changes, view, time_us, snapshot=False)
+        return self._frame(changes, time_us, snapshot=False)
 
-    def _frame(
-        self, levels: Changes | DepthView, view: DepthView, time_us: int, *, snapshot: bool
-    ) -> bytes:
+    def _frame(self, levels: Changes | DepthView, time_us: int, *, snapshot: bool) -> bytes:
         return kraken.format_book(
             self.pair.symbol,
             levels,
             self.pair.scale,
             snapshot=snapshot,
-            checksum=self.checksum(view),
+            checksum=self.checksum(),
             time_us=time_us,
         )
 
@@ -112,7 +110,9 @@ class KrakenVenue(Venue):
     def book(self, market: Market, step: BookStep) -> None:
         """Send what a book row became to each depth that somebody follows."""
         pair = self._pairs[market.name]
-        if not pair.is_covered:
+        if not pair.knows_book:
+            pair.fix_decimals()
+        elif not pair.is_covered:
             self._raise_decimals(pair)
         for topic in pair.topics.values():
             if isinstance(topic, KrakenBook):

@@ -207,11 +207,13 @@ def test_one_who_subscribes_before_the_first_book_gets_it_when_it_comes(tmp_path
         async with desk("kraken", tmp_path) as here:
             await here.trade(0, "1", 1.0, 1.0, "buy")
             socket = await subscribed(here, ask(), 1)
-            await here.book(100, [("100", "1")], [("101", "1")], snapshot=True)
-            await here.book(200, [("100", "9")])
+            await here.book(100, [("100.25", "1")], [("101", "1")], snapshot=True)
+            await here.book(200, [("100.25", "9")])
             first, second = await received(socket, 2)
             assert (first["type"], second["type"]) == ("snapshot", "update")
-            assert second["data"][0]["bids"] == [{"price": 100, "qty": 9}]
+            assert second["data"][0]["bids"] == [{"price": 100.25, "qty": 9}]
+            counts = (await status(here))["instruments"]["BTC-USDT"]["counts"]
+            assert "decimals_beyond_scale" not in counts
 
     asyncio.run(within())
 
