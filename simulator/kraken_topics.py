@@ -59,8 +59,8 @@ class Pair:
         """Return the topic of a channel, made where it is new."""
         if key not in self.topics:
             self.topics[key] = make(key, self, venue)
-            venue.topics[key] = self.topics[key]
-        return self.topics[key]
+        topic = venue.topics[key] = self.topics[key]
+        return topic
 
     @property
     def is_covered(self) -> bool:

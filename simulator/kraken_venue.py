@@ -104,8 +104,6 @@ class KrakenVenue(Venue):
         super().remove(market)
         pair = self._pairs.pop(market.name)
         del self._symbols[pair.symbol], self._v1_symbols[pair.v1_symbol]
-        for other in self._pairs.values():
-            other.topics.clear()
 
     def book(self, market: Market, step: BookStep) -> None:
         """Send what a book row became to each depth that somebody follows."""

@@ -218,6 +218,29 @@ def test_one_who_subscribes_before_the_first_book_gets_it_when_it_comes(tmp_path
     asyncio.run(within())
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_late_joiner_gets_the_book_of_this_moment(tmp_path: Path, version: int) -> None:
+    async def test(here: Desk) -> None:
+        followers = []
+        for size in range(3):
+            socket = await greeted(here, PATHS[version])
+            followers.append(KrakenFollower(socket, SYMBOLS[version], 10, version=version))
+            await followers[-1].subscribe()
+            await here.book(100 + size, [("100.0", f"{5 + size}")])
+            for follower in followers:
+                await follower.catch_up()
+                assert follower.book()[0][0] == (Decimal(100), Decimal(5 + size))
+                assert follower.book() == followers[0].book()
+                assert all(follower.checked)
+        late = KrakenFollower(
+            await greeted(here, PATHS[version]), SYMBOLS[version], 10, version=version
+        )
+        await late.subscribe()
+        assert late.book() == followers[0].book()
+
+    run(test, tmp_path)
+
+
 def test_what_changes_nothing_within_the_depth_is_not_sent(tmp_path: Path) -> None:
     async def test(here: Desk) -> None:
         await here.book(50, [(f"{90 - n}.0", "1") for n in range(20)])
@@ -430,6 +453,22 @@ def test_more_decimals_than_were_seen_close_who_follows_and_are_counted(
 
     run(test, tmp_path)
     assert caplog.text.count("clients are closed: BTC/USDT has") == 1
+
+
+def test_an_instrument_that_is_gone_is_refused_until_it_is_taken_in_again(tmp_path: Path) -> None:
+    async def test(here: Desk) -> None:
+        socket = await subscribed(here, ask(depth=25))
+        venue, market = here.publisher.venue, here.publisher.markets["BTC-USDT"]
+        venue.remove(market)
+        await socket.send_str(ask(depth=10))
+        assert (await received(socket))[0]["error"] == "Currency pair not supported BTC/USDT"
+        assert orjson.loads((await here.get("/0/public/AssetPairs"))[1])["result"] == {}
+        venue.add(market)
+        again = await subscribed(here, ask(depth=25))
+        await here.book(100, [("100.0", "5")])
+        assert (await received(again))[0]["data"][0]["bids"] == [{"price": 100, "qty": 5}]
+
+    run(test, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["BTC-USDT-SWAP", "XBT-USDT"])
