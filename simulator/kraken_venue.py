@@ -12,7 +12,7 @@ from exchanges.kraken import Scale
 from exchanges.messages import TradeMessage
 from exchanges.symbols import KRAKEN, by_symbol, kraken_symbol, kraken_v1_symbol, trade_number
 from exchanges.wire import FrameError
-from simulator.connections import Connection, Hub
+from simulator.connections import Connection, Hub, text_frame
 from simulator.kraken_topics import Key, KrakenBook, KrakenTopic, Pair
 from simulator.kraken_v1_venue import ChannelIds, V1Session, V1Trades
 from simulator.market import BookStep, Market, TradeStep
@@ -148,7 +148,7 @@ class KrakenVenue(Venue):
         for connection in tuple(self.hub.connections):
             topic = next(iter(connection.topics.values()), None)
             if isinstance(topic, KrakenTopic) and connection.sent == self._sent.get(connection):
-                connection.answer(topic.heartbeat)
+                connection.send_frame(text_frame(topic.heartbeat))
         self._sent = {connection: connection.sent for connection in self.hub.connections}
 
     def routes(self) -> list[web.RouteDef]:
