@@ -15,7 +15,6 @@ from pathlib import Path
 
 from simulator.segments import (
     LIVE,
-    PIECE_BYTES,
     SEALED,
     LiveSegment,
     SealedSegment,
@@ -27,6 +26,8 @@ from simulator.segments import (
 
 PACK_BYTES = 256 << 10
 """About how much of a live segment goes into one frame."""
+SLICE_BYTES = 256 << 10
+"""The most of a decoded frame at once; frames of real recordings seldom have more."""
 _PLACE = re.compile(rb'\{"seq":(\d+),"ts":(-?\d+),')
 _PLACE_BYTES = 64
 _SEARCH_BYTES = 4096
@@ -206,8 +207,8 @@ class _SealedPart:
 
 
 def _sliced(lines: bytes) -> Iterator[bytes]:
-    for begin in range(0, len(lines), PIECE_BYTES):
-        yield lines[begin : begin + PIECE_BYTES]
+    for begin in range(0, len(lines), SLICE_BYTES):
+        yield lines[begin : begin + SLICE_BYTES]
 
 
 class _LivePart:

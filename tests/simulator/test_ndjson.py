@@ -361,6 +361,8 @@ def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(
         server.wait_for(lambda: server.count("disconnected") == 5)
         server.wait_for(lambda: not open_files(large))
         assert rows_of(server.get()) == stored(large)
+        replay = server.replay
+        server.wait_for(lambda: replay is not None and not replay._open)
     assert not [r for r in caplog.records if r.exc_info and r.levelno > logging.DEBUG]
 
 

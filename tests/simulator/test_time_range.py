@@ -99,6 +99,7 @@ def test_any_small_store_gives_each_range_and_each_place(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "FRAME_ROWS", frame)
         patch.setattr(time_range, "PACK_BYTES", 1 + length)
+        patch.setattr(time_range, "SLICE_BYTES", 1 + length)
         patch.setattr(time_range, "_SEARCH_BYTES", 1 + length)
         patch.setattr(segments, "PIECE_BYTES", 1 + length)
         write(store, fetches, levels=1)
