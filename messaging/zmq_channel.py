@@ -41,9 +41,9 @@ class EndpointTakenError(OrderflowError):
     """Report an `endpoint` that another process, `pid` where it is known, is bound to."""
 
     def __init__(self, endpoint: str, pid: str | None = None) -> None:
-        by = f"notifier, pid {pid}" if pid else "program"
+        by = f"notifier, pid {pid}," if pid else "program"
         super().__init__(
-            f"{endpoint}: another {by}, is bound to it; use that one, stop it, or name another "
+            f"{endpoint}: another {by} is bound to it; use that one, stop it, or name another "
             "endpoint"
         )
         self.endpoint = endpoint
