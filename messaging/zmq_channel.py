@@ -87,18 +87,17 @@ class ZmqChannel:
             socket.send(NOTICE, zmq.NOBLOCK)
 
     def listen(self, notice: Callable[[], None], closing: threading.Event) -> None:
-        """Take what comes; however much that is, the socket keeps the last notice alone."""
+        """Take what comes; what has come meanwhile is one notice."""
         socket = self._connect(zmq.SUB)
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
         while not closing.is_set():
             for ready, _ in poller.poll(int(CHECK_SECONDS * 1000)):
-                if ready is socket:
-                    socket.recv()
-                    notice()
-                else:
+                if ready is not socket:
                     self._check_connection()
+                elif _take_notices(socket):
+                    notice()
 
     def close(self) -> None:
         """Close the connection."""
@@ -110,10 +109,9 @@ class ZmqChannel:
         """Return a connected socket; raise `ConnectionError` where there is no relay."""
         self._context = zmq.Context()
         self._socket = socket = self._context.socket(kind)
-        socket.sndhwm = 1
+        socket.sndhwm = socket.rcvhwm = 1  # one notice says as much as many
         socket.reconnect_ivl = -1  # Notifier and Listener do that, and say so
         if kind == zmq.SUB:
-            socket.conflate = True
             socket.subscribe(b"")
         self._monitor = socket.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED | FAILURES)
         socket.connect(self._endpoint)
@@ -142,7 +140,7 @@ def relay(endpoint: str, ready: Callable[[], None], stopped: Callable[[], bool])
     check_endpoint(endpoint)
     with _own(endpoint), zmq.Context() as context, context.socket(zmq.XPUB) as socket:
         socket.linger = 0
-        socket.sndhwm = 1  # a reader that does not read loses notices, and is told by the last one
+        socket.sndhwm = 1  # who does not read loses notices, and has those before them
         try:
             socket.bind(endpoint)
         except zmq.ZMQError as error:
