@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from notice_brokers import PATIENCE, until
@@ -36,6 +36,12 @@ def notice_until_noticed(parent: PipeForwarder, listener: Listener) -> None:
 
 def test_a_reader_that_does_not_read_holds_up_nobody(parent: PipeForwarder) -> None:
     reader(parent)
+    with suppress(BlockingIOError):
+        while True:  # until its pipe is full
+            os.write(parent._readers[0], b"!" * 4096)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(parent._readers[0], b"!")
     writer = PipeChannel(parent.writer_descriptor)
     for _ in range(200_000):  # three times what both pipes hold
         writer.publish()
