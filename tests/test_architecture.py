@@ -115,7 +115,12 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "recordings.__main__",
         "simulator.__main__",
     },
-    "fcntl": {"orderflow.cache", "replay.output_lock", "simulator.storage"},
+    "fcntl": {
+        "messaging.zmq_channel",
+        "orderflow.cache",
+        "replay.output_lock",
+        "simulator.storage",
+    },
     "zstandard": {"simulator.segments"},
 }
 
