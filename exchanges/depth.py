@@ -84,6 +84,9 @@ class TextBook:
         self._bids = BookSide(is_bids=True)
         self._asks = BookSide(is_bids=False)
 
+    def __len__(self) -> int:
+        return len(self._bids) + len(self._asks)
+
     def apply(
         self, bids: Sequence[Level], asks: Sequence[Level], *, snapshot: bool = False
     ) -> Changes:

@@ -1,4 +1,4 @@
-"""List and check recordings: `uv run -m recordings list`, `uv run -m recordings check FILE`."""
+"""Make, list and check recordings: `uv run -m recordings record|list|check …`."""
 
 from orderflow import startup
 
@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 
 @app.callback()
 def _recordings() -> None:
-    """Say what recordings hold, and whether anything of them is lost. No file is changed."""
+    """Record an exchange; say what recordings hold, and whether anything of them is lost."""
 
 
 @app.command(name="list")
@@ -95,6 +95,55 @@ def check_command(
     raise typer.Exit(
         command.EXIT_FAILED if any(file.has_losses for file in checked) else command.EXIT_DONE
     )
+
+
+@app.command(name="record")
+def record_command(
+    exchange: Annotated[str, typer.Argument(metavar="okx", help="The exchange.")],
+    instruments: Annotated[
+        list[str], typer.Argument(metavar="INSTRUMENT…", help="By its names, such as BTC-USDT.")
+    ],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ORDERFLOW_DATA_DIR",
+            metavar="DIR",
+            help="Where the files go, one a UTC day; by default data/OKX beside the project's "
+            "folder.",
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Another endpoint, such as that of the simulator."),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="N", help="Stop after so long; else at Ctrl+C.")
+    ] = None,
+    retry_seconds: Annotated[
+        float, typer.Option(metavar="N", help="How often a full disk is tried again.")
+    ] = 10.0,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Record books and trades of an exchange, with what was lost of them, into day files."""
+    from recordings.recorder import RecorderOptions  # noqa: PLC0415 (aiohttp: only this needs it)
+    from recordings.recording_run import RecordingRun  # noqa: PLC0415
+
+    set_up_logging(verbose, quiet=quiet)
+    directory = data_dir or DEFAULT_DATA_DIR
+    options = RecorderOptions(url or RecorderOptions.url, seconds)
+    say = (lambda _: None) if quiet else command.say
+    run = RecordingRun(exchange, instruments, directory, options, say, retry_seconds)
+    say(f"recording {', '.join(instruments)} from {options.url} into {directory}")
+    signals = run.run()
+    if as_json:
+        print_result(orjson.dumps(run.summary()).decode())
+    else:
+        say("\n".join(run.summary_lines()))
+    run.check()
+    if signals.received:
+        raise typer.Exit(128 + signals.received)
 
 
 def _check_all(paths: list[Path], instrument: str | None, *, shown: bool) -> list[CheckedFile]:

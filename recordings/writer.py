@@ -1,6 +1,7 @@
-"""Write a recording in the input schema: the one place where a recording is made.
+"""Write a recording in the input schema: the one place where a recording is made or added to.
 
-The schema is in docs/reference.md; what `RecordingWriter` writes, `DBInterpreter` reads.
+The schema is in docs/reference.md; what `RecordingWriter` writes, `DBInterpreter` reads. A recorder
+adds to its files through `open_to_append`.
 """
 
 import os
@@ -22,6 +23,7 @@ _TYPES = {"price": "REAL", "size": "REAL"} | dict.fromkeys(
     ("timestamp", "seq_id", "prev_seq_id"), "INTEGER"
 )
 _LEFTOVER_SECONDS = 86_400
+_LOCK_SECONDS = 5.0
 
 
 class NotWrittenError(OutputError):
@@ -30,6 +32,36 @@ class NotWrittenError(OutputError):
     def __init__(self, message: str, path: Path) -> None:
         super().__init__(message)
         self.path = path
+
+
+def open_to_append(path: Path, tables: dict[str, str]) -> sqlite3.Connection:
+    """Open a file for adding rows, in WAL mode; it and its `tables`, name to columns, are made.
+
+    Raise `NotWrittenError` for a file with other tables, which is left as it is, `sqlite3.Error`
+    when the file can't be opened or written.
+    """
+    connection = sqlite3.connect(
+        path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _check_tables(path, connection, tables)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        for table, columns in tables.items():
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table}({columns})")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_tables(path: Path, connection: sqlite3.Connection, tables: dict[str, str]) -> None:
+    """Raise `NotWrittenError` where a table that is there is not as in `tables`."""
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    for table, columns in tables.items():
+        if table in found and found[table] != f"CREATE TABLE {table}({columns})":
+            msg = f"{path} has a table {table} of another form, {found[table]}: name another folder"
+            raise NotWrittenError(msg, path)
 
 
 class RecordingWriter:

@@ -100,7 +100,12 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "recordings.__main__",
         "simulator.__main__",
     },
-    "fcntl": {"orderflow.cache", "replay.output_lock", "simulator.storage"},
+    "fcntl": {
+        "orderflow.cache",
+        "recordings.day_files",
+        "replay.output_lock",
+        "simulator.storage",
+    },
     "zstandard": {"simulator.segments"},
 }
 
