@@ -61,6 +61,9 @@ class Channel:
     channel: str
     instrument: str
 
+    def __str__(self) -> str:
+        return f"{self.channel}:{self.instrument}"
+
 
 @dataclass(frozen=True, slots=True)
 class Ping:
@@ -369,6 +372,13 @@ def _instrument(instrument: Instrument) -> dict[str, str]:
         "lever": "",
         "alias": "",
     }
+
+
+def format_book_answer(view: DepthView, time_ms: int, seq_id: int) -> bytes:
+    """Return the answer to `/api/v5/market/books?instId=…&sz=…`."""
+    asks, bids = levels_text(view.asks), levels_text(view.bids)
+    levels = b'"asks":%b,"bids":%b,"ts":"%d","seqId":%d' % (asks, bids, time_ms, seq_id)
+    return b'{"code":"0","msg":"","data":[{%b}]}' % levels
 
 
 def format_answer(data: Sequence[object]) -> bytes:

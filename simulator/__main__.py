@@ -5,6 +5,7 @@ from orderflow import startup
 if __name__ == "__main__":
     startup.begin()
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,10 +20,20 @@ from orderflow.times import format_duration, format_utc, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, find_recording
 from replay.pacing import parse_speed
 from simulator.fetcher import STOPPED, DiskWait, Fetcher
+from simulator.publisher import Publisher, parse_contract_values
+from simulator.server import Server, tls_context
 from simulator.storage import StoreWriter
 from simulator.stored_rows import Fetch
+from simulator.venue import Settings
+from simulator.venues import new_venue
+
+LOOPBACK = "127.0.0.1"
 
 app = command.new_app()
+
+
+def _check_port(port: int | None) -> int | None:
+    return None if port is None else command.in_range(0, 65535)(port)
 
 
 @app.callback()
@@ -86,6 +97,72 @@ def fetch(
             _report(fetcher, json_summary=json_summary, quiet=quiet)
     if state == STOPPED:
         raise typer.Exit(128 + signals.received)
+
+
+@app.command()
+def publish(
+    exchange: Annotated[
+        str, typer.Argument(metavar="EXCHANGE", help="okx, binance, binance-usdm or kraken.")
+    ],
+    store: Annotated[Path, typer.Option(metavar="DIR", help="The store to publish.")],
+    host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = LOOPBACK,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            callback=_check_port,
+            help="okx 8061, binance 8062, binance-usdm 8063, kraken 8064; 0 takes a free one.",
+            show_default=False,
+        ),
+    ] = None,
+    poll_seconds: Annotated[
+        float, typer.Option(metavar="S", help="Look into the store at least this often.")
+    ] = 1.0,
+    contract_value: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=N", help="What a contract is worth, BTC-USDT-SWAP=0.01; repeatable."
+        ),
+    ] = None,
+    limits: Annotated[
+        bool, typer.Option(help="Refuse clients that ask more often than the exchange allows.")
+    ] = True,
+    okx_checksums: Annotated[
+        bool, typer.Option("--okx-checksums", help="Send the checksums OKX sent until June 2026.")
+    ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Serve https and wss with this certificate.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The certificate's key.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Answer to this name too, beside addresses; repeatable."),
+    ] = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Serve a store as an exchange does, over WebSocket and REST on one port."""
+    command.set_up_logging(verbose, quiet=quiet)
+    venue = new_venue(exchange, Settings(limits=limits, okx_checksums=okx_checksums))
+    values = parse_contract_values(contract_value or ())
+    publisher = Publisher(venue, store, contract_values=values, say=say)
+    server = Server(
+        publisher,
+        host,
+        venue.port if port is None else port,
+        tls_context(tls_cert, tls_key),
+        tuple(allow_host or ()),
+    )
+
+    def ready(host: str, port: int) -> None:
+        if not quiet:
+            say("\n".join(venue.addresses(host, port, tls=tls_cert is not None)))
+
+    with command.stop_on_signals(server.stop) as signals:
+        asyncio.run(server.run(lambda: asyncio.sleep(poll_seconds), ready))
+    raise typer.Exit(128 + signals.received)
 
 
 def _make_demo(what: Fetch, *, quiet: bool) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
 from simulator.segments import (
     LIVE,
@@ -14,6 +15,8 @@ from simulator.segments import (
     segment_path,
 )
 from simulator.stored_rows import Head
+
+ANY = LIVE, SEALED
 
 
 class Rows(NamedTuple):
@@ -120,3 +123,40 @@ class StoreReader:
             "segment has been removed; begin at a row that is there"
         )
         return StoreError(msg, self.directory)
+
+
+def newest_fetch(store: Path, instrument: str) -> Head | None:
+    """Return the head of an instrument's last segment; None where there is no row yet.
+
+    A book is built from its `fetch_seq` on. Raise `StoreError` as `StoreReader` does.
+    """
+    directory = store / instrument
+    for first_seq in reversed(first_seqs(directory, LIVE, SEALED)):
+        reader = StoreReader(store, instrument, first_seq)
+        try:
+            rows = reader.read()
+        finally:
+            reader.close()
+        if rows:
+            return rows.head
+    return None
+
+
+def instruments_in(store: Path) -> list[str]:
+    """List the instruments that have a segment in the store, by name; none where it is not there.
+
+    Directories with names that no instrument has are no part of it.
+    """
+    try:
+        names = sorted(path.name for path in store.iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+    return [name for name in names if _is_instrument(name) and first_seqs(store / name, *ANY)]
+
+
+def _is_instrument(name: str) -> bool:
+    try:
+        check_instrument(name)
+    except UsageError:
+        return False
+    return True

@@ -1,0 +1,176 @@
+"""Publish a store as an exchange: read it as it grows, and send what each row became."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from exchanges.wire import UnmappableError
+from orderflow.errors import OrderflowError, UsageError
+from orderflow.instruments import Instrument
+from simulator.market import BookStep, Market, Step
+from simulator.segments import StoreError
+from simulator.store_reader import instruments_in
+from simulator.venue import Venue
+
+logger = logging.getLogger(__name__)
+
+BREATH_SECONDS = 0.005
+"""Longest stretch of rows without a look at the sockets."""
+PATIENCE_SECONDS = 0.005
+"""How long a burst pauses for clients that read, but not as fast as rows are sent."""
+RETRY_SECONDS = 5.0
+"""How long an instrument whose store cannot be read is left alone."""
+
+
+class Publisher:
+    """One exchange made of one store.
+
+    An instrument that has no form on the exchange, or whose store cannot be read, is said once and
+    leaves the others alone. `contract_values` are those of swaps and futures, by name; `say` takes
+    what a person should know.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        store: Path,
+        *,
+        contract_values: dict[str, str] | None = None,
+        say: Callable[[str], None] = logger.warning,
+    ) -> None:
+        self.venue = venue
+        self.store = store
+        self.markets: dict[str, Market] = {}
+        self.symbols: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+        self._contract_values = contract_values or {}
+        self._say = say
+        self._retry_at: dict[str, float] = {}
+        self._began = time.monotonic()
+
+    async def run(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Read and send for ever; `wait` waits for a notice, or for the next look."""
+        seconds = asyncio.ensure_future(self._each_second())
+        try:
+            while True:
+                if not await self.look():
+                    await wait()
+        finally:
+            seconds.cancel()
+            for market in self.markets.values():
+                market.close()
+
+    async def _each_second(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.venue.second()
+
+    async def look(self) -> bool:
+        """Read what is new in the store and send it; return whether there was anything."""
+        self._discover()
+        return any([await self._read(market) for market in list(self.markets.values())])
+
+    def _discover(self) -> None:
+        now = time.monotonic()
+        for name in instruments_in(self.store):
+            if name not in self.markets and now >= self._retry_at.get(name, 0.0):
+                self.markets[name] = Market(self.store, name, self._contract_values.get(name))
+
+    async def _read(self, market: Market) -> bool:
+        """Send what is new of an instrument; it is taken in once its past has been read."""
+        found = False
+        breath = time.monotonic()
+        try:
+            while (steps := market.read()) is not None:
+                found = True
+                for step in steps:
+                    self._send(market, step)
+                    if time.monotonic() - breath > BREATH_SECONDS:
+                        hub = self.venue.hub
+                        await asyncio.sleep(PATIENCE_SECONDS if hub.congested else 0)
+                        hub.congested = False
+                        breath = time.monotonic()
+            if market.rows and market.name not in self.symbols:
+                self.symbols[market.name] = self.venue.add(market)
+                self.refused.pop(market.name, None)
+                logger.info("publishing %s as %s", market.name, self.symbols[market.name])
+        except StoreError as error:
+            self._give_up(market, error, RETRY_SECONDS)
+        except OrderflowError as error:  # it has no form here, and never will
+            self._give_up(market, error, float("inf"))
+        return found
+
+    def _send(self, market: Market, step: Step) -> None:
+        if market.name not in self.symbols:
+            return
+        if isinstance(step, BookStep):
+            self.venue.book(market, step)
+            return
+        try:
+            self.venue.trade(market, step)
+        except UnmappableError as error:
+            if not market.counts["trades_unmappable"]:
+                self._say(f"trades of {market.name} are left out: {error}")
+            market.counts["trades_unmappable"] += 1
+
+    def _give_up(self, market: Market, error: OrderflowError, seconds: float) -> None:
+        """Leave an instrument alone; who followed it must begin anew, and so all are closed."""
+        if self.refused.get(market.name) != str(error):
+            self._say(f"{market.name} is not published: {error}")
+        self.refused[market.name] = str(error)
+        self._retry_at[market.name] = time.monotonic() + seconds
+        del self.markets[market.name]
+        market.close()
+        if self.symbols.pop(market.name, None):
+            self.venue.remove(market)
+            self.venue.hub.close_all("the store of an instrument cannot be read", "store")
+
+    def status(self) -> dict[str, Any]:
+        """Say who is connected, what was sent and read, how far behind, and what could not be."""
+        hub, seconds = self.venue.hub, time.monotonic() - self._began
+        now_ms = int(time.time() * 1000)
+        return {
+            "exchange": self.venue.name,
+            "store": str(self.store),
+            "seconds": seconds,
+            "clients": len(hub.connections),
+            "clients_accepted": hub.accepted,
+            "clients_closed": dict(hub.closed),
+            "frames_sent": hub.frames_sent,
+            "bytes_sent": hub.bytes_sent,
+            "frames_per_second": hub.frames_sent / seconds,
+            "most_behind_bytes": max((c.behind_bytes for c in hub.connections), default=0),
+            "subscriptions": {str(topic): len(topic.members) for topic in self.venue.live_topics()},
+            "instruments": {
+                name: {
+                    "symbol": self.symbols.get(name),
+                    "rows": market.rows,
+                    "row_id": market.row_id,
+                    "time_ms": market.ts,
+                    "clock_behind_ms": now_ms - market.ts,
+                    "reliable": market.reliable,
+                    "ended": market.ended,
+                    "counts": dict(market.counts),
+                }
+                for name, market in self.markets.items()
+            },
+            "refused": self.refused,
+        }
+
+
+def parse_contract_values(texts: Iterable[str]) -> dict[str, str]:
+    """Return contract values by instrument, of texts like BTC-USDT-SWAP=0.01.
+
+    Raise `UsageError` for anything else.
+    """
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            msg = f"--contract-value is NAME=N, such as BTC-USDT-SWAP=0.01; found {text!r}"
+            raise UsageError(msg, "--contract-value", text)
+        values[name] = Instrument(name, "1", "1", value).contract_value
+    return values
