@@ -114,11 +114,11 @@ class DayFile:
     def close(self, now: int) -> None:
         """Close the file for good: end of the spell, indexes, no write-ahead log left.
 
-        A reader in the way keeps the log, which is then empty. Raise `sqlite3.Error` when there is
-        no room for the indexes; the file is whole without.
+        A reader in the way keeps the log, whose rows it sees as well. Raise `sqlite3.Error` when
+        there is no room for the indexes; the file is whole without.
         """
+        execute = self._connection.execute
         try:
-            execute = self._connection.execute
             execute(
                 "UPDATE recorder_events SET ended = ? WHERE kind = 'recording' AND ended IS NULL",
                 (now,),
@@ -127,10 +127,10 @@ class DayFile:
                 execute(
                     f"CREATE INDEX IF NOT EXISTS {table}_time ON {table}(instrument, timestamp)"
                 )
-            execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            with suppress(sqlite3.OperationalError):  # locked by a reader
-                execute("PRAGMA journal_mode = DELETE")
         finally:
+            with suppress(sqlite3.Error):  # a reader in the way, or a full disk: the log stays
+                execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                execute("PRAGMA journal_mode = DELETE")
             self._connection.close()
 
     def abandon(self) -> None:

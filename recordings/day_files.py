@@ -146,12 +146,13 @@ class DayFiles:
     def _write_day(self, day: int, items: list[Item], now: int) -> None:
         file = self._file(day, now)
         rows = [item for item in items if not isinstance(item, RecorderEvent)]
-        first = next((row.received for row in rows if row.received is not None), None)
+        first = next((row for row in rows if row.received is not None), None)
         over: list[Item] = []
         if self._failing:
             over.append(replace(self._failing, ended=now))
         if self._interruption and first is not None:
-            over.append(replace(self._interruption, ended=first // 1_000_000))
+            ended = (first.received or 0) // 1_000_000
+            over.append(replace(self._interruption, ended=ended, row_after=first.timestamp))
         file.write([*over, *items])
         self._count_written([*over, *items])
         if self._failing:

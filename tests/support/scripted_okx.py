@@ -207,7 +207,8 @@ class ScriptedOkx:
         kind = "trades" if isinstance(channel[0], TradeMessage) else "books"
         for socket, have in list(self._sockets.items()):
             if (kind, name) in have:
-                await socket.send_str(frame)
+                with suppress(ConnectionError):  # a client that was killed
+                    await socket.send_str(frame)
         return frame
 
     def send(self, frame: str | bytes) -> None:
