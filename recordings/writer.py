@@ -8,7 +8,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,9 +37,17 @@ class NotWrittenError(OutputError):
 def open_to_append(path: Path, tables: dict[str, str]) -> sqlite3.Connection:
     """Open a file for adding rows, in WAL mode; it and its `tables`, name to columns, are made.
 
-    Raise `NotWrittenError` for a file with other tables, which is left as it is, `sqlite3.Error`
-    when the file can't be opened or written.
+    A file that is new appears with its tables and not before. Raise `NotWrittenError` for a file
+    with other tables, which is left as it is, `OSError` or `sqlite3.Error` when the file can't be
+    opened or written. One process at a time may do this for a path.
     """
+    if not path.exists():
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        with closing(sqlite3.connect(temporary)) as connection:
+            for table, columns in tables.items():
+                connection.execute(f"CREATE TABLE {table}({columns})")
+        temporary.rename(path)
     connection = sqlite3.connect(
         path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
     )
@@ -47,8 +55,6 @@ def open_to_append(path: Path, tables: dict[str, str]) -> sqlite3.Connection:
         _check_tables(path, connection, tables)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        for table, columns in tables.items():
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {table}({columns})")
     except BaseException:
         connection.close()
         raise
@@ -56,11 +62,12 @@ def open_to_append(path: Path, tables: dict[str, str]) -> sqlite3.Connection:
 
 
 def _check_tables(path: Path, connection: sqlite3.Connection, tables: dict[str, str]) -> None:
-    """Raise `NotWrittenError` where a table that is there is not as in `tables`."""
+    """Raise `NotWrittenError` where one of `tables` is not there, or not as it should be."""
     found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
     for table, columns in tables.items():
-        if table in found and found[table] != f"CREATE TABLE {table}({columns})":
-            msg = f"{path} has a table {table} of another form, {found[table]}: name another folder"
+        if found.get(table) != f"CREATE TABLE {table}({columns})":
+            there = found.get(table, "no such table")
+            msg = f"{path} is not a recorder's: table {table} is {there}; name another folder"
             raise NotWrittenError(msg, path)
 
 
