@@ -21,6 +21,7 @@ from orderflow.times import format_utc
 from recordings.check import CheckedFile, CheckedRecording, check_file
 from recordings.discovery import DEFAULT_DATA_DIR
 from recordings.listing import ListedRecording, ListedTable, Listing, list_recordings
+from recordings.recorder_losses import loss_line
 from recordings.search import find_files
 
 MOST_SPANS = 5
@@ -197,6 +198,10 @@ def _checked_lines(file: CheckedFile) -> list[str]:
         name = recording.instrument or "(no instrument named)"
         lines.append(f"{file.path}: {name}: {_content(recording)}")
         lines += [f"{file.path}: {name}: {said}" for said in _issue_lines(recording)]
+    said = [loss_line(event) for event in file.recorder_losses]
+    if len(said) > MOST_SPANS:
+        said[MOST_SPANS:] = [f"… and {len(said) - MOST_SPANS} more losses, listed with --json"]
+    lines += [f"{file.path}: {line}" for line in said]
     verdict = "nothing is lost"
     if file.has_losses:
         verdict = "something is damaged, missing or unusable, see above"
@@ -253,6 +258,7 @@ def _checked_as_json(file: CheckedFile) -> dict[str, Any]:
         "path": str(file.path),
         "lost": file.has_losses,
         "damage": file.damage,
+        "recorder_losses": [asdict(event) for event in file.recorder_losses],
         "recordings": [
             {
                 "instrument": r.instrument,

@@ -115,7 +115,7 @@ def close_loop(
     end = query(source, "SELECT max(timestamp) FROM book WHERE instrument = ?", instrument)[0][0]
     common = ("--data-dir", source, "--store", store, "--speed", speed)
     with started("simulator", "fetch", instrument, *span, *common) as fetch:
-        until(lambda: list(store.glob("*/*.jsonl")))
+        until(lambda: b'"book"' in b"".join(p.read_bytes() for p in store.glob("*/*.jsonl")))
         fetch.send_signal(signal.SIGSTOP)  # or all would be over before somebody listens
         with publisher(store) as served:
             url = between(served) if between else served
@@ -137,9 +137,13 @@ def check_equal(source: Path, recorded: list[Path], instrument: str, least: int)
     assert [ms for ms in sorted(common) if was[ms] != now[ms]] == []
     traded = trades_of(recorded, instrument)
     assert traded
-    began = traded[0]
     wanted = trades_of([source], instrument)
-    assert traded == wanted[wanted.index(began) :]
+    wanted = wanted[wanted.index(traded[0]) :]
+    have = set(traded)
+    missing = [trade for trade in wanted if trade not in have]
+    assert traded == [trade for trade in wanted if trade in have]
+    # On a busy machine the publisher may close a recorder that is slow; then that is counted.
+    assert len(missing) == sum(n for kind, n in losses(recorded) if kind == "trades_missed")
 
 
 @pytest.fixture(scope="module")
@@ -181,11 +185,16 @@ def test_what_is_recorded_of_a_real_recording_equals_it(
 
 
 class FaultyWire:
-    """A proxy between recorder and publisher that loses updates and breaks once, by count."""
+    """A proxy before the publisher: of each book it loses one update, then it breaks, then none.
 
-    def __init__(self, lost: set[int], breaks_at: int) -> None:
-        self._lost, self._breaks_at = lost, breaks_at
+    The update is lost when `after` of them have followed the snapshot, so that the recorder's book
+    is whole again before the next loss.
+    """
+
+    def __init__(self, gaps: int, after: int) -> None:
+        self._gaps, self._after = gaps, after
         self._updates = 0
+        self._snapshots = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._target = ""
@@ -230,11 +239,15 @@ class FaultyWire:
             await far.send_str(message.data)
 
     async def _down(self, near: web.WebSocketResponse, text: str) -> bool:
-        self._updates += '"update"' in text
-        if '"update"' in text and self._updates in self._lost:
-            return True
-        if '"update"' in text and self._updates == self._breaks_at:
-            return False
+        if '"snapshot"' in text:
+            self._updates, self._snapshots = 0, self._snapshots + 1
+        if '"update"' in text:
+            self._updates += 1
+            if self._updates == self._after:
+                if self._snapshots <= self._gaps:
+                    return True
+                if self._snapshots == self._gaps + 1:
+                    return False
         await near.send_str(text)
         return True
 
@@ -243,13 +256,13 @@ class FaultyWire:
 def test_three_gaps_and_a_disconnect_are_listed_and_nothing_else(
     midnight: Path, tmp_path: Path
 ) -> None:
-    wire = FaultyWire(lost={50, 150, 250}, breaks_at=350)
+    wire = FaultyWire(gaps=3, after=40)
     try:
         recorded = close_loop(midnight, tmp_path, INSTRUMENT, SPAN, "20", wire.stand_before)
     finally:
         wire.stop()
-    found = [kind for kind, _ in losses(recorded) if kind != "trades_missed"]
-    assert found == ["sequence_gap"] * 3 + ["disconnected"]
+    found = [loss for loss in losses(recorded) if loss[0] != "trades_missed"]
+    assert found == [("sequence_gap", 1)] * 3 + [("disconnected", 1)]
     counts = subprocess.run(
         [sys.executable, "main.py", INSTRUMENT, *SPAN, "--data-dir", tmp_path / "into", "--no-ui",
          "--output-dir", tmp_path / "out", "--json"],

@@ -90,6 +90,9 @@ def test_a_gap_is_kept_said_and_ended_by_a_new_snapshot(tmp_path: Path) -> None:
     assert before < ends_with
     assert any("sequence gaps: an update follows 1006" in said for said in running.said)
     assert replayed_issues(tmp_path) == {"sequence_gaps": 1, "unreliable_rows": 1}
+    done = run("recordings", "check", path)
+    assert done.returncode == 1
+    assert f"{path}: the recorder lost: 1 sequence gaps, " in done.stdout
 
 
 def test_each_gap_is_counted_until_the_snapshot_comes(tmp_path: Path) -> None:
