@@ -142,7 +142,7 @@ def record_command(
         print_result(orjson.dumps(run.summary()).decode())
     else:
         say("\n".join(run.summary_lines()))
-    run.check()
+    run.check(stopped=bool(signals.received))
     if signals.received:
         raise typer.Exit(128 + signals.received)
 

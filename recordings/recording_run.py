@@ -70,8 +70,11 @@ class RecordingRun:
             self.recorder.run(writer)
         return signals
 
-    def check(self) -> None:
-        """Raise, once it is over, what makes a run a failure; losses alone do not."""
+    def check(self, *, stopped: bool) -> None:
+        """Raise, once it is over, what makes a run a failure; losses alone do not.
+
+        That there was never a connection is no failure of a run that somebody has `stopped`.
+        """
         refused = self.recorder.refused
         if len(refused) == len(self._files):
             said = "; ".join(f"{name}: {text}" for name, text in refused.items())
@@ -81,7 +84,7 @@ class RecordingRun:
             if files.failure:
                 msg = f"{files.instrument} could not be written to the end: {files.failure}"
                 raise OutputError(msg, self._directory)
-        if self.recorder.why_not is not None:
+        if self.recorder.why_not is not None and not stopped:
             msg = f"nothing was recorded: {self.recorder.why_not}"
             raise NothingRecordedError(msg, self._options.url)
 
