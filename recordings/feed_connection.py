@@ -39,11 +39,12 @@ class FeedConnection:
         ping: str,
         requests: RateLimit,
         idle_seconds: float = IDLE_SECONDS,
+        pong_seconds: float = PONG_SECONDS,
     ) -> None:
         self._socket = socket
         self._ping = ping
         self._requests = requests
-        self._idle_seconds = idle_seconds
+        self._idle_seconds, self._pong_seconds = idle_seconds, pong_seconds
         self._outgoing: asyncio.Queue[tuple[str, Callable[[], None]]] = asyncio.Queue()
         self._why: str | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -51,7 +52,13 @@ class FeedConnection:
 
     @classmethod
     async def open(
-        cls, session: ClientSession, url: str, ping: str, requests: RateLimit, idle_seconds: float
+        cls,
+        session: ClientSession,
+        url: str,
+        ping: str,
+        requests: RateLimit,
+        idle_seconds: float,
+        pong_seconds: float,
     ) -> "FeedConnection":
         """Connect; raise `ConnectError` when that fails."""
         try:
@@ -61,7 +68,7 @@ class FeedConnection:
             why = str(error) or f"no answer within {CONNECT_SECONDS:g} s"
             msg = f"{url} can't be connected to: {why[:200]}"
             raise ConnectError(msg, url) from error
-        return cls(socket, ping, requests, idle_seconds)
+        return cls(socket, ping, requests, idle_seconds, pong_seconds)
 
     def request(self, frame: str, on_sent: Callable[[], None] = lambda: None) -> None:
         """Send a request as soon as the exchange's limit allows it."""
@@ -81,11 +88,11 @@ class FeedConnection:
         pinged = False
         while self._why is None:
             try:
-                wait = PONG_SECONDS if pinged else self._idle_seconds
+                wait = self._pong_seconds if pinged else self._idle_seconds
                 message = await self._socket.receive(timeout=wait)
             except TimeoutError:
                 if pinged:
-                    return f"no answer to a ping within {PONG_SECONDS:g} s"
+                    return f"no answer to a ping within {self._pong_seconds:g} s"
                 pinged = True
                 try:
                     await self._socket.send_str(self._ping)

@@ -10,7 +10,7 @@ from random import Random
 from aiohttp import ClientSession
 
 from recordings import okx_feed
-from recordings.feed_connection import IDLE_SECONDS, ConnectError, FeedConnection
+from recordings.feed_connection import IDLE_SECONDS, PONG_SECONDS, ConnectError, FeedConnection
 from recordings.followed_instrument import FollowedInstrument, Item, SentBook
 from recordings.pauses import FIRST_SECONDS, Backoff, RateLimit
 from recordings.recorder_rows import RecorderEvent
@@ -31,6 +31,7 @@ class RecorderOptions:
     url: str = okx_feed.DEFAULT_URL
     seconds: float | None = None
     idle_seconds: float = IDLE_SECONDS
+    pong_seconds: float = PONG_SECONDS
     first_wait: float = FIRST_SECONDS
 
 
@@ -159,6 +160,7 @@ class Recorder:
             okx_feed.PING,
             RateLimit(*okx_feed.REQUESTS),
             options.idle_seconds,
+            options.pong_seconds,
         )
         self.why_not = None
         feed = SubscribedFeed(

@@ -192,7 +192,8 @@ def test_a_connection_that_is_going_to_be_closed_is_replaced_before_it_is(tmp_pa
 
 
 def test_a_silent_exchange_is_pinged_and_one_that_does_not_answer_is_left(tmp_path: Path) -> None:
-    with ScriptedOkx() as server, recording(server, tmp_path, idle_seconds=0.05):
+    waits = {"idle_seconds": 0.05, "pong_seconds": 2.0}
+    with ScriptedOkx() as server, recording(server, tmp_path, **waits):
         until(lambda: server.pings >= 3, "no pings")
         assert server.connections == 1
         server.pongs = False
