@@ -191,6 +191,24 @@ def test_a_connection_that_is_going_to_be_closed_is_replaced_before_it_is(tmp_pa
     assert [kind for kind, _ in events(tmp_path / FILE) if kind != "duplicates"] == []
 
 
+def test_a_connection_that_lags_behind_its_successor_is_read_to_the_end(tmp_path: Path) -> None:
+    with ScriptedOkx() as server:
+        first = server.market.snapshot()
+        with recording(server, tmp_path) as running:
+            server.late = []
+            server.send('{"event":"notice","code":"64008","msg":"soon","connId":"c0"}')
+            sent = [server.update() for _ in range(5)]
+            until(lambda: server.subscribed() == 2, "no second connection")
+            sent += [server.update() for _ in range(200)]
+            assert server.connections == 2
+            server.catch_up()
+            until(lambda: server.subscribed() == 1, "the first connection stayed")
+            sent.append(server.update())
+            until(lambda: running.caught_up(server.market))
+    assert book_rows(tmp_path / FILE) == list(map(sent_row, [first, *sent]))
+    assert [kind for kind, _ in events(tmp_path / FILE) if kind != "duplicates"] == []
+
+
 def test_a_silent_exchange_is_pinged_and_one_that_does_not_answer_is_left(tmp_path: Path) -> None:
     waits = {"idle_seconds": 0.05, "pong_seconds": 2.0}
     with ScriptedOkx() as server, recording(server, tmp_path, **waits):

@@ -97,6 +97,8 @@ class ScriptedOkx:
         self.acks = True
         self.pongs = True
         self.accepts = True
+        self.late: list[str] | None = None
+        """What the oldest connection is not sent yet, where it lags behind the others."""
         self._sockets: dict[web.WebSocketResponse, set[tuple[str, str]]] = {}
         self._ready = threading.Event()
         self._end = asyncio.Event()
@@ -205,8 +207,10 @@ class ScriptedOkx:
         frame = make(self.markets[name])
         channel = okx.parse_message(frame)
         kind = "trades" if isinstance(channel[0], TradeMessage) else "books"
-        for socket, have in list(self._sockets.items()):
-            if (kind, name) in have:
+        for place, (socket, have) in enumerate(list(self._sockets.items())):
+            if place == 0 and self.late is not None:
+                self.late.append(frame)
+            elif (kind, name) in have:
                 with suppress(ConnectionError):  # a client that was killed
                     await socket.send_str(frame)
         return frame
@@ -223,6 +227,17 @@ class ScriptedOkx:
                         await socket.send_bytes(frame)
 
         self._do(send())
+
+    def catch_up(self) -> None:
+        """Send the oldest connection what it was not sent."""
+
+        async def catch_up() -> None:
+            late, self.late = self.late or [], None
+            for frame in late:
+                with suppress(ConnectionError):
+                    await next(iter(self._sockets)).send_str(frame)
+
+        self._do(catch_up())
 
     def drop(self) -> None:
         """Close all connections."""
