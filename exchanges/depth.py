@@ -139,9 +139,6 @@ class TextBook:
     def __len__(self) -> int:
         return len(self._bids) + len(self._asks)
 
-    def __len__(self) -> int:
-        return len(self._bids) + len(self._asks)
-
     def apply(
         self, bids: Sequence[Level], asks: Sequence[Level], *, snapshot: bool = False
     ) -> Changes:
