@@ -40,9 +40,9 @@ class HoldBack:
 
     Rows of one file are sorted by `(ms, order)`; of several, rows of one millisecond come in the
     order of the files, and what a later file repeats of an earlier one is left out: as `FileMerge`
-    does it. While a file has more to read, as many rows as a plain replay has in its reorder buffer
-    are held. From then on the rule is that of `HOLD_MS`, counted in recorded time and only over
-    what the looks before have seen, or `GRACE_SECONDS` by the clock.
+    does it. A row is held for `HOLD_MS` of recorded time. While a file has more to read, as many of
+    its rows as a plain replay has in its reorder buffer are held besides. Once all are read to
+    their ends, a row also waits for the next look, and no longer than `GRACE_SECONDS` by the clock.
 
     `late_times` has the times of rows that came after a later one was released, and are left out;
     `repeated_times` those of repeats. Both grow until the caller clears them.
@@ -99,8 +99,9 @@ class HoldBack:
     def release(self, now: float) -> list[Row]:
         """Return the rows of which no earlier one is to be expected; `now` is in seconds."""
         reaches = [self._reach(file) for file in self._files if file.has_more]
-        reach = min(reaches, default=None)
-        return self._take(self._watermark(now) if reach is None else reach)
+        if reaches:
+            return self._take(min(*reaches, self._newest_ms - HOLD_MS))
+        return self._take(self._watermark(now))
 
     def flush(self) -> list[Row]:
         """Return all rows that are held."""

@@ -334,7 +334,7 @@ class TableShape:
             self.indexed = self._time_index_first = False
             self.descending = self._is_newest_first(connection)
             if self._along_key:
-                self._check_appended()
+                self._check_appended(connection)
             ends = self._near_ends(connection)
         known = [t // 1_000_000 for t in map(to_nanoseconds, ends) if t is not None]
         if known:
@@ -342,13 +342,16 @@ class TableShape:
         elif not self._run(connection, self._sql("1", "", self._key, 1)).fetchone():
             self.first_ms, self.last_ms = 0, -1
 
-    def _check_appended(self) -> None:
+    def _check_appended(self, connection: sqlite3.Connection) -> None:
         """Refuse a table of which the key does not say what was appended."""
         why = None
         if not self._has_rowid:
             why = "is WITHOUT ROWID"
         elif self.descending:
-            why = "has its newest rows first"
+            # As many as are sorted anyhow may lie in any order, such as what came at the start.
+            rows = self._run(connection, self._sql("1", "", self._key, self.spec.reorder + 1))
+            why = "has its newest rows first" if len(rows.fetchall()) > self.spec.reorder else None
+            self.descending = False
         if why:
             raise recording_error(
                 self.path,

@@ -9,7 +9,7 @@ from db_interpreter import DBInterpreter
 from orderflow.events import BookBatch, LostRows, Trade, time_of_row
 from recordings.book_decoder import BookDecoder
 from recordings.book_kind import RECOGNITION_ROWS, is_proven_snapshot, recognise_book_mode
-from recordings.hold_back import HeldFile, HoldBack
+from recordings.hold_back import HOLD_MS, HeldFile, HoldBack
 from recordings.live_file import LiveFile, Page
 from recordings.live_recording import LiveRecording
 from recordings.live_table import LiveTable
@@ -44,11 +44,14 @@ class LiveReader(DBInterpreter):
         self._useful_at = float("-inf")
         self._kinds: list[str] = []
         self._expected: list[LiveTable] = []
+        self._has_found_more = self._seems_over = False
 
     @property
     def book_mode(self) -> str:
-        """Return what rows are, as far as it is known; what was asked for before."""
-        return self._kinds[0] if self._kinds else self._book_mode
+        """Return what rows are, as far as it is known by now."""
+        if self._kinds:
+            return self._kinds[0]
+        return "incremental" if self._book_mode == "auto" else self._book_mode
 
     @property
     def late_advice(self) -> list[str]:
@@ -67,6 +70,7 @@ class LiveReader(DBInterpreter):
         Raise `RecordingError` for a recording that cannot be read further.
         """
         self._recording.scan()
+        self._has_found_more = False
         while True:
             found = 0
             for file, page in self._recording.look():
@@ -104,19 +108,25 @@ class LiveReader(DBInterpreter):
     def is_at_end(self, now: float) -> bool:
         """Return whether everything before the end of the range has been read, as far as it shows.
 
-        It is when each table has a row from the end on; when one has, and for `END_SECONDS` nothing
-        before it has come; or when the end has passed by the wall clock and the recording has been
-        quiet for `QUIET_SECONDS`.
+        It is when each kind of row has come from beyond the end; when one has, and for
+        `END_SECONDS` none before it; or when the end has passed by the wall clock and the recording
+        has been quiet for `QUIET_SECONDS`. One more look must find nothing new.
         """
-        if not self._recording.is_dry:
+        was_at_end, self._seems_over = self._seems_over, self._is_over(now)
+        return was_at_end and self._seems_over
+
+    def _is_over(self, now: float) -> bool:
+        if not self._recording.is_dry or self._has_found_more:
             return False
         tables = [table for file in self._recording.files for table in file.tables]
-        names = {table.name for table in tables if not table.is_empty}
-        ended = {table.name for table in tables if (table.newest_ms or 0) >= self._end}
-        if names and names == ended:
+        newest: dict[str, int] = {}
+        for table in tables:
+            if table.newest_ms is not None:
+                newest[table.name] = max(newest.get(table.name, 0), table.newest_ms)
+        if newest and min(newest.values()) >= self._end + HOLD_MS:
             return True
         quiet = self._recording.quiet_seconds > QUIET_SECONDS
-        if ended:
+        if any(ms >= self._end for ms in newest.values()):
             return quiet or now - self._useful_at > END_SECONDS
         return quiet and time() > self._end / 1000 + QUIET_SECONDS
 
@@ -141,7 +151,7 @@ class LiveReader(DBInterpreter):
             useful = [row for row in rows if row[0] < self._end]
             hold.push(held, useful)
             if useful:
-                self._useful_at = now
+                self._useful_at, self._has_found_more = now, True
             if len(useful) < len(rows):
                 self._pass_by(table, hold, [row[0] for row in rows if row[0] >= self._end])
 

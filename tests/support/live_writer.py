@@ -14,6 +14,8 @@ from typing import Any
 
 START = 1_749_427_200_000  # 2025-06-09, UTC
 DAY = 86_400_000
+LATE_MS = 400
+"""Rows come late by less than this, which is less than is held back."""
 Step = dict[str, Any]
 
 BOOK = "instrument, bids, asks, timestamp, action, seq_id, prev_seq_id"
@@ -159,37 +161,51 @@ def market_plan(
     step_ms = draw.choice((20, 100, 400))
     at = DAY - commits // 2 * step_ms * 5
     plan: list[Step] = [{"do": "open", "name": name_of_day(0), "pause": draw.random()}]
-    book, late_trades = [market.snapshot(at)], []
+    book, trades = [market.snapshot(at)], []
     is_next_day = False
     for _ in range(commits):
-        trades, late_trades = late_trades, []
         for _ in range(draw.randrange(9)):
             at += draw.randrange(2 * step_ms)
             book.append(market.update(at))
-            for _ in range(draw.choice((0, 0, 1, 3))):
-                at_trade = at + draw.randrange(-100, 100)
-                if at_trade // DAY == at // DAY:
-                    (late_trades if draw.random() < 0.3 else trades).append(market.trade(at_trade))
-        draw.shuffle(trades)
-        if book and draw.random() < 0.3:
-            last = book.pop()  # a row that comes a place too early
-            book.insert(max(1, len(book) - 1), last) if len(book) > 1 else book.append(last)
+            times = [at + draw.randrange(-100, 100) for _ in range(draw.choice((0, 0, 1, 3)))]
+            trades += [market.trade(time) for time in times]
+        midnight = START + DAY
         if at >= DAY and not is_next_day:
             is_next_day = True
-            first = [row for row in book if row[3] < START + DAY]
-            plan.append(_commit(draw, pauses, first, [t for t in trades if t[5] < START + DAY]))
-            rest = [row for row in book if row[3] >= START + DAY]
-            trades = [t for t in (*trades, *late_trades) if t[5] >= START + DAY]
-            late_trades = []
+            plan.append(_commit(draw, pauses, _before(book, midnight), _before(trades, midnight)))
             how = draw.choice(("plain", "indexed", "delete"))
             closing: Step = {"do": "close", "how": how, "pause": draw.choice(pauses)}
             plan += [closing, {"do": "open", "name": name_of_day(1)}]
-            book = [market.snapshot(min((row[3] for row in rest), default=START + at) - START)]
+            book = [market.snapshot(at)]
+            trades = [row for row in trades if row[5] >= midnight]
+        kept_book, kept_trades = _late(draw, book, 3), _late(draw, trades, 5)
+        draw.shuffle(trades)
         plan.append(_commit(draw, pauses, book, trades))
-        book = []
-    plan.append(_commit(draw, pauses, [market.update(at + 1)], late_trades))
+        book, trades = kept_book, kept_trades
+    plan.append(_commit(draw, pauses, book, trades))
     plan.append({"do": "close", "how": draw.choice(("plain", "indexed", "delete")), "pause": 0.05})
     return plan
+
+
+def _before(rows: list[Any], time: int) -> list[Any]:
+    return [row for row in rows if _time_of(row) < time]
+
+
+def _time_of(row: list[Any]) -> int:
+    """Return the timestamp of a row of either table."""
+    return int(row[3] if len(row) == len(BOOK.split(", ")) else row[5])
+
+
+def _late(draw: Random, rows: list[Any], most: int) -> list[Any]:
+    """Take rows out of a commit that come with the next one, though others are later than they."""
+    if not rows or draw.random() < 0.5:
+        return []
+    newest = max(map(_time_of, rows))
+    near = [row for row in rows if newest - LATE_MS < _time_of(row) < newest][:most]
+    late = [row for row in near if draw.random() < 0.5]
+    for row in late:
+        rows.remove(row)
+    return late
 
 
 def _commit(draw: Random, pauses: tuple[float, ...], book: list[Any], trades: list[Any]) -> Step:
