@@ -25,8 +25,8 @@ class LiveRecording:
 
     `files` are those followed, by time. `waiting` says what there is not yet, None once there is a
     file with a row in the range. A file that a later one has followed, and that nobody has changed
-    for a minute, is looked at as a whole and then left alone. `unchecked` names files of which nobody knows whether they are
-    damaged, or that were changed after they were left.
+    for a minute, is looked at as a whole and then left alone. `unchecked` names files of which
+    nobody knows whether they are damaged, or that were changed after they were left.
 
     Raise `RecordingError` for a recording that cannot be followed, or not any further.
     """

@@ -49,8 +49,9 @@ _bids, _asks = itemgetter(2), itemgetter(3)
 class RecordedTable:
     """One table of one recording, `book` or `trades`, as rows in time order.
 
-    With an `instrument` column only the rows of `instrument` are read. `along_key`: see `TableShape`. `exists` is False where the
+    With an `instrument` column only the rows of `instrument` are read. `exists` is False where the
     file has no such table. `first_ms` and `last_ms` bound the rows as far as the file tells.
+    `along_key` is as in `TableShape`.
     `damage` says why rows may be missing although the file can be opened, None if nothing tells so.
     `late` and `skipped` count, while and after reading, the rows left out; `lost` says about when
     each was, for the caller to take and clear.

@@ -56,9 +56,16 @@ class Recorder:
     def commit(self, book: list[Any], trades: list[Any]) -> None:
         began = time.monotonic()
         self.begin(book, trades)
+        self.end()
+        self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def end(self) -> None:
         assert self._connection
         self._connection.execute("COMMIT")
-        self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def checkpoint(self) -> None:
+        """Write all of the log into the file and empty it, which no reader may keep from ending."""
+        self._until_done("PRAGMA wal_checkpoint(TRUNCATE)", lambda row: row[0] == 0)
 
     def close(self, how: str) -> None:
         """Close the day's file: plainly, or as a recorder that leaves it alone and indexed."""
@@ -68,7 +75,7 @@ class Recorder:
                 self._connection.execute(
                     f"CREATE INDEX IF NOT EXISTS {table}_by_time ON {table}(timestamp)"
                 )
-            self._until_done("PRAGMA wal_checkpoint(TRUNCATE)", lambda row: row[0] == 0)
+            self.checkpoint()
         if how == "delete":
             self._until_done("PRAGMA journal_mode = DELETE", lambda row: row[0] == "delete")
         self._connection.close()
@@ -100,7 +107,8 @@ def run(plan: list[Step], directory: Path) -> float:
             recorder.commit(step["book"], step["trades"])
         elif step["do"] == "hang":  # in the middle of a transaction, to be killed there
             recorder.begin(step["book"], step["trades"])
-            print("hangs", flush=True)
+            sys.stdout.write("hangs\n")
+            sys.stdout.flush()
             time.sleep(600)
         else:
             recorder.close(step["how"])
@@ -135,7 +143,9 @@ class Market:
     def _row(self, at: int, prices: list[int], action: str, before: int) -> list[Any]:
         self._seq += self.draw.randrange(1, 4)
         sides = [
-            json.dumps([[str(p), str(self._sizes[p]), "0", "1"] for p in prices if (p < 1000) is low])
+            json.dumps(
+                [[str(p), str(self._sizes[p]), "0", "1"] for p in prices if (p < 1000) is low]
+            )
             for low in (True, False)
         ]
         return ["BTC-USDT", *sides, START + at, action, self._seq, before]
@@ -214,4 +224,4 @@ def _commit(draw: Random, pauses: tuple[float, ...], book: list[Any], trades: li
 
 if __name__ == "__main__":
     slowest = run(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
-    print(f"{slowest:.6f}", flush=True)
+    sys.stdout.write(f"{slowest:.6f}\n")
