@@ -17,6 +17,10 @@ import pytest
 from live_writer import DAY, START, Market, Recorder, Step, market_plan, name_of_day
 from places import PROJECT
 
+from replay.follow import FollowReplay
+from replay.run import ReplayOptions
+from replay.run_files import RunFiles
+
 BARS = ("ohlc_data.json", "metrics_data.json", "depth_data.json")
 SECONDS = 60.0
 """Nothing here takes a tenth of this, but on a machine that is busy with something else."""
@@ -239,7 +243,7 @@ def test_a_writer_killed_in_the_middle_of_a_transaction_goes_on_where_it_was(
         assert writer.stdout.readline() == "hangs\n"
         follower.wait_for(rows=1, trades=1, behind_ms=0, live=True)
         writer.kill()
-    again = [
+    again: list[Step] = [
         {"do": "open", "name": name_of_day(0)},
         {"do": "commit", "book": [market.snapshot(700)], "trades": [market.trade(800)]},
         {"do": "commit", "book": [market.update(2000)], "trades": []},
@@ -438,3 +442,13 @@ def test_commits_beside_it_are_never_held_up(
     follower.wait_for(rows=rows, behind_ms=0)
     recorder.close("delete")
     follower.stop()
+
+
+def test_what_is_held_back_counts_when_it_is_stopped(tmp_path: Path) -> None:
+    write_day(tmp_path / "data").close("plain")
+    files = RunFiles(tmp_path / "out")
+    options = ReplayOptions("BTC-USDT", START, START + DAY, follow=True)
+    run = FollowReplay(options, tmp_path / "data", "auto", files, wait=lambda _: run.stop())
+    state = run.run()
+    files.close()
+    assert (state, run.summary()["rows"], run.summary()["trades"]) == ("stopped", 3, 3)
