@@ -78,7 +78,7 @@ def _clock(status: Status) -> str:
 
 def _running_state(status: Status) -> RunState:
     if status.waiting_for:
-        return RunState("waiting", "quiet", "", f"{status.waiting_for}. It begins by itself then.")
+        return RunState("waiting", "quiet", "", f"Nothing to replay yet: {status.waiting_for}.")
     behind = liveness(status.behind_ms, status.newest_row_age_ms)
     if status.live:
         return RunState("live", "good live", behind)
@@ -149,7 +149,7 @@ def notes(data: PageData, state: RunState) -> list[tuple[str, str]]:
 
 def _book_notes(status: Status | None) -> list[str]:
     """Say what figures cannot be had, or not be trusted, because of what the recording lacks."""
-    if status is None:
+    if status is None or status.waiting_for:
         return []
     told = [_sentence(LABELS[kind]) for kind in ("no_book", "no_trades") if status.counts.get(kind)]
     if status.reliable is not False:
@@ -340,6 +340,8 @@ def mid_line(depth: Depth, decimals: int) -> str:
 
 def foot(status: Status | None, shown: Shown) -> list[Any]:
     """Return what the recording is like: its data issues, and what was read and is shown."""
+    if status is not None and status.waiting_for:
+        return []
     texts = [] if status is None else _issue_facts(status)
     texts += [(fact, "") for fact in _shown_facts(shown, status)]
     texts += [] if status is None else [(fact, "") for fact in _run_facts(status)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from orderflow.errors import NothingToReplayError, RecordingError
+from orderflow.errors import NothingToReplayError, OrderflowError
 from orderflow.events import BookBatch, Trade
 from recordings.discovery import Recording
 from recordings.live_recording import LiveRecording
@@ -62,7 +62,7 @@ class FollowReplay(Replay):
                 self._give_sign()
                 if self._source.is_dry or self._source.waiting:
                     self._wait(POLL_SECONDS)
-        except (Stopped, RecordingError):
+        except (Stopped, OrderflowError):
             self._process_left(reader.finish())
             self.unchecked = sorted({*self._source.unchecked, *self._source.names})
             raise

@@ -81,7 +81,7 @@ class WaitingLine:
         waiting_for = replay.liveness()["waiting_for"]
         if waiting_for and self._shown:
             self._shown = False
-            say(f"{waiting_for}. Waiting for it; Ctrl+C ends.")
+            say(f"Nothing to replay yet: {waiting_for}. Waiting for it; Ctrl+C ends.")
 
 
 def start_line(replay: Replay) -> str:

@@ -311,9 +311,11 @@ def test_a_followed_recording_says_how_far_behind_it_the_page_is(
 
 
 def test_what_is_waited_for_stands_in_the_notes(tmp_path: Path) -> None:
-    put_run(tmp_path, 0, waiting_for="no recording of X under D")
+    put_run(tmp_path, 0, waiting_for="no recording of X under D", reliable=False)
     data = PageFiles(tmp_path).refresh()
-    assert "no recording of X under D" in texts(view.notes_strip(data))
+    said = texts(view.notes_strip(data))
+    assert said == "Nothing to replay yet: no recording of X under D."
+    assert view.foot(data.status.content, Shown(Bars(), Metrics())) == []
     assert "as soon as the recorder writes" in texts(view.hint(data))
 
 

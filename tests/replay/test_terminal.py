@@ -85,7 +85,8 @@ def test_what_is_waited_for_is_said_once(capsys: pytest.CaptureFixture[str]) -> 
     waiting = WaitingLine(shown=True)
     for _ in range(3):
         waiting.show(run(waiting_for="no recording of X under D"))
-    assert capsys.readouterr().err == "no recording of X under D. Waiting for it; Ctrl+C ends.\n"
+    said = "Nothing to replay yet: no recording of X under D. Waiting for it; Ctrl+C ends.\n"
+    assert capsys.readouterr().err == said
 
 
 def test_progress_is_the_share_the_speed_and_the_time_left(terminal: Terminal) -> None:
