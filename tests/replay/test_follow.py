@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -190,14 +191,14 @@ def test_it_ends_as_finished_when_rows_from_the_end_on_are_there(
     assert follower.bars() == bars
 
 
-def write_day(directory: Path, *, commits: int = 3, name: str | None = None) -> Recorder:
+def write_day(directory: Path, day: int = 0, *, commits: int = 3) -> Recorder:
     """Begin a recording with a snapshot, and a few updates and trades."""
     directory.mkdir(exist_ok=True)
     market, recorder = Market(1), Recorder(directory)
-    recorder.open(name or name_of_day(0))
-    recorder.commit([market.snapshot(0)], [market.trade(1)])
+    recorder.open(name_of_day(day))
+    recorder.commit([market.snapshot(day * DAY)], [market.trade(day * DAY + 1)])
     for number in range(1, commits):
-        at = number * 1000
+        at = day * DAY + number * 1000
         recorder.commit([market.update(at)], [market.trade(at + 5)])
     return recorder
 
@@ -444,11 +445,62 @@ def test_commits_beside_it_are_never_held_up(
     follower.stop()
 
 
+def follow_here(
+    data: Path, act: Callable[[FollowReplay, int], None], *, days: int = 1
+) -> dict[str, Any]:
+    """Follow in this process; call `act` with the run and a number in place of each wait."""
+    files = RunFiles(data.with_name("out"))
+    options = ReplayOptions("BTC-USDT", START, START + days * DAY, follow=True)
+    waits = count()
+    run = FollowReplay(options, data, "auto", files, wait=lambda _: act(run, next(waits)))
+    run.run()
+    files.close()
+    return run.summary()
+
+
 def test_what_is_held_back_counts_when_it_is_stopped(tmp_path: Path) -> None:
     write_day(tmp_path / "data").close("plain")
-    files = RunFiles(tmp_path / "out")
-    options = ReplayOptions("BTC-USDT", START, START + DAY, follow=True)
-    run = FollowReplay(options, tmp_path / "data", "auto", files, wait=lambda _: run.stop())
-    state = run.run()
-    files.close()
-    assert (state, run.summary()["rows"], run.summary()["trades"]) == ("stopped", 3, 3)
+    said = follow_here(tmp_path / "data", lambda run, _: run.stop())
+    assert (said["state"], said["rows"], said["trades"]) == ("stopped", 3, 3)
+    assert said["unchecked"] == [name_of_day(0)]
+
+
+def test_a_file_that_another_has_followed_is_left_alone_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recordings.live_recording.SETTLED_SECONDS", -1.0)
+    data = tmp_path / "data"
+    for day in range(3):
+        write_day(data, day).close("delete")
+
+    def act(run: FollowReplay, number: int) -> None:
+        if number == 0:
+            return
+        (data / name_of_day(0)).unlink(missing_ok=True)  # as one that keeps the last days would
+        if number == 2:
+            run.stop()
+
+    monkeypatch.setattr("recordings.hold_back.GRACE_SECONDS", 0.0)
+    said = follow_here(data, act, days=9)
+    assert (said["state"], said["rows"], said["trades"]) == ("stopped", 9, 9)
+    assert said["counts"]["sequence_gaps"] == 0
+
+
+def test_a_row_that_appears_where_nobody_looks_is_counted_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recordings.live_table.MOST_HOLES", 0)
+    data = tmp_path / "data"
+    write_day(data).close("delete")
+    path = data / name_of_day(0)
+
+    def act(_: FollowReplay, number: int) -> None:
+        if number == 0:
+            with closing(sqlite3.connect(path)) as db, db:
+                db.execute("INSERT INTO trades(id, price, size, timestamp) VALUES(-5, 1, 1, 1)")
+                db.execute("UPDATE trades SET instrument = 'BTC-USDT' WHERE id = -5")
+            os.utime(path, (path.stat().st_mtime - 3600,) * 2)
+
+    said = follow_here(data, act)
+    assert (said["state"], said["trades"], said["counts"]["late_trades"]) == ("finished", 3, 1)
+    assert said["unchecked"] == []
