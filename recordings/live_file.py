@@ -22,7 +22,7 @@ from recordings.connection import (
 )
 from recordings.integrity import IntegrityCheck
 from recordings.live_table import LiveTable, is_passing
-from recordings.recorder_events import losses_in
+from recordings.recorder_losses import losses_in
 from recordings.row_order import Row
 from recordings.table_shape import UNKNOWN_SPAN
 from recordings.table_spec import BOOK, TRADES

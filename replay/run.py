@@ -14,7 +14,7 @@ from orderflow.errors import NothingToReplayError, OrderflowError
 from orderflow.events import BookBatch, Trade
 from orderflow.issues import IssueLog
 from recordings.discovery import Recording
-from recordings.recorder_events import losses_of
+from recordings.recorder_losses import losses_of
 from replay.pacing import paced
 from replay.run_files import RunFiles
 from replay.summary import SCHEMA, collect_issues, issues_document, note_empty_tables

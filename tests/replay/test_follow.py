@@ -400,6 +400,7 @@ def test_what_the_recorder_says_it_lost_is_in_the_status(
         )
         rows = [("gap", "BTC-USDT", 5), ("gap", "BTC-USDT", 9), ("disconnect", None, 7)]
         rows += [("gap", "ETH-USDT", 5), ("gap", "BTC-USDT", -DAY)]  # another's, and before START
+        rows += [("made_snapshot", "BTC-USDT", 5), ("recording", None, 5)]  # nothing is lost by it
         db.executemany(
             "INSERT INTO recorder_events(kind, instrument, began, ended) VALUES(?, ?, ?, ?)",
             [(kind, name, START + at, START + at + 1) for kind, name, at in rows],
