@@ -3,12 +3,15 @@
 from collections.abc import Callable
 
 from orderflow.errors import UsageError
+from simulator.binance_venue import BinanceUsdmVenue, BinanceVenue
 from simulator.connections import Hub
 from simulator.okx_venue import OkxVenue
 from simulator.venue import Settings, Venue
 
 VENUES: dict[str, Callable[[Hub, Settings], Venue]] = {
     "okx": OkxVenue,
+    "binance": BinanceVenue,
+    "binance-usdm": BinanceUsdmVenue,
 }
 
 
