@@ -45,7 +45,7 @@ class Exchange(NamedTuple):
 
 SPOT = Exchange("binance", "BTC-USDT", "/ws", "/api/v3/depth", ("@100ms", ""))
 USDM = Exchange(
-    "binance-usdm", "BTC-USDT-SWAP", "/public/ws", "/fapi/v1/depth", ("@100ms", "", "@500ms")
+    "binance-usdm", "BTC-USDT-SWAP", "/public/ws", "/fapi/v1/depth", ("@100ms", "", "@1000ms")
 )
 
 
