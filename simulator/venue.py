@@ -115,6 +115,9 @@ class Venue(ABC):
     def second(self) -> None:  # noqa: B027 (for those with nothing to do)
         """Do what is due each second."""
 
+    def goodbye(self) -> None:  # noqa: B027 (most go without a word)
+        """Tell clients that the server is about to be stopped."""
+
     def addresses(self, host: str, port: int, *, tls: bool) -> list[str]:
         """Return what to tell a person: the addresses to give to a client."""
         at, secure = f"{f'[{host}]' if ':' in host else host}:{port}", "s" if tls else ""
