@@ -19,6 +19,7 @@ from orderflow.issues import HARMLESS, describe, losses
 from orderflow.times import format_duration, format_utc, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, find_recording
 from replay.pacing import parse_speed
+from simulator.faults import make_faults
 from simulator.fetcher import STOPPED, DiskWait, Fetcher
 from simulator.publisher import Publisher, parse_contract_values
 from simulator.server import Server, tls_context
@@ -140,6 +141,14 @@ def publish(
         list[str] | None,
         typer.Option(metavar="NAME", help="Answer to this name too, beside addresses; repeatable."),
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="A fault on request, such as gap@+60; repeatable."),
+    ] = None,
+    fault_log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append each fault that happens as a JSON line."),
+    ] = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -147,7 +156,8 @@ def publish(
     command.set_up_logging(verbose, quiet=quiet)
     venue = new_venue(exchange, Settings(limits=limits, okx_checksums=okx_checksums))
     values = parse_contract_values(contract_value or ())
-    publisher = Publisher(venue, store, contract_values=values, say=say)
+    faults = make_faults(fault or (), venue, fault_log, say)
+    publisher = Publisher(venue, store, contract_values=values, faults=faults, say=say)
     server = Server(
         publisher,
         host,

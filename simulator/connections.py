@@ -114,6 +114,8 @@ class Topic:
 
     def add(self, connection: Connection) -> None:
         """Send the topic to a connection from now on; once, however often it asks."""
+        if connection not in self._hub.connections:
+            return  # it has left before its turn came
         self.members[connection] = None
         connection.topics[self.key] = self
 
@@ -134,6 +136,7 @@ class Topic:
 
 
 Delivery = Callable[[Topic, bytes], None]
+MakeConnection = Callable[[web.WebSocketResponse, web.Request, "Hub"], Connection]
 
 
 class Hub:
@@ -146,6 +149,8 @@ class Hub:
         self.accepted = 0
         self.deliver: Delivery = Topic.send
         """How a frame goes out; faults put themselves in its place."""
+        self.make_connection: MakeConnection = Connection
+        """What a client is made of; faults make one of their own."""
 
     def add(self, connection: Connection) -> None:
         """Take a connection in."""

@@ -4,12 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from exchanges.wire import UnmappableError
 from orderflow.errors import OrderflowError, UsageError
 from orderflow.instruments import Instrument
+from simulator.faults import Faults, Send
 from simulator.market import BookStep, Market, Step
 from simulator.segments import StoreError
 from simulator.store_reader import instruments_in
@@ -27,8 +29,8 @@ class Publisher:
     """One exchange made of one store.
 
     An instrument that has no form on the exchange, or whose store cannot be read, is said once and
-    leaves the others alone. `contract_values` are those of swaps and futures, by name; `say` takes
-    what a person should know.
+    leaves the others alone. `contract_values` are those of swaps and futures, by name; without
+    `faults` rows go straight to the venue; `say` takes what a person should know.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Publisher:
         store: Path,
         *,
         contract_values: dict[str, str] | None = None,
+        faults: Faults | None = None,
         say: Callable[[str], None] = logger.warning,
     ) -> None:
         self.venue = venue
@@ -45,6 +48,8 @@ class Publisher:
         self.symbols: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         self._contract_values = contract_values or {}
+        self._faults = faults
+        self._send_step: Send = partial(faults.send, self._send) if faults else self._send
         self._say = say
         self._retry_at: dict[str, float] = {}
         self._began = time.monotonic()
@@ -85,13 +90,16 @@ class Publisher:
             while (steps := market.read()) is not None:
                 found = True
                 for step in steps:
-                    self._send(market, step)
+                    if market.name in self.symbols:
+                        self._send_step(market, step)
                     if time.monotonic() - breath > BREATH_SECONDS:
                         await asyncio.sleep(0)
                         breath = time.monotonic()
             if market.rows and market.name not in self.symbols:
                 self.symbols[market.name] = self.venue.add(market)
                 self.refused.pop(market.name, None)
+                if self._faults:
+                    self._faults.joined(market)
                 logger.info("publishing %s as %s", market.name, self.symbols[market.name])
         except StoreError as error:
             self._give_up(market, error, RETRY_SECONDS)
@@ -100,8 +108,6 @@ class Publisher:
         return found
 
     def _send(self, market: Market, step: Step) -> None:
-        if market.name not in self.symbols:
-            return
         if isinstance(step, BookStep):
             self.venue.book(market, step)
             return
@@ -154,6 +160,7 @@ class Publisher:
                 for name, market in self.markets.items()
             },
             "refused": self.refused,
+            "faults": self._faults.status() if self._faults else None,
         }
 
 
