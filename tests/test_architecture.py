@@ -99,6 +99,8 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "orderflow.command",
         "recordings.__main__",
         "simulator.__main__",
+        "simulator.commands_run",
+        "simulator.options",
     },
     "fcntl": {"orderflow.cache", "replay.output_lock", "simulator.storage"},
     "zstandard": {"simulator.segments"},
