@@ -202,15 +202,20 @@ class Fetcher:
         """Yield all rows of the recording in its order: a book row, then the trades up to the next.
 
         So at one time book rows come before trades, and of rows of one kind the one with the
-        smaller id comes first.
+        smaller id comes first. What was lost after the last book row comes last, at the time of
+        the last of all rows.
         """
+        last_ms = self._fetch.start_ms
         for update, trades in self._reader.stream():
             if update.bids is not None or update.asks is not None or update.id is not None:
                 yield self._book_row(update)
+                last_ms = update.timestamp
             elif update.lost:
-                yield self._book_row(update._replace(snapshot=False))
+                last_ms = max(update.timestamp, last_ms)
+                yield self._book_row(update._replace(snapshot=False, timestamp=last_ms))
             for trade in trades:
                 yield self._trade_row(trade)
+                last_ms = trade[5]
 
     def _book_row(self, update: OrderbookUpdate) -> _Row:
         ts, lost = update.timestamp, update.lost

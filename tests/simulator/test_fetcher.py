@@ -279,6 +279,22 @@ class TestWhatIsStored:
             ("1.5", "0.000000001", "buy"), ("2", "1", "?"),
         ]  # fmt: skip
 
+    def test_what_is_lost_after_the_last_book_row_does_not_turn_time_back(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / f"{INSTRUMENT}.db"
+        write(path, [(side(100), side(200), 10)], [("a", 1.5, 1.0, "buy", 50)])
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(
+                "INSERT INTO book (instrument, bids, asks, timestamp) VALUES (?, '[]', '[]', '?')",
+                (INSTRUMENT,),
+            )
+        fetch(path, tmp_path / "store")
+        rows = stored(tmp_path / "store")
+        assert [row.ts - START for row in rows] == [10, 50, 50, 50]
+        assert isinstance(rows[2], StoredBook)
+        assert [kind for kind, _, _ in rows[2].lost] == ["rows_skipped"]
+
     def test_ids_and_snapshots_that_were_recorded_are_stored(self, tmp_path: Path) -> None:
         path = tmp_path / f"{INSTRUMENT}.db"
         with RecordingWriter(path, sequenced=True) as writer:
