@@ -262,6 +262,38 @@ def test_one_who_comes_while_a_frame_is_held_back_does_not_get_it(tmp_path: Path
     assert (entry["row_id"], entry["clients"]) == (4, 1)
 
 
+def test_one_who_has_left_the_channel_does_not_get_a_frame_that_was_held_back(
+    tmp_path: Path,
+) -> None:
+    async def test(here: Desk) -> None:
+        first, second = await follow(here), await follow(here)
+        await here.book(100, [("100.0", "2")])
+        arg = {"channel": "books", "instId": "BTC-USDT"}
+        await second.send_json({"op": "unsubscribe", "args": [arg]})
+        await received(second)
+        await here.book(200, [("100.0", "3")])
+        assert ids(await data(first, 2)) == [(4, 6), (2, 4)]
+        await second.send_str("ping")
+        assert await received(second) == ["pong"]
+
+    (entry,) = run(test, tmp_path, "reorder:1")
+    assert entry["clients"] == 1
+
+
+def test_one_who_waits_for_the_first_book_gets_it_and_the_fault_comes_after(
+    tmp_path: Path,
+) -> None:
+    async def within() -> None:
+        async with desk("okx", tmp_path, faults=["gap@+0"]) as here:
+            await here.trade(0, "1", 1.0, 1.0, "buy")
+            socket = await follow(here, answers=1)
+            await here.book(100, BIDS, ASKS, snapshot=True)
+            await books(here, [2, 3], at=200)
+            assert ids(await data(socket, 2)) == [(-1, 4), (6, 8)]
+
+    asyncio.run(within())
+
+
 def test_random_faults_are_the_same_in_another_run(tmp_path: Path) -> None:
     async def test(here: Desk) -> None:
         for number in range(120):
