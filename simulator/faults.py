@@ -27,6 +27,9 @@ MOST_SHOWN = 200
 """Faults listed in `/status`, the last ones; the log has all of them."""
 CHECKED_LEVELS = 10
 """Levels of a side that Kraken's checksum is of."""
+JOINING = frozenset({"binance", "binance-usdm"})
+JOINED = "@depth"
+"""Streams that may send the rows of a second together, by the clock."""
 
 Send = Callable[[Market, Step], None]
 Frames = list[tuple[Topic, bytes]]
@@ -106,6 +109,7 @@ class Faults:
         self._tops: dict[str, DepthView] = {}
         self._was_reset: TimedFault | None = None
         self._row: dict[str, Any] = {}
+        self._cut: set[object] = set()
         self._held: dict[object, tuple[bytes, list[Connection], dict[str, Any]]] = {}
         seed = asked.draw.seed if asked.draw else "0"
         self._keys = {
@@ -116,8 +120,7 @@ class Faults:
 
     def _install(self) -> None:
         hub, asked = self._venue.hub, self._asked
-        if asked.shares:
-            hub.deliver = self._deliver
+        hub.deliver = self._deliver
         for kind, ms in asked.waits_ms.items():
             if kind == "delay":
                 hub.make_connection = partial(DelayedConnection, seconds=ms / 1000)
@@ -202,21 +205,31 @@ class Faults:
             self._row["row_id"] = step.row_id
         bad_checksum = fault.kind == "bad-checksum"
         frames = self._captured(partial(usual, market, step), bad_checksum=bad_checksum)
-        if not frames or (fault.kind == "gap" and not self._would_show(market)):
+        at_once = [topic for topic, _ in frames]
+        later = self._sent_later(step, at_once)
+        if not (frames or later) or (fault.kind == "gap" and not self._would_show(market)):
             self._deliver_all(frames)
             return
         self._waiting.remove(fault)
-        hub = self._venue.hub
-        hit = {connection for topic, _ in frames for connection in topic.members}
-        if fault.kind == "disconnect":
-            hit = set(hub.connections)
-        topics = [str(topic) for topic, _ in frames]
-        self._log.add(fault.kind, fault.asked, **self._row, clients=len(hit), topics=topics)
-        if fault.kind == "disconnect":
+        topics = [*at_once, *later]
+        hit = {connection for topic in topics for connection in topic.members}
+        if fault.kind == "gap":
+            self._cut |= {topic.key for topic in later}
+        elif fault.kind == "disconnect":
+            hit = set(self._venue.hub.connections)
             for connection in hit:
                 connection.drop("fault", fault.asked)
-        elif fault.kind != "gap":
+        else:
             self._deliver_all(frames)
+        named = [str(topic) for topic in topics]
+        self._log.add(fault.kind, fault.asked, **self._row, clients=len(hit), topics=named)
+
+    def _sent_later(self, step: BookStep, at_once: list[Topic]) -> list[Topic]:
+        """Return the topics that will send a row by the clock, joined with others."""
+        if self._venue.name not in JOINING or not (step.changes.bids or step.changes.asks):
+            return []
+        topics = [topic for topic in self._venue.live_topics() if topic not in at_once]
+        return [topic for topic in topics if JOINED in str(topic)]
 
     def _captured(self, send: Callable[[], None], *, bad_checksum: bool) -> Frames:
         hub, settings, frames = self._venue.hub, self._venue.settings, Frames()
@@ -247,6 +260,9 @@ class Faults:
     # -- faults of frames
 
     def _deliver(self, topic: Topic, frame: bytes) -> None:
+        if topic.key in self._cut and not self._row:
+            self._cut.remove(topic.key)
+            return
         held = self._held.pop(topic.key, None)
         if held is None and self._is_chosen("reorder", frame):
             self._held[topic.key] = frame, list(topic.members), self._row

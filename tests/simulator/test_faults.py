@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import orjson
 import pytest
@@ -20,6 +21,7 @@ from simulator.fault_specs import parse_faults
 from simulator.faults import make_faults
 from simulator.okx_venue import OkxVenue
 from simulator.venue import Settings
+from simulator.venues import VENUES
 
 PATH = "/ws/v5/public"
 BIDS, ASKS = [("100.0", "1")], [("100.5", "3")]
@@ -319,6 +321,117 @@ def test_random_faults_that_nobody_would_see_are_passed_over(tmp_path: Path) -> 
     assert run(test, tmp_path, "random:1:10") == []
 
 
+def run_on(exchange: str, test: Test, tmp_path: Path, *faults: str) -> list[dict[str, Any]]:
+    """Run a test on another exchange, with a book of 12 levels a side."""
+    bids, asks = (
+        [(f"{100 - n}.0", "1") for n in range(12)],
+        [(f"{101 + n}.0", "1") for n in range(12)],
+    )
+    log = tmp_path / "faults.jsonl"
+
+    async def within() -> None:
+        async with desk(exchange, tmp_path / "store", faults=faults, fault_log=log) as here:
+            await here.book(0, bids, asks, snapshot=True)
+            await test(here)
+
+    asyncio.run(within())
+    return logged(log)
+
+
+async def kraken_checksums(here: Desk) -> ClientWebSocketResponse:
+    socket = await here.connect("/v2")
+    params = {"channel": "book", "symbol": ["BTC/USDT"], "depth": 25}
+    await socket.send_json({"method": "subscribe", "params": params})
+    await received(socket, 3)
+    return socket
+
+
+def kraken_checksum(sizes: dict[str, str]) -> int:
+    """Compute Kraken's checksum of the book of `run_on` with other sizes of some bids."""
+    ten = [(f"{101 + n}.0", "1") for n in range(10)]
+    ten += [(f"{100 - n}.0", sizes.get(f"{100 - n}.0", "1")) for n in range(10)]
+    text = "".join(f"{price.replace('.', '')}{size}00000000" for price, size in ten)
+    return crc32(text.encode())
+
+
+@pytest.mark.skipif("kraken" not in VENUES, reason="needs kraken")
+def test_kraken_shows_a_gap_by_the_next_checksum_so_it_waits_for_a_row_of_the_best_levels(
+    tmp_path: Path,
+) -> None:
+    async def test(here: Desk) -> None:
+        socket = await kraken_checksums(here)
+        await here.book(100, [("89.0", "5")])  # the twelfth: no checksum has it
+        await here.book(200, [("99.0", "2")])
+        await here.book(300, [("98.0", "3")])
+        below, after = await data(socket, 2)
+        assert below["bids"][0]["price"] == 89
+        assert after["bids"][0]["price"] == 98
+        assert after["checksum"] == kraken_checksum({"99.0": "2", "98.0": "3"})
+        assert after["checksum"] != kraken_checksum({"98.0": "3"})  # what the client has
+
+    (entry,) = run_on("kraken", test, tmp_path, "gap@+0")
+    assert entry["stream_ms"] == START + 200
+
+
+@pytest.mark.skipif("kraken" not in VENUES, reason="needs kraken")
+def test_a_bad_checksum_of_kraken_is_one(tmp_path: Path) -> None:
+    async def test(here: Desk) -> None:
+        socket = await kraken_checksums(here)
+        await here.book(100, [("99.0", "2")])
+        await here.book(200, [("99.0", "3")])
+        sums = [frame["checksum"] for frame in await data(socket, 2)]
+        right = [kraken_checksum({"99.0": size}) for size in "23"]
+        assert [a == b for a, b in zip(sums, right, strict=True)] == [False, True]
+
+    (entry,) = run_on("kraken", test, tmp_path, "bad-checksum@+0")
+    assert entry["stream_ms"] == START + 100
+
+
+@pytest.mark.skipif("binance" not in VENUES, reason="needs binance")
+def test_a_gap_on_binance_is_in_every_stream_of_changes_joined_or_not(tmp_path: Path) -> None:
+    async def test(here: Desk) -> None:
+        fast = await here.connect("/ws/btcusdt@depth@100ms")
+        slow = await here.connect("/ws/btcusdt@depth")
+        await slow.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        await received(slow)
+        await here.book(100, [("99.0", "2")])
+        await here.book(200, [("99.0", "3")])
+        (event,) = await received(fast)
+        assert (event["U"], event["u"]) == (5, 6)
+        await asyncio.sleep(1.5)  # the slow stream would have sent both rows by now
+        await here.book(300, [("99.0", "4")])
+        (event,) = await received(slow)
+        assert (event["U"], event["u"]) == (7, 8)
+
+    (entry,) = run_on("binance", test, tmp_path, "gap@+0")
+    assert (entry["row_id"], entry["clients"]) == (4, 2)
+
+
+@pytest.mark.skipif("binance" not in VENUES, reason="needs binance")
+def test_one_who_follows_a_joined_stream_alone_is_disconnected_too(tmp_path: Path) -> None:
+    async def test(here: Desk) -> None:
+        slow = await here.connect("/ws/btcusdt@depth")
+        await slow.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        await received(slow)
+        await here.book(100, [("99.0", "2")])
+        assert (await slow.receive(timeout=20)).type == WSMsgType.CLOSED
+
+    (entry,) = run_on("binance", test, tmp_path, "disconnect@+0")
+    assert entry["clients"] == 1
+
+
+@pytest.mark.skipif("binance" not in VENUES, reason="needs binance")
+def test_a_reset_on_binance_lets_ids_fall_back(tmp_path: Path) -> None:
+    async def test(here: Desk) -> None:
+        fast = await here.connect("/ws/btcusdt@depth@100ms")
+        for number in (1, 2, 3):
+            await here.book(100 * number, [("99.0", str(number + 1))])
+        assert [event["u"] for event in await received(fast, 3)] == [4, 2, 4]
+
+    (entry,) = run_on("binance", test, tmp_path, "reset@#3")
+    assert entry["row_id"] == 2
+
+
 @pytest.mark.parametrize("when", ["2025-06-09", "#1"])
 def test_a_fault_of_the_past_is_said_to_never_happen(tmp_path: Path, when: str) -> None:
     async def test(here: Desk) -> None:
@@ -372,5 +485,6 @@ def test_without_faults_nothing_stands_between_a_row_and_its_clients(tmp_path: P
     venue = OkxVenue(Hub(), Settings())
     assert make_faults([], venue, None, lambda _: None) is None
     assert venue.hub.deliver == Hub().deliver
+    assert venue.hub.make_connection == Hub().make_connection
     with pytest.raises(OutputError, match="cannot be written"):
         make_faults(["gap@+1"], venue, tmp_path, lambda _: None)
