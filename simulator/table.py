@@ -15,7 +15,7 @@ from orderflow.times import format_duration, format_utc
 from simulator.desk import Desk, Stand
 from simulator.supervisor import FAILED, FINISHED, PAUSING, RUNNING, Worker
 
-COLUMNS = ("clients", "rows", "frames/s", "unread", "slow", "faults", "restarts")
+COLUMNS = ("clients", "rows", "frames/s", "unread", "slow", "faults")
 COLOURS = {RUNNING: "green", FINISHED: "green", PAUSING: "yellow", FAILED: "red"}
 
 
@@ -26,33 +26,36 @@ def table_of(desk: Desk) -> Table:
         title=_title(desk),
         title_justify="left",
         title_style="",
+        pad_edge=False,
         padding=(0, 1, 0, 0),  # 80 columns are enough
     )
     for name in ("process", "port", "state"):
         table.add_column(name, no_wrap=True)
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    empty = [""] * (len(COLUMNS) - 1)
-    fetch = desk.fetch
-    table.add_row(fetch.name, "", _state(fetch), *empty, str(fetch.restarts))
-    for stand in desk.stands:
+    table.add_row(desk.fetch.name, "", _state(desk.fetch))
+    for stand in _served(desk):
         table.add_row(stand.exchange, str(stand.port or ""), *_cells(stand))
     return table
+
+
+def _served(desk: Desk) -> list[Stand]:
+    """Return the publishers, without those that have no form for the instrument."""
+    return [stand for stand in desk.stands if not stand.has_no_form]
 
 
 def last_line(desk: Desk) -> str:
     """Return what a desk has done, in a line."""
     parts = [f"fetch {desk.fetch.state}"]
-    for stand in desk.stands:
-        status = stand.status
-        if status:
-            frames, clients = status["frames_sent"], status["clients_accepted"]
-            parts.append(f"{stand.exchange} {frames:,} frames to {clients:,} clients")
+    for stand in _served(desk):
+        if stand.status:
+            frames, clients = stand.status["frames_sent"], stand.status["clients_accepted"]
+            parts.append(f"{stand.exchange} {frames:,} frames to {_count(clients, 'client')}")
         else:
-            parts.append(f"{stand.exchange} {_state_text(stand)}")
+            parts.append(f"{stand.exchange} {stand.worker.state}")
     restarts = sum(worker.restarts for worker in desk.workers)
     if restarts:
-        parts.append(f"{restarts:,} restarts")
+        parts.append(_count(restarts, "restart"))
     return f"ended after {format_duration(time.monotonic() - desk.began)}: {', '.join(parts)}"
 
 
@@ -84,18 +87,17 @@ def _title(desk: Desk) -> str:
 
 def _cells(stand: Stand) -> list[Any]:
     status = stand.status
-    if not status or stand.has_no_form:
-        return [_stand_state(stand), *[""] * (len(COLUMNS) - 1), str(stand.worker.restarts)]
+    if not status:
+        return [_state(stand.worker)]
     faults = sum(((status["faults"] or {}).get("counts") or {}).values())
     return [
-        _stand_state(stand),
+        _state(stand.worker, waiting=not stand.instrument),
         f"{status['clients']:,}",
         f"{stand.instrument.get('rows', 0):,}",
         f"{stand.frames_per_second:,.0f}",
         _bytes(status["most_behind_bytes"]),
         f"{status['clients_closed'].get('slow', 0):,}",
         f"{faults:,}",
-        str(stand.worker.restarts),
     ]
 
 
@@ -103,18 +105,14 @@ def _bytes(number: int) -> str:
     return f"{number / 1000:,.0f} kB" if number else "0"
 
 
-def _state(worker: Worker) -> Text:
-    text = worker.state if worker.state != FAILED else f"{FAILED} (code {worker.code})"
+def _state(worker: Worker, *, waiting: bool = False) -> Text:
+    text = f"{FAILED}, code {worker.code}" if worker.state == FAILED else worker.state
+    if worker.state == RUNNING and waiting:
+        text = "no row yet"
+    if worker.restarts:
+        text += f" ({_count(worker.restarts, 'restart')})"
     return Text(text, style=COLOURS.get(worker.state, ""))
 
 
-def _stand_state(stand: Stand) -> Text:
-    if stand.has_no_form:
-        return Text(_state_text(stand), style="yellow")
-    if stand.worker.state == RUNNING and not stand.instrument:
-        return Text("waiting")
-    return _state(stand.worker)
-
-
-def _state_text(stand: Stand) -> str:
-    return "has no form" if stand.has_no_form else stand.worker.state
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
