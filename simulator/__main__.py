@@ -82,6 +82,8 @@ def fetch(
                 state = fetcher.run()
         finally:
             _report(fetcher, json_summary=json_summary, quiet=quiet)
+    if with_parent:
+        parent.report(last_seq=writer.last_seq)
     if state == STOPPED:
         raise typer.Exit(128 + signals.received)
 
@@ -133,7 +135,7 @@ def publish(
 
     def ready(host: str, port: int) -> None:
         if with_parent:
-            parent.report_port(port)
+            parent.report(port=port)
         elif not quiet:
             say("\n".join(venue.addresses(host, port, tls=tls_cert is not None)))
 

@@ -197,7 +197,7 @@ def _run(make: Callable[[Callable[[str], None]], Desk], *, quiet: bool) -> int:
 
 
 def _say_errors(text: str) -> None:
-    if "Error: " in text:
+    if "error: " in text.lower():
         say(text)
 
 

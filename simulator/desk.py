@@ -64,10 +64,12 @@ class Stand:
         found: dict[str, Any] = self.status.get("instruments", {}).get(self._plan.instrument, {})
         return found if found.get("symbol") else {}
 
-    @property
-    def is_at_the_end(self) -> bool:
-        """Return whether all that was fetched has been sent, and taken by the clients' sockets."""
-        return bool(self.instrument.get("ended")) and not self.status["most_behind_bytes"]
+    def has_sent(self, last_seq: int) -> bool:
+        """Return whether the rows up to `last_seq` are sent, and taken by the clients' sockets."""
+        read = self.instrument.get("last_seq", 0)
+        # Of what has been read some may not be sent yet, unless it is the end.
+        is_sent = read >= last_seq and self.instrument["ended"]
+        return is_sent and not self.status["most_behind_bytes"]
 
     def _arguments(self) -> list[str]:
         plan = self._plan
@@ -141,7 +143,7 @@ class Desk:
         """
         self._loop = asyncio.get_running_loop()
         keeping = [asyncio.ensure_future(worker.keep()) for worker in self.workers]
-        looking = asyncio.ensure_future(self._look_until_the_end(show))
+        looking = asyncio.ensure_future(self._look_until_the_end(show, keeping))
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
             await asyncio.wait({looking, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -152,10 +154,15 @@ class Desk:
             await asyncio.gather(looking, stopped, return_exceptions=True)
             await end_all(self.workers, keeping)
 
-    async def _look_until_the_end(self, show: Callable[[], None]) -> int:
+    async def _look_until_the_end(
+        self, show: Callable[[], None], keeping: Sequence[asyncio.Task[None]]
+    ) -> int:
         timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             while (code := self._code_at_the_end()) is None:
+                for task in keeping:
+                    if task.done():
+                        task.result()  # raises what was wrong with the program, if anything
                 show()
                 await asyncio.sleep(LOOK_SECONDS)
                 await asyncio.gather(*(stand.look(http) for stand in self.stands))
@@ -175,7 +182,8 @@ class Desk:
         failed = self.fetch.state == FAILED
         if failed and self.plan.instrument not in instruments_in(self.plan.store):
             return self.fetch.code or 1
-        if not (failed or all(stand.is_at_the_end for stand in serving)):
+        last_seq = self.fetch.ready.get("last_seq", 1)
+        if not (failed or all(stand.has_sent(last_seq) for stand in serving)):
             return None
         if self.plan.exit_at_end:
             return self.fetch.code

@@ -84,6 +84,12 @@ class Market:
         """Return the number of the last book row in the store, 0 before the first."""
         return (self.row_id + self._id_base) // 2
 
+    @property
+    def last_seq(self) -> int:
+        """Return the number of the last row of any kind that has been read, 0 before the first."""
+        next_seq = self._reader.next_seq if self._reader else None
+        return (next_seq or 1) - 1
+
     def reset_ids(self) -> int:
         """Let the ids begin anew with the last book row, as an exchange does after maintenance.
 

@@ -29,6 +29,6 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, name="end-with-parent", daemon=True).start()
 
 
-def report_port(port: int) -> None:
-    """Tell the parent that this process listens, and where."""
-    print_result(orjson.dumps({"port": port}).decode())
+def report(**facts: int) -> None:
+    """Tell the parent how things stand: the port it can be reached at, say."""
+    print_result(orjson.dumps(facts).decode())

@@ -154,6 +154,7 @@ class Publisher:
                 name: {
                     "symbol": self.symbols.get(name),
                     "rows": market.rows,
+                    "last_seq": market.last_seq,
                     "row_id": market.row_id,
                     "time_ms": market.ts,
                     "clock_behind_ms": now_ms - market.ts,

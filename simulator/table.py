@@ -110,7 +110,7 @@ def _state(worker: Worker, *, waiting: bool = False) -> Text:
     if worker.state == RUNNING and waiting:
         text = "no row yet"
     if worker.restarts:
-        text += f" ({_count(worker.restarts, 'restart')})"
+        text += f" x{worker.restarts + 1}"
     return Text(text, style=COLOURS.get(worker.state, ""))
 
 
