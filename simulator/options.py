@@ -33,6 +33,13 @@ Host = Annotated[str, typer.Option(metavar="HOST", help="The address to listen o
 PollSeconds = Annotated[
     float, typer.Option(metavar="S", help="Look into the store at least this often.")
 ]
+Notify = Annotated[
+    str,
+    typer.Option(
+        metavar="SPEC",
+        help="Notices of new rows: none, file, pipe:FD, zmq:ENDPOINT or redis:URL.",
+    ),
+]
 ContractValues = Annotated[
     list[str] | None,
     typer.Option(

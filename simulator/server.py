@@ -47,7 +47,6 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
 
 def build_app(publisher: Publisher, hosts: tuple[str, ...] = ()) -> web.Application:
     """Return the application: the venue's paths, `/status` and `/replay`."""
-
     replay = Replay(publisher.store)
 
     async def status(_request: web.Request) -> web.Response:
@@ -184,9 +183,7 @@ class Server:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopped.set)
 
-    async def run(
-        self, wait: Callable[[], Awaitable[object]], ready: Callable[[str, int], None]
-    ) -> None:
+    async def run(self, ready: Callable[[str, int], None]) -> None:
         """Serve until `stop`, then close all clients; `ready` is given host and port.
 
         Raise `PortTakenError` or `ListenError`.
@@ -195,7 +192,7 @@ class Server:
         app = build_app(self.publisher, self._hosts)
         async with serving(app, self.host, self.port, self._tls) as port:
             ready(self.host, port)
-            publishing = asyncio.ensure_future(self.publisher.run(wait))
+            publishing = asyncio.ensure_future(self.publisher.run())
             stopping = asyncio.ensure_future(self._stopped.wait())
             try:
                 await asyncio.wait({publishing, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -117,7 +117,12 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "simulator.commands_run",
         "simulator.options",
     },
-    "fcntl": {"orderflow.cache", "replay.output_lock", "simulator.storage"},
+    "fcntl": {
+        "messaging.zmq_channel",
+        "orderflow.cache",
+        "replay.output_lock",
+        "simulator.storage",
+    },
     "zstandard": {"simulator.segments"},
 }
 
