@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from messaging.specs import check_spec
 from orderflow import command
 from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
@@ -20,6 +21,7 @@ from replay.pacing import parse_speed
 from simulator import options, table
 from simulator.desk import Desk, Plan
 from simulator.fault_specs import parse_faults
+from simulator.notices import PIPE
 from simulator.publisher import parse_contract_values
 from simulator.server import tls_context
 from simulator.venue import Settings
@@ -59,6 +61,13 @@ def run(
         ),
     ] = None,
     poll_seconds: options.PollSeconds = 1.0,
+    notify: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Notices of new rows: pipe, none, file, zmq:ENDPOINT or redis:URL.",
+        ),
+    ] = PIPE,
     contract_value: options.ContractValues = None,
     limits: options.Limits = True,
     okx_checksums: options.OkxChecksums = False,
@@ -84,6 +93,8 @@ def run(
         find_recording(instrument, data_dir or DEFAULT_DATA_DIR, *times)
     told = _told(verbose, quiet=quiet)
     with _store(store) as directory:
+        if notify != PIPE:
+            check_spec(notify, directory)
         plan = Plan(
             instrument,
             directory,
@@ -105,6 +116,7 @@ def run(
                 *told,
             ],
             faults=faults,
+            notify=notify,
             tls=tls_cert is not None,
             exit_at_end=exit_at_end,
         )

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import aiohttp
 import orjson
 
 from simulator.connections import Hub
+from simulator.notices import Notices
 from simulator.store_reader import instruments_in
-from simulator.supervisor import FAILED, FINISHED, Say, Worker, end_all
+from simulator.supervisor import FAILED, FINISHED, Command, Say, Worker, end_all
 from simulator.venue import Settings
 from simulator.venues import VENUES
 
@@ -34,6 +36,7 @@ class Plan:
     fetch: Sequence[str]
     publish: Sequence[str] = ()
     faults: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notify: str = "none"
     tls: bool = False
     exit_at_end: bool = False
 
@@ -41,15 +44,15 @@ class Plan:
 class Stand:
     """One publisher of a desk, as its `/status` shows it; `status` is the last answer."""
 
-    def __init__(self, exchange: str, plan: Plan, say: Say) -> None:
+    def __init__(self, exchange: str, plan: Plan, notices: Notices, say: Say) -> None:
         self.exchange = exchange
         self.status: dict[str, Any] = {}
         self.frames_per_second = 0.0
         self.has_no_form = False
-        self._plan, self._say = plan, say
+        self._plan, self._notices, self._say = plan, notices, say
         self._is_announced = False
         self._asked_at = 0.0
-        self.worker = Worker(exchange, self._arguments, say, ends=False)
+        self.worker = Worker(exchange, self._command, say, ends=False)
 
     @property
     def port(self) -> int:
@@ -71,11 +74,14 @@ class Stand:
         is_sent = read >= last_seq and self.instrument["ended"]
         return is_sent and not self.status["most_behind_bytes"]
 
-    def _arguments(self) -> list[str]:
+    @contextmanager
+    def _command(self) -> Iterator[Command]:
         plan = self._plan
         where = ["--store", str(plan.store), "--host", plan.host, "--port", str(self.port)]
         faults = plan.faults.get(self.exchange, ())
-        return ["publish", self.exchange, *where, *plan.publish, *faults, "--with-parent"]
+        arguments = ["publish", self.exchange, *where, *plan.publish, *faults]
+        with self._notices.for_reader() as told:
+            yield Command([*arguments, *told.arguments], told.descriptors)
 
     async def look(self, http: aiohttp.ClientSession) -> None:
         """Ask for its status, and say once that it serves the instrument, or that it can't."""
@@ -118,8 +124,15 @@ class Desk:
     def __init__(self, plan: Plan, exchanges: Sequence[str], say: Say) -> None:
         self.plan = plan
         self._say = say
-        self.stands = [Stand(exchange, plan, say) for exchange in exchanges]
-        self.fetch = Worker("fetch", self._fetch_arguments, say, ends=True)
+        self._notices = Notices(plan.notify)
+        self.stands = [Stand(exchange, plan, self._notices, say) for exchange in exchanges]
+        self.fetch = Worker("fetch", self._fetch, say, ends=True)
+        relay = self._notices.relay
+        self.others = (
+            []
+            if relay is None
+            else [Worker("notifier", lambda: nullcontext(Command(relay)), say, ends=False)]
+        )
         self.began = time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
@@ -127,8 +140,8 @@ class Desk:
 
     @property
     def workers(self) -> list[Worker]:
-        """Return all processes, the fetcher first."""
-        return [self.fetch, *(stand.worker for stand in self.stands)]
+        """Return all processes."""
+        return [*self.others, self.fetch, *(stand.worker for stand in self.stands)]
 
     def stop(self) -> None:
         """End `run`; from a signal handler too."""
@@ -153,6 +166,7 @@ class Desk:
             stopped.cancel()
             await asyncio.gather(looking, stopped, return_exceptions=True)
             await end_all(self.workers, keeping)
+            self._notices.close()
 
     async def _look_until_the_end(
         self, show: Callable[[], None], keeping: Sequence[asyncio.Task[None]]
@@ -168,8 +182,11 @@ class Desk:
                 await asyncio.gather(*(stand.look(http) for stand in self.stands))
         return code
 
-    def _fetch_arguments(self) -> list[str]:
-        return ["fetch", *self.plan.fetch, "--store", str(self.plan.store), "--with-parent"]
+    @contextmanager
+    def _fetch(self) -> Iterator[Command]:
+        arguments = ["fetch", *self.plan.fetch, "--store", str(self.plan.store)]
+        with self._notices.for_writer() as told:
+            yield Command([*arguments, *told.arguments], told.descriptors)
 
     def _code_at_the_end(self) -> int | None:
         """Return the exit code where there is nothing left to run for, None where there is."""

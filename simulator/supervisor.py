@@ -7,7 +7,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,6 +27,13 @@ FINISHED, FAILED, STOPPED = "finished", "failed", "stopped"
 Say = Callable[[str], None]
 
 
+class Command(NamedTuple):
+    """Arguments of the simulator, and descriptors that the process inherits."""
+
+    arguments: Sequence[str]
+    descriptors: tuple[int, ...] = ()
+
+
 class Worker:
     """A command of the simulator as a process of its own, kept running until `stop`.
 
@@ -33,21 +41,27 @@ class Worker:
     process chose is final. One that serves is final with codes `FINAL`, or when it ends before it
     has ever been ready. Whatever a signal has killed is started again, after pauses that grow.
 
-    `arguments` is called at each start. Its stdin is a pipe that it ends with, so that it ends with
-    this process whatever becomes of it. `ready` is what it last reported on stdout.
+    `command` is called at each start, which is within its context. The process's stdin is a pipe
+    that it ends with, so that it ends with this process whatever becomes of it. `ready` is what it
+    last reported on stdout.
     """
 
     FINAL = frozenset({2, 3})
 
     def __init__(
-        self, name: str, arguments: Callable[[], Sequence[str]], say: Say, *, ends: bool
+        self,
+        name: str,
+        command: Callable[[], AbstractContextManager[Command]],
+        say: Say,
+        *,
+        ends: bool,
     ) -> None:
         self.name = name
         self.state = STARTING
         self.restarts = 0
         self.code: int | None = None
         self.ready: dict[str, Any] = {}
-        self._arguments, self._say, self._ends = arguments, say, ends
+        self._command, self._say, self._ends = command, say, ends
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
 
@@ -110,14 +124,16 @@ class Worker:
         self.state = STARTING
         pipe = asyncio.subprocess.PIPE
         # In a session of its own a terminal's Ctrl+C reaches this process alone, which ends it.
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "simulator", *self._arguments()),
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            limit=_LONGEST_LINE,
-            start_new_session=True,
-        )
+        with self._command() as command:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "simulator", *command.arguments, "--with-parent"),
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                limit=_LONGEST_LINE,
+                pass_fds=command.descriptors,
+                start_new_session=True,
+            )
         self._process = process
         if self._stopping.is_set():  # asked for while it was being started
             self._signal(signal.SIGTERM)

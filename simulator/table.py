@@ -33,7 +33,8 @@ def table_of(desk: Desk) -> Table:
         table.add_column(name, no_wrap=True)
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_row(desk.fetch.name, "", _state(desk.fetch))
+    for worker in (*desk.others, desk.fetch):
+        table.add_row(worker.name, "", _state(worker))
     for stand in _served(desk):
         table.add_row(stand.exchange, str(stand.port or ""), *_cells(stand))
     return table

@@ -221,6 +221,17 @@ def test_it_ends_at_the_end_when_asked_to(recording: Path) -> None:
         assert run.process.returncode == 0
 
 
+def test_a_way_of_notices_that_there_is_not_is_said_before_anything_starts(
+    recording: Path,
+) -> None:
+    with desk_run(INSTRUMENT, *DAY, "--data-dir", recording, "--notify", "drums") as run:
+        wait_until(lambda: run.process.poll() is not None)
+        assert run.process.returncode == 2
+        run.join()
+        assert run.lines[0].startswith("Error: --notify 'drums': no such way")
+        assert len(run.lines) == 1
+
+
 def test_an_instrument_that_is_not_recorded_is_said_before_anything_starts(
     recording: Path,
 ) -> None:
@@ -246,6 +257,39 @@ def test_faults_are_handed_to_the_publisher_and_written_down(
     assert entry["row_id"] >= 400
     assert entry["row_id"] not in client.ids
     assert client.breaks == 1
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", ["pipe", "file", "zmq"])
+def test_notices_alone_bring_every_row_where_nobody_polls(
+    recording: Path, tmp_path: Path, kind: str
+) -> None:
+    spec = f"zmq:ipc://{tmp_path}/notices" if kind == "zmq" else kind
+    arguments = ("--data-dir", recording, "--store", tmp_path / "store", "--speed", "2")
+    never = ("--poll-seconds", 3600, "--notify", spec)
+    with desk_run(INSTRUMENT, *DAY, *arguments, "--exchange", "okx", *never) as run:
+        client = asyncio.run(followed(run, lambda: None))
+        children = run.children()
+        assert ("notifier" in children) == (kind == "zmq")
+        assert run.end() == 130
+        assert not any(map(is_running, children.values()))
+    check(client, tmp_path / "store")
+
+
+@pytest.mark.thorough
+def test_a_killed_notifier_comes_back_and_its_notices_too(recording: Path, tmp_path: Path) -> None:
+    arguments = ("--data-dir", recording, "--store", tmp_path / "store", "--speed", "1")
+    never = ("--poll-seconds", 3600, "--notify", f"zmq:ipc://{tmp_path}/notices")
+    with desk_run(INSTRUMENT, *DAY, *arguments, "--exchange", "okx", *never) as run:
+
+        def kill_notifier() -> None:
+            pid = run.child("notifier")
+            os.kill(pid, signal.SIGKILL)
+            run.child("notifier", not_pid=pid)
+
+        client = asyncio.run(followed(run, kill_notifier))
+        run.end()
+    check(client, tmp_path / "store")
 
 
 def test_ports_and_exchanges_are_understood() -> None:
