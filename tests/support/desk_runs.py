@@ -23,6 +23,7 @@ class DeskRun:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.lines: list[str] = []
+        self._seen = {process.pid}
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
 
@@ -53,7 +54,9 @@ class DeskRun:
 
     def children(self) -> dict[str, int]:
         """Return the pids of the processes it has started, by command and exchange."""
-        return dict(sorted(_children(self.process.pid)))
+        found = dict(sorted(_children(self.process.pid)))
+        self._seen.update(found.values())
+        return found
 
     def child(self, name: str, *, not_pid: int | None = None) -> int:
         """Wait until there is a process of that name, another one than `not_pid`."""
@@ -66,6 +69,12 @@ class DeskRun:
         code = self.process.wait(WAIT_SECONDS)
         self.join()
         return code
+
+    def kill_all(self) -> None:
+        """Kill all that is left of it, those that have lost their parent too."""
+        self.children()
+        for pid in filter(is_running, self._seen):
+            os.kill(pid, signal.SIGKILL)
 
     def join(self) -> None:
         """Wait until all has been read that it and its processes have said."""
@@ -109,7 +118,5 @@ def desk_run(*arguments: object) -> Iterator[DeskRun]:
         try:
             yield run
         finally:
-            for pid in [process.pid, *run.children().values()]:
-                if is_running(pid):
-                    os.kill(pid, signal.SIGKILL)
+            run.kill_all()
             run.join()
