@@ -80,6 +80,11 @@ class Market:
         return Instrument(self.name, _step(self._price_decimals), _step(self._size_decimals), value)
 
     @property
+    def decimals(self) -> tuple[int, int]:
+        """Return the most decimals of prices, and of sizes, so far."""
+        return self._price_decimals, self._size_decimals
+
+    @property
     def seq(self) -> int:
         """Return the number of the last book row in the store, 0 before the first."""
         return (self.row_id + self._id_base) // 2

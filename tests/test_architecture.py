@@ -120,6 +120,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "fcntl": {
         "messaging.zmq_channel",
         "orderflow.cache",
+        "recordings.day_files",
         "replay.output_lock",
         "simulator.storage",
     },

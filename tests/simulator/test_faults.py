@@ -354,7 +354,6 @@ def kraken_checksum(sizes: dict[str, str]) -> int:
     return crc32(text.encode())
 
 
-@pytest.mark.skipif("kraken" not in VENUES, reason="needs kraken")
 def test_kraken_shows_a_gap_by_the_next_checksum_so_it_waits_for_a_row_of_the_best_levels(
     tmp_path: Path,
 ) -> None:
@@ -373,7 +372,6 @@ def test_kraken_shows_a_gap_by_the_next_checksum_so_it_waits_for_a_row_of_the_be
     assert entry["stream_ms"] == START + 200
 
 
-@pytest.mark.skipif("kraken" not in VENUES, reason="needs kraken")
 def test_a_bad_checksum_of_kraken_is_one(tmp_path: Path) -> None:
     async def test(here: Desk) -> None:
         socket = await kraken_checksums(here)
