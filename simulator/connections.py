@@ -116,6 +116,8 @@ class Topic:
 
     def add(self, connection: Connection) -> None:
         """Send the topic to a connection from now on; once, however often it asks."""
+        if connection not in self._hub.connections:
+            return  # it has left before its turn came
         self.members[connection] = None
         connection.topics[self.key] = self
 
@@ -136,6 +138,7 @@ class Topic:
 
 
 Delivery = Callable[[Topic, bytes], None]
+MakeConnection = Callable[[web.WebSocketResponse, web.Request, "Hub"], Connection]
 
 
 class Hub:
@@ -150,6 +153,8 @@ class Hub:
         """Set when a client is halfway to the bound; who sends may give it a moment."""
         self.deliver: Delivery = Topic.send
         """How a frame goes out; faults put themselves in its place."""
+        self.make_connection: MakeConnection = Connection
+        """What a client is made of; faults make one of their own."""
 
     def add(self, connection: Connection) -> None:
         """Take a connection in."""

@@ -145,7 +145,7 @@ class Venue(ABC):
             compress=False, heartbeat=self.ping_seconds, max_msg_size=MOST_FRAME_BYTES
         )
         await socket.prepare(request)
-        connection = Connection(socket, request, self.hub)
+        connection = self.hub.make_connection(socket, request, self.hub)
         self.hub.add(connection)
         client = session(connection)
         try:

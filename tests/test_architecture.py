@@ -114,6 +114,8 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "orderflow.command",
         "recordings.__main__",
         "simulator.__main__",
+        "simulator.commands_run",
+        "simulator.options",
     },
     "fcntl": {
         "messaging.zmq_channel",
