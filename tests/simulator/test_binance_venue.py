@@ -214,9 +214,7 @@ def test_spot_says_that_it_goes_before_it_closes_and_usdm_does_not(tmp_path: Pat
         publisher = Publisher(new_venue(exchange, Settings()), tmp_path)
         server = Server(publisher, "127.0.0.1", 0)
         ports: asyncio.Queue[int] = asyncio.Queue()
-        running = asyncio.ensure_future(
-            server.run(lambda: asyncio.sleep(0.01), lambda _host, port: ports.put_nowait(port))
-        )
+        running = asyncio.ensure_future(server.run(lambda _host, port: ports.put_nowait(port)))
         async with ClientSession() as http:
             socket = await http.ws_connect(f"http://127.0.0.1:{await ports.get()}/ws")
             await asked(socket, "LIST_SUBSCRIPTIONS")

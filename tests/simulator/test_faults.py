@@ -21,7 +21,6 @@ from simulator.fault_specs import parse_faults
 from simulator.faults import make_faults
 from simulator.okx_venue import OkxVenue
 from simulator.venue import Settings
-from simulator.venues import VENUES
 
 PATH = "/ws/v5/public"
 BIDS, ASKS = [("100.0", "1")], [("100.5", "3")]
@@ -385,7 +384,6 @@ def test_a_bad_checksum_of_kraken_is_one(tmp_path: Path) -> None:
     assert entry["stream_ms"] == START + 100
 
 
-@pytest.mark.skipif("binance" not in VENUES, reason="needs binance")
 def test_a_gap_on_binance_is_in_every_stream_of_changes_joined_or_not(tmp_path: Path) -> None:
     async def test(here: Desk) -> None:
         fast = await here.connect("/ws/btcusdt@depth@100ms")
@@ -405,7 +403,6 @@ def test_a_gap_on_binance_is_in_every_stream_of_changes_joined_or_not(tmp_path: 
     assert (entry["row_id"], entry["clients"]) == (4, 2)
 
 
-@pytest.mark.skipif("binance" not in VENUES, reason="needs binance")
 def test_one_who_follows_a_joined_stream_alone_is_disconnected_too(tmp_path: Path) -> None:
     async def test(here: Desk) -> None:
         slow = await here.connect("/ws/btcusdt@depth")
@@ -418,7 +415,6 @@ def test_one_who_follows_a_joined_stream_alone_is_disconnected_too(tmp_path: Pat
     assert entry["clients"] == 1
 
 
-@pytest.mark.skipif("binance" not in VENUES, reason="needs binance")
 def test_a_reset_on_binance_lets_ids_fall_back(tmp_path: Path) -> None:
     async def test(here: Desk) -> None:
         fast = await here.connect("/ws/btcusdt@depth@100ms")
