@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from exchanges.decimals import decimals_of
+from exchanges.decimals import most_decimals
 from exchanges.depth import Changes, TextBook
 from exchanges.levels import Level, read_side
 from exchanges.messages import TradeMessage
@@ -160,8 +160,8 @@ class Market:
             self.counts["levels_rejected"] += rejected
         if levels:
             prices, sizes, _ = zip(*levels, strict=True)
-            self._price_decimals = max(self._price_decimals, *map(decimals_of, prices))
-            self._size_decimals = max(self._size_decimals, *map(decimals_of, sizes))
+            self._price_decimals = max(self._price_decimals, most_decimals(prices))
+            self._size_decimals = max(self._size_decimals, most_decimals(sizes))
         return levels
 
     def _trade(self, row: StoredTrade) -> TradeStep | None:
