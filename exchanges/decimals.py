@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal, InvalidOperation, localcontext
+from functools import lru_cache
 
 from orderflow.errors import OrderflowError
 
@@ -52,7 +53,7 @@ def plain(value: object) -> str:
 
 def decimals_of(text: str) -> int:
     """Return how many decimals a plain text has."""
-    return len(text) - text.index(".") - 1 if "." in text else 0
+    return len(text.partition(".")[2])
 
 
 def pad(text: str, decimals: int) -> str:
@@ -68,6 +69,7 @@ def is_zero(text: str) -> bool:
     return not text.strip("0.")
 
 
+@lru_cache(maxsize=1 << 16)  # a book's prices come again and again
 def order_of(text: str) -> int:
     """Return an integer that orders plain texts by value, the same for `1.5` and `1.50`."""
     whole, _, fraction = text.partition(".")

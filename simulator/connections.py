@@ -69,6 +69,8 @@ class Connection:
         elif behind + len(frame) > self._allowed:
             self.drop("slow", f"{behind:,} bytes unread")
             return
+        elif behind > MOST_BEHIND_BYTES >> 1:
+            self._hub.congested = True
         transport.write(frame)
         self.sent += 1
         self._hub.frames_sent += 1
@@ -144,6 +146,8 @@ class Hub:
         self.closed: Counter[str] = Counter()
         self.frames_sent = self.bytes_sent = 0
         self.accepted = 0
+        self.congested = False
+        """Set when a client is halfway to the bound; who sends may give it a moment."""
         self.deliver: Delivery = Topic.send
         """How a frame goes out; faults put themselves in its place."""
 

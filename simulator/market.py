@@ -135,9 +135,10 @@ class Market:
             return []
         if rejected:
             self.counts["levels_rejected"] += rejected
-        for price, size, _ in levels:
-            self._price_decimals = max(self._price_decimals, decimals_of(price))
-            self._size_decimals = max(self._size_decimals, decimals_of(size))
+        if levels:
+            prices, sizes, _ = zip(*levels, strict=True)
+            self._price_decimals = max(self._price_decimals, *map(decimals_of, prices))
+            self._size_decimals = max(self._size_decimals, *map(decimals_of, sizes))
         return levels
 
     def _trade(self, row: StoredTrade) -> TradeStep | None:

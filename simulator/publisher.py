@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 BREATH_SECONDS = 0.005
 """Longest stretch of rows without a look at the sockets."""
+PATIENCE_SECONDS = 0.005
+"""How long a burst pauses for clients that read, but not as fast as rows are sent."""
 RETRY_SECONDS = 5.0
 """How long an instrument whose store cannot be read is left alone."""
 
@@ -87,7 +89,9 @@ class Publisher:
                 for step in steps:
                     self._send(market, step)
                     if time.monotonic() - breath > BREATH_SECONDS:
-                        await asyncio.sleep(0)
+                        hub = self.venue.hub
+                        await asyncio.sleep(PATIENCE_SECONDS if hub.congested else 0)
+                        hub.congested = False
                         breath = time.monotonic()
             if market.rows and market.name not in self.symbols:
                 self.symbols[market.name] = self.venue.add(market)

@@ -1,6 +1,8 @@
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,3 +97,24 @@ def test_empty_sides_are_empty(raw: str | None) -> None:
 def test_what_is_no_array_is_refused(raw: str | bytes) -> None:
     with pytest.raises(LevelFormatError, match="levels must be a JSON array"):
         read_side(raw)
+
+
+NUMBERS = st.one_of(
+    st.from_regex(r"\A[0-9]{1,32}(\.[0-9]{1,20})?\Z"),
+    st.sampled_from(["0", "0.0", "00.10", "1e5", "-1", "", ".5", "5.", "1_0", "\u0661"]),
+)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(NUMBERS, NUMBERS),
+            st.tuples(NUMBERS, NUMBERS, NUMBERS),
+            st.tuples(NUMBERS, NUMBERS, st.sampled_from(["0", "7", "x"]), NUMBERS),
+        ),
+        max_size=5,
+    )
+)
+def test_levels_as_exchanges_write_them_are_read_as_any_others_are(levels: list[Any]) -> None:
+    text = orjson.dumps(levels)
+    assert read_side(text) == read_side(b" " + text) == read_side(text.decode())
