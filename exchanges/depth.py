@@ -26,6 +26,10 @@ class DepthView(NamedTuple):
 EMPTY_VIEW = DepthView(None, (), ())
 
 
+Touched = dict[int, Level | None]
+"""What a row wrote to, by its place in the order of prices: the level before, None for none."""
+
+
 class BookSide:
     """One side of a book, sorted best first, with the text of each level as it came last.
 
@@ -41,26 +45,36 @@ class BookSide:
     def __len__(self) -> int:
         return len(self._order)
 
-    def put(self, level: Level) -> None:
-        """Write one level: size 0 deletes it, and deleting what is not there changes nothing."""
-        key = self._sign * order_of(level.price)
-        known = self._levels.get(key)
-        if is_zero(level.size):
-            if known is not None:
-                del self._levels[key]
-                del self._order[bisect_left(self._order, key)]
-        elif known is None:
-            self._levels[key] = level
-            insort(self._order, key)
-        else:
-            self._levels[key] = Level(known.price, level.size, level.orders)
+    def put(self, levels: Iterable[Level]) -> Touched:
+        """Write levels over the side and return what they touched.
 
-    def replace(self, levels: Iterable[Level]) -> None:
-        """Make `levels` the whole side."""
+        Size 0 deletes a level, and deleting what is not there changes nothing.
+        """
+        touched: Touched = {}
+        sides, order, sign = self._levels, self._order, self._sign
+        for level in levels:
+            key = sign * order_of(level.price)
+            known = sides.get(key)
+            touched.setdefault(key, known)
+            if is_zero(level.size):
+                if known is not None:
+                    del sides[key]
+                    del order[bisect_left(order, key)]
+            elif known is None:
+                sides[key] = level
+                insort(order, key)
+            else:
+                sides[key] = Level(known.price, level.size, level.orders)
+        return touched
+
+    def replace(self, levels: Iterable[Level]) -> Touched:
+        """Make `levels` the whole side and return what that touched."""
+        before = self._levels
         self._levels = {
             self._sign * order_of(level.price): level for level in levels if not is_zero(level.size)
         }
         self._order = sorted(self._levels)
+        return {key: before.get(key) for key in before.keys() | self._levels.keys()}
 
     def cut(self, depth: int) -> None:
         """Drop all but the best `depth` levels."""
@@ -73,6 +87,43 @@ class BookSide:
         levels = self._levels
         return tuple([levels[key] for key in self._order[:depth]])
 
+    def changes(
+        self, touched: Touched, depth: int | None, *, delete_fallen: bool, with_orders: bool
+    ) -> tuple[Level, ...]:
+        """Return what `touched` has changed within the best `depth`: see `TextBook.changes`."""
+        levels, order = self._levels, self._order
+        come = sum(old is None and key in levels for key, old in touched.items())
+        gone = sum(old is not None and key not in levels for key, old in touched.items())
+        worst: int | None = None
+        if depth is None or max(len(order), len(order) - come + gone) <= depth:
+            before = sorted(key for key, old in touched.items() if old is not None)
+            after = sorted(key for key in touched if key in levels)
+        else:
+            # The best of before are among the best of now, but for those that have come.
+            kept = [key for key in order[: depth + come] if touched.get(key, True)]
+            left = [key for key, old in touched.items() if old is not None and key not in levels]
+            before, after = sorted(kept + left)[:depth], order[:depth]
+            if not delete_fallen and len(after) == depth:
+                worst = after[-1]
+        known = {key: touched.get(key) or levels[key] for key in before}
+        new = set(after)
+        deletes = [
+            Level(known[key].price, "0", "0")
+            for key in before
+            if key not in new and (worst is None or key < worst)
+        ]
+        writes = [
+            levels[key]
+            for key in after
+            if key not in known
+            or (key in touched and _differ(known[key], levels[key], with_orders=with_orders))
+        ]
+        return (*deletes, *writes)
+
+
+def _differ(old: Level, new: Level, *, with_orders: bool) -> bool:
+    return old.size != new.size or (with_orders and old.orders != new.orders)
+
 
 class TextBook:
     """A whole book of levels as text; what the recorded rows say, nothing else.
@@ -83,6 +134,10 @@ class TextBook:
     def __init__(self) -> None:
         self._bids = BookSide(is_bids=True)
         self._asks = BookSide(is_bids=False)
+        self._touched: tuple[Touched, Touched] = ({}, {})
+
+    def __len__(self) -> int:
+        return len(self._bids) + len(self._asks)
 
     def apply(
         self, bids: Sequence[Level], asks: Sequence[Level], *, snapshot: bool = False
@@ -91,59 +146,33 @@ class TextBook:
 
         For an update that is the row itself, for a snapshot the difference to the book before.
         """
-        if not snapshot:
-            for side, levels in ((self._bids, bids), (self._asks, asks)):
-                for level in levels:
-                    side.put(level)
-            return Changes(tuple(bids), tuple(asks))
-        before = self.view(None)
-        self._bids.replace(bids)
-        self._asks.replace(asks)
-        return difference(before, self.view(None), delete_fallen=True)
+        if snapshot:
+            self._touched = self._bids.replace(bids), self._asks.replace(asks)
+            return self.changes(None, delete_fallen=True)
+        self._touched = self._bids.put(bids), self._asks.put(asks)
+        return Changes(tuple(bids), tuple(asks))
+
+    def changes(
+        self, depth: int | None, *, delete_fallen: bool, with_orders: bool = False
+    ) -> Changes:
+        """Return what the last row changed within the best `depth` levels: deletes first.
+
+        A client that has the view of before and applies them has the view of now. Deletes stand
+        before inserts because clients of Kraken cut the book to its depth after each level. Each
+        side is looked at by itself, so that a price that changes sides is deleted on its own.
+        `delete_fallen` says whether a level that fell out of the depth, pushed out by better ones,
+        is deleted too: OKX does that, Kraken leaves it to the client's cutting. `with_orders`
+        counts a changed number of orders as a change.
+        """
+        (bids, asks), how = self._touched, {"delete_fallen": delete_fallen}
+        return Changes(
+            self._bids.changes(bids, depth, with_orders=with_orders, **how),
+            self._asks.changes(asks, depth, with_orders=with_orders, **how),
+        )
 
     def view(self, depth: int | None) -> DepthView:
         """Return the best `depth` levels of each side, all of them for None."""
         return DepthView(depth, self._bids.best(depth), self._asks.best(depth))
-
-
-def difference(
-    old: DepthView, new: DepthView, *, delete_fallen: bool, with_orders: bool = False
-) -> Changes:
-    """Return the changes that make the old view the new one: deletes first on each side.
-
-    Deletes stand before inserts because clients of Kraken cut the book to its depth after each
-    level. Each side is looked at by itself, so that a price that changes sides is deleted on its
-    own. `delete_fallen` says whether a level that fell out of the depth, pushed out by better
-    ones, is deleted too: OKX does that, Kraken leaves it to the client's cutting. `with_orders`
-    counts a changed number of orders as a change. Both views must be of one depth.
-    """
-    bids = _side_difference(old.bids, new.bids, -1, new.depth, delete_fallen, with_orders)
-    asks = _side_difference(old.asks, new.asks, 1, new.depth, delete_fallen, with_orders)
-    return Changes(bids, asks)
-
-
-def _side_difference(
-    old: tuple[Level, ...],
-    new: tuple[Level, ...],
-    sign: int,
-    depth: int | None,
-    delete_fallen: bool,
-    with_orders: bool,
-) -> tuple[Level, ...]:
-    before = {level.price: level for level in old}
-    after = {level.price for level in new}
-    gone = [level.price for level in old if level.price not in after]
-    if not delete_fallen and len(new) == depth and new:
-        worst = sign * order_of(new[-1].price)
-        gone = [price for price in gone if sign * order_of(price) < worst]
-    written = [
-        level
-        for level in new
-        if (known := before.get(level.price)) is None
-        or known.size != level.size
-        or (with_orders and known.orders != level.orders)
-    ]
-    return (*(Level(price, "0", "0") for price in gone), *written)
 
 
 def join_changes(changes: Iterable[Changes]) -> Changes:

@@ -120,7 +120,7 @@ class KrakenSequence:
 
     def _put(self, side: BookSide, levels: tuple[Level, ...]) -> None:
         for level in levels:
-            side.put(level)
+            side.put((level,))
             side.cut(self._depth)
 
     def view(self) -> DepthView:

@@ -8,8 +8,8 @@ from functools import partial
 from aiohttp import web
 
 from exchanges import okx
-from exchanges.checksums import okx_checksum
-from exchanges.depth import Changes, DepthView, difference
+from exchanges.checksums import OKX_LEVELS, okx_checksum
+from exchanges.depth import Changes, DepthView, TextBook
 from exchanges.wire import FrameError, RequestId
 from simulator.connections import Connection, Topic
 from simulator.market import BookStep, Market, TradeStep
@@ -32,7 +32,6 @@ class OkxBook(Topic):
         self._venue = venue
         self._depth = okx.DEPTHS[channel.channel]
         self._in_changes = channel.channel == "books"
-        self._view = DepthView(self._depth, (), ())
         self._last_id = 0
         self._sent_at = time.monotonic()
 
@@ -40,34 +39,32 @@ class OkxBook(Topic):
         """Return the frame for one who has just subscribed; None while there is no book yet."""
         if not self:  # nobody has followed it so far
             self._last_id = self._market.row_id
-            self._view = self._market.book.view(self._depth)
         if not self._last_id:
             return None
+        view = self._market.book.view(self._depth)
         previous = okx.FIRST_PREVIOUS_ID if self._in_changes else None
         action = "snapshot" if self._in_changes else None
-        return self._frame(self._view, action, self._market.book_ts, previous)
+        return self._frame(view, action, self._market.book_ts, previous)
 
     def step(self, step: BookStep) -> None:
         """Send what a row changed; nothing where it changed nothing within the depth."""
         if not self:
             return
         if not self._last_id:  # they subscribed before there was a book
-            self._last_id, self._view = step.row_id, self._market.book.view(self._depth)
+            self._last_id = step.row_id
             if first := self.snapshot():
                 self._send(first)
             return
-        old, self._view = self._view, self._market.book.view(self._depth)
-        # After a loss the id that is named as the one before is one that nobody was sent.
-        previous = step.row_id - 1 if step.lost else self._last_id
-        if self._in_changes:
-            changes = difference(old, self._view, delete_fallen=True, with_orders=True)
-            if not (changes.bids or changes.asks or step.lost):
-                return
+        changes = self._market.book.changes(self._depth, delete_fallen=True, with_orders=True)
+        changed = bool(changes.bids or changes.asks)
+        if self._in_changes and (changed or step.lost):
+            # After a loss the id that is named as the one before is one that nobody was sent.
+            previous = step.row_id - 1 if step.lost else self._last_id
             self._last_id = step.row_id
             self._send(self._frame(changes, "update", step.ts, previous))
-        elif old != self._view:
+        elif changed and not self._in_changes:
             self._last_id = step.row_id
-            self._send(self._frame(self._view, None, step.ts, None))
+            self._send(self._frame(self._market.book.view(self._depth), None, step.ts, None))
 
     def keep_alive(self) -> None:
         """Say that there is nothing new, where that has not been said for long."""
@@ -89,7 +86,7 @@ class OkxBook(Topic):
             time_ms=ts,
             seq_id=self._last_id,
             prev_seq_id=previous,
-            checksum=self._venue.checksum(self._view),
+            checksum=self._venue.checksum(self._market.book),
         )
 
 
@@ -110,9 +107,12 @@ class OkxVenue(Venue):
             self.topics[channel] = OkxBook(channel, self.markets[channel.instrument], self)
         return self.topic(channel)
 
-    def checksum(self, view: DepthView) -> int:
+    def checksum(self, book: TextBook) -> int:
         """Return the checksum to send with a book: 0, as since June 2026, unless asked for."""
-        checksum = okx_checksum(view.bids, view.asks) if self.settings.okx_checksums else 0
+        checksum = 0
+        if self.settings.okx_checksums:
+            _, bids, asks = book.view(OKX_LEVELS)
+            checksum = okx_checksum(bids, asks)
         return checksum ^ 1 if self.settings.bad_checksum else checksum
 
     def book(self, market: Market, step: BookStep) -> None:

@@ -11,7 +11,6 @@ from exchanges.depth import (
     Changes,
     DepthView,
     TextBook,
-    difference,
     join_changes,
 )
 from exchanges.levels import Level
@@ -64,30 +63,27 @@ def test_the_book_equals_brute_force_after_every_row(rows: Rows) -> None:
 
 
 def follow(
-    rows: Rows, depth: int, client: BruteClient, make: Callable[[DepthView, DepthView], Changes]
+    rows: Rows, depth: int, client: BruteClient, make: Callable[[TextBook, int], Changes]
 ) -> None:
     book = TextBook()
-    old = book.view(depth)
-    for bids, asks in rows:
-        book.apply(bids, asks)
-        new = book.view(depth)
-        client.apply(make(old, new))
+    for number, (bids, asks) in enumerate(rows):
+        book.apply(bids, asks, snapshot=number % 7 == 5)
+        client.apply(make(book, depth))
         assert [[level[:2] for level in side] for side in client.view(None)[1:]] == [
-            [level[:2] for level in side] for side in new[1:]
+            [level[:2] for level in side] for side in book.view(depth)[1:]
         ]
-        old = new
 
 
-def kraken(old: DepthView, new: DepthView) -> Changes:
-    return difference(old, new, delete_fallen=False)
+def kraken(book: TextBook, depth: int) -> Changes:
+    return book.changes(depth, delete_fallen=False)
 
 
-def okx(old: DepthView, new: DepthView) -> Changes:
-    return difference(old, new, delete_fallen=True, with_orders=True)
+def okx(book: TextBook, depth: int) -> Changes:
+    return book.changes(depth, delete_fallen=True, with_orders=True)
 
 
-def inserts_first(old: DepthView, new: DepthView) -> Changes:
-    right = kraken(old, new)
+def inserts_first(book: TextBook, depth: int) -> Changes:
+    right = kraken(book, depth)
     bids, asks = (tuple(sorted(side, key=lambda level: level.size == "0")) for side in right)
     return Changes(bids, asks)
 
@@ -107,13 +103,27 @@ def test_an_okx_client_that_never_cuts_has_the_new_view(rows: Rows, depth: int) 
 @given(rows, depths)
 def test_a_change_of_orders_alone_is_sent_where_orders_count(rows: Rows, depth: int) -> None:
     book, client = TextBook(), BruteClient(None)
-    old = book.view(depth)
     for bids, asks in rows:
         book.apply(bids, asks)
+        client.apply(okx(book, depth))
+        assert client.view(None)[1:] == book.view(depth)[1:]
+
+
+@given(rows, depths)
+def test_what_changed_is_the_difference_of_the_views_before_and_after(
+    rows: Rows, depth: int
+) -> None:
+    book = TextBook()
+    for number, (bids, asks) in enumerate(rows):
+        old = book.view(depth)
+        book.apply(bids, asks, snapshot=number % 7 == 5)
         new = book.view(depth)
-        client.apply(okx(old, new))
-        assert client.view(None)[1:] == new[1:]
-        old = new
+        for before, after, changed in zip(old[1:], new[1:], okx(book, depth), strict=True):
+            gone = {level.price for level in before} - {level.price for level in after}
+            assert {level.price for level in changed if level.size == "0"} == gone
+            assert set(changed) - {Level(price, "0", "0") for price in gone} == (
+                set(after) - set(before)
+            )
 
 
 def test_inserts_before_deletes_lose_levels_at_kraken() -> None:
@@ -152,28 +162,33 @@ def test_joined_changes_end_in_the_same_book(rows: Rows, joined: int) -> None:
 @given(rows, depths)
 def test_deletes_stand_before_inserts_on_each_side(rows: Rows, depth: int) -> None:
     book = TextBook()
-    old = book.view(depth)
     for bids, asks in rows:
         book.apply(bids, asks)
-        new = book.view(depth)
-        for side in kraken(old, new):
+        for side in kraken(book, depth):
             deletes = [level.size == "0" for level in side]
             assert deletes == sorted(deletes, reverse=True)
-        old = new
 
 
 def test_a_price_that_changes_sides_is_deleted_on_its_own_side() -> None:
-    old = DepthView(10, (Level("100", "1"),), ())
-    new = DepthView(10, (), (Level("100", "1"),))
-    expected = Changes((Level("100", "0", "0"),), (Level("100", "1"),))
-    assert difference(old, new, delete_fallen=False) == expected
+    book = TextBook()
+    book.apply([Level("100", "1")], [])
+    book.apply([Level("100", "0")], [Level("100", "1")])
+    assert kraken(book, 10) == Changes((Level("100", "0", "0"),), (Level("100", "1"),))
 
 
 def test_a_level_that_fell_out_is_deleted_at_okx_and_not_at_kraken() -> None:
-    old = DepthView(2, (), (Level("101", "1"), Level("102", "1")))
-    new = DepthView(2, (), (Level("100", "1"), Level("101", "1")))
-    assert kraken(old, new).asks == (Level("100", "1"),)
-    assert okx(old, new).asks == (Level("102", "0", "0"), Level("100", "1"))
+    book = TextBook()
+    book.apply([], [Level("101", "1"), Level("102", "1")])
+    book.apply([], [Level("100", "1")])
+    assert kraken(book, 2).asks == (Level("100", "1"),)
+    assert okx(book, 2).asks == (Level("102", "0", "0"), Level("100", "1"))
+
+
+def test_a_level_that_comes_back_into_the_depth_is_sent() -> None:
+    book = TextBook()
+    book.apply([], [Level("101", "1"), Level("102", "1"), Level("103", "5")])
+    book.apply([], [Level("101", "0")])
+    assert okx(book, 2).asks == (Level("101", "0", "0"), Level("103", "5"))
 
 
 def test_one_price_written_in_two_ways_is_one_level() -> None:
