@@ -4,21 +4,28 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from orderflow.errors import ListenError, PortTakenError, UsageError
 from simulator.publisher import Publisher
 
+logger = logging.getLogger(__name__)
+
 OWN_NAMES = (".okx.com", ".binance.com", ".kraken.com")
 """Hosts that a desk may let point here, so that a program need not be told another address."""
+REQUEST_SECONDS = 10.0
+"""A connection that has made no request for so long is closed."""
 _CLOSING_SECONDS = 1.0
 _BACKLOG = 1024
+_SILENT: web.AppKey[dict[asyncio.BaseProtocol, asyncio.TimerHandle]] = web.AppKey("silent")
+"""The connections that have made no request yet, and when they are closed."""
 
 
 def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -45,6 +52,7 @@ def build_app(publisher: Publisher, hosts: tuple[str, ...] = ()) -> web.Applicat
         return web.Response(body=body, content_type="application/json")
 
     app = web.Application(middlewares=[_only_for(hosts)])
+    app[_SILENT] = {}
     app.add_routes([web.get("/status", status), *publisher.venue.routes()])
     return app
 
@@ -57,6 +65,8 @@ def _only_for(hosts: tuple[str, ...]) -> Any:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if timer := request.app[_SILENT].pop(request.protocol, None):
+            timer.cancel()
         if not _is_ours(request.host, hosts):
             text = f"this server is not {request.host[:100]!r}; --allow-host lets it be\n"
             return web.Response(status=421, text=text)
@@ -85,17 +95,57 @@ async def serving(
 
     Raise `PortTakenError` or `ListenError`.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_SECONDS)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=_CLOSING_SECONDS, logger=_quiet_logger()
+    )
     await runner.setup()
+    loop = asyncio.get_running_loop()
     try:
-        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=_BACKLOG)
         try:
-            await site.start()
+            server = await loop.create_server(
+                lambda: _watched(runner, app[_SILENT]), host, port, ssl=tls, backlog=_BACKLOG
+            )
         except OSError as error:
             raise _not_listening(error, host, port) from error
-        yield int(runner.addresses[0][1])
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
     finally:
         await runner.cleanup()
+
+
+def _watched(
+    runner: web.AppRunner, silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle]
+) -> asyncio.BaseProtocol:
+    """Return the protocol of a new connection, closed if no request comes of it."""
+    protocol = cast("web.Server", runner.server)()
+
+    def close() -> None:
+        del silent[protocol]
+        if protocol.transport is not None:
+            protocol.transport.close()
+
+    silent[protocol] = asyncio.get_running_loop().call_later(REQUEST_SECONDS, close)
+    return protocol
+
+
+class _OneLine(logging.Filter):
+    """Let what clients send wrong be a line of no weight; a bug keeps its traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, http_exceptions.HttpProcessingError | ConnectionError):
+            logger.info("a request is refused: %s", str(error)[:200].replace("\n", " "))
+            return False
+        return True
+
+
+def _quiet_logger() -> logging.Logger:
+    found = logging.getLogger("simulator.http")
+    if not found.filters:
+        found.addFilter(_OneLine())
+    return found
 
 
 def _not_listening(error: OSError, host: str, port: int) -> ListenError:
