@@ -1,6 +1,7 @@
 """The exchanges' checksums over the best levels of a book."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain, zip_longest
 from zlib import crc32
 
@@ -30,8 +31,13 @@ def kraken_checksum(
     Prices and sizes are padded to the decimals of the wire, the dot and leading zeros left out.
     """
     digits = [
-        pad(text, decimals).replace(".", "").lstrip("0")
+        _digits(text, decimals)
         for level in (*asks[:KRAKEN_LEVELS], *bids[:KRAKEN_LEVELS])
         for text, decimals in ((level.price, price_decimals), (level.size, size_decimals))
     ]
     return crc32("".join(digits).encode())
+
+
+@lru_cache(maxsize=1 << 14)  # the best levels are mostly those of the row before
+def _digits(text: str, decimals: int) -> str:
+    return pad(text, decimals).replace(".", "").lstrip("0")

@@ -1,7 +1,8 @@
 """The book as text, a view of its best levels, and what changed between two views."""
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import NamedTuple
 
 from exchanges.decimals import is_zero, order_of
@@ -92,33 +93,57 @@ class BookSide:
     ) -> tuple[Level, ...]:
         """Return what `touched` has changed within the best `depth`: see `TextBook.changes`."""
         levels, order = self._levels, self._order
-        come = sum(old is None and key in levels for key, old in touched.items())
-        gone = sum(old is not None and key not in levels for key, old in touched.items())
-        worst: int | None = None
-        if depth is None or max(len(order), len(order) - come + gone) <= depth:
-            before = sorted(key for key, old in touched.items() if old is not None)
-            after = sorted(key for key in touched if key in levels)
-        else:
-            # The best of before are among the best of now, but for those that have come.
-            kept = [key for key in order[: depth + come] if touched.get(key, True)]
-            left = [key for key, old in touched.items() if old is not None and key not in levels]
-            before, after = sorted(kept + left)[:depth], order[:depth]
-            if not delete_fallen and len(after) == depth:
-                worst = after[-1]
-        known = {key: touched.get(key) or levels[key] for key in before}
-        new = set(after)
+        # Where the view ended before and where it ends now; beyond both nothing is of interest.
+        last_before, last = self._last_before(touched, depth), _last(order, depth)
         deletes = [
-            Level(known[key].price, "0", "0")
-            for key in before
-            if key not in new and (worst is None or key < worst)
+            (key, old)
+            for key, old in touched.items()
+            if old is not None and key <= last_before and (key not in levels or key > last)
         ]
         writes = [
-            levels[key]
-            for key in after
-            if key not in known
-            or (key in touched and _differ(known[key], levels[key], with_orders=with_orders))
+            key
+            for key, old in touched.items()
+            if key <= last
+            and key in levels
+            and (
+                old is None
+                or key > last_before
+                or _differ(old, levels[key], with_orders=with_orders)
+            )
         ]
-        return (*deletes, *writes)
+        if last < last_before:
+            fallen = order[depth : bisect_right(order, last_before)]
+            deletes += [(key, levels[key]) for key in fallen if key not in touched]
+        else:
+            risen = order[bisect_right(order, last_before) : depth]
+            writes += [key for key in risen if key not in touched]
+        if not delete_fallen:
+            deletes = [(key, old) for key, old in deletes if key < last]
+        return (
+            *(Level(old.price, "0", "0") for _, old in sorted(deletes)),
+            *(levels[key] for key in sorted(writes)),
+        )
+
+    def _last_before(self, touched: Touched, depth: int | None) -> float:
+        """Return the key that was the last of the best `depth` before `touched` was."""
+        if depth is None:
+            return inf
+        levels, order = self._levels, self._order
+        come = sorted(key for key, old in touched.items() if old is None and key in levels)
+        gone = sorted(key for key, old in touched.items() if old is not None and key not in levels)
+        # A level that stayed has moved by as many places as came or went before it.
+        start = max(0, depth - 1 - len(gone))
+        near = order[start : depth + len(come)]
+        first = near[0] if near and start else -inf
+        passed = start - bisect_left(come, first) + bisect_left(gone, first)
+        new = set(come)
+        stayed = [key for key in near if key not in new]
+        return _last(sorted(stayed + gone[bisect_left(gone, first) :]), depth - passed)
+
+
+def _last(order: list[int], depth: int | None) -> float:
+    """Return the last of the best `depth` keys, infinity where there is room for more."""
+    return inf if depth is None or len(order) < depth else order[depth - 1]
 
 
 def _differ(old: Level, new: Level, *, with_orders: bool) -> bool:

@@ -43,6 +43,8 @@ DEFAULT_DEPTH = 10
 CHANNELS = ("book", "trade")
 HEARTBEAT = b'{"channel":"heartbeat"}'
 """Sent each second in which a subscribed connection has nothing else to send."""
+MALFORMED = "Malformed request"
+"""Said of a frame that is no request at all, with `error` as its method."""
 _METHODS = ("subscribe", "unsubscribe")
 
 
@@ -73,7 +75,8 @@ class Ping:
 class Request:
     """Subscribe to a channel of some symbols, or unsubscribe; each symbol is answered by itself.
 
-    `depth` is None but for books. `snapshot` says whether one is wanted first.
+    `depth` is None but for books. `snapshot` says whether one is wanted first; of a book it is
+    unless said otherwise, of trades it is not.
     """
 
     method: str
@@ -93,11 +96,11 @@ def parse_request(frame: Frame) -> Ping | Request:
     try:
         fields = as_object(load(frame, REQUEST_LIMIT_BYTES), "a request")
     except FrameError as error:
-        raise FrameError(str(error), text="Malformed request") from error
+        raise FrameError(str(error), text=MALFORMED) from error
     request_id = fields.get("req_id")
     if request_id is not None and (isinstance(request_id, bool) or not isinstance(request_id, int)):
         msg = "req_id must be an integer"
-        raise FrameError(msg, text="Malformed request")
+        raise FrameError(msg, text=MALFORMED)
     method = fields.get("method")
     if method == "ping":
         return Ping(request_id)
@@ -107,7 +110,7 @@ def parse_request(frame: Frame) -> Ping | Request:
     try:
         return _request(str(method), as_object(fields.get("params"), "params"), request_id)
     except FrameError as error:
-        own = error.text if error.text != str(error) else "Malformed request"
+        own = error.text if error.text != str(error) else MALFORMED
         raise FrameError(str(error), text=own, request_id=request_id) from error
 
 
@@ -116,7 +119,10 @@ def _request(method: str, params: dict[str, Any], request_id: int | None) -> Req
     if channel not in CHANNELS:
         msg = f"the channels here are {', '.join(CHANNELS)}; found {channel[:60]!r}"
         raise FrameError(msg, text="Subscription name invalid")
-    named = as_array(params.get("symbol"), "symbol")
+    named = params.get("symbol")
+    if not isinstance(named, list):
+        msg = f"symbol must be an array of names; found {str(named)[:60]!r}"
+        raise FrameError(msg, text="Symbol field must be an array")
     symbols = tuple(dict.fromkeys(as_text(name, "a symbol") for name in named))
     if not symbols:
         msg = "symbol must have a name at least"
@@ -128,7 +134,7 @@ def _request(method: str, params: dict[str, Any], request_id: int | None) -> Req
             msg = f"depth must be one of {DEPTHS}; found {str(depth)[:60]}"
             raise FrameError(msg, text="Subscription depth not supported")
         depth = int(depth)
-    snapshot = params.get("snapshot", True)
+    snapshot = params.get("snapshot", channel == "book")
     if not isinstance(snapshot, bool):
         msg = "snapshot must be true or false"
         raise FrameError(msg)

@@ -1,12 +1,15 @@
-"""Answers of Kraken's REST that a client of a book asks for: AssetPairs, Assets, Time."""
+"""Answers of Kraken's REST that a client of a book asks for: pairs, assets, depth, time."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
-from exchanges.kraken import scale_of
+from exchanges.decimals import pad
+from exchanges.depth import DepthView
+from exchanges.kraken import Scale, scale_of
 from exchanges.symbols import by_symbol, kraken_symbol, kraken_v1_symbol
+from exchanges.timestamps import format_rfc1123, format_rfc3339
 from exchanges.wire import FrameError
 from orderflow.instruments import Instrument
 
@@ -40,14 +43,20 @@ def format_asset_pairs(instruments: Iterable[Instrument], asked: str | None = No
     instruments = list(instruments)
     if asked is None:
         return format_answer({pair_key(i): _pair(i) for i in instruments})
-    names = _names(instruments)
-    result = {}
-    for name in asked[:10_000].split(","):
-        if name not in names:
-            msg = "EQuery:Unknown asset pair"
-            raise FrameError(msg)
-        result[name] = _pair(names[name])
-    return format_answer(result)
+    names = asked[:10_000].split(",")
+    return format_answer({name: _pair(find_pair(instruments, name)) for name in names})
+
+
+def find_pair(instruments: Iterable[Instrument], asked: str) -> Instrument:
+    """Return the instrument that a client calls `XXBTZUSD`, `XBTUSD`, `XBT/USD` or `BTC/USD`.
+
+    Raise `FrameError` where there is none.
+    """
+    names = _names(list(instruments))
+    if asked not in names:
+        msg = "EQuery:Unknown asset pair"
+        raise FrameError(msg)
+    return names[asked]
 
 
 def _names(instruments: list[Instrument]) -> Mapping[str, Instrument]:
@@ -105,6 +114,29 @@ def format_assets(instruments: Iterable[Instrument]) -> bytes:
         for name in sorted(names)
     }
     return format_answer(result)
+
+
+def format_depth(key: str, view: DepthView, scale: Scale, time_ms: int) -> bytes:
+    """Return the answer to `/0/public/Depth`; every level has the time of the book, in seconds."""
+    sides = {
+        name: [
+            [pad(level.price, scale.price), pad(level.size, scale.size), time_ms // 1000]
+            for level in levels
+        ]
+        for name, levels in (("asks", view.asks), ("bids", view.bids))
+    }
+    return format_answer({key: sides})
+
+
+def format_time(seconds: int) -> bytes:
+    """Return the answer to `/0/public/Time`."""
+    return format_answer({"unixtime": seconds, "rfc1123": format_rfc1123(seconds)})
+
+
+def format_system_status(seconds: int) -> bytes:
+    """Return the answer to `/0/public/SystemStatus`."""
+    timestamp = format_rfc3339(1_000_000 * seconds).replace(".000000", "")
+    return format_answer({"status": "online", "timestamp": timestamp})
 
 
 def format_answer(result: object) -> bytes:

@@ -180,18 +180,16 @@ def format_update(
     *,
     checksum: int,
     time_us: int,
-) -> bytes | None:
+) -> bytes:
     """Return an update, in two parts where both sides change, the checksum in the last.
 
-    Return None where nothing changed: v1 has no frame for that.
+    One level must have changed at least: v1 has no frame for nothing.
     """
     parts = [
         b'"%b":%b' % (name, _levels(levels, scale, time_us))
         for name, levels in ((b"a", changes.asks), (b"b", changes.bids))
         if levels
     ]
-    if not parts:
-        return None
     parts[-1] += b',"c":"%d"' % checksum
     return _frame(channel_id, [b"{%b}" % part for part in parts], channel, pair)
 

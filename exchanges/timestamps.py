@@ -4,6 +4,10 @@ import re
 
 from exchanges.wire import FrameError, shown
 
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
 DAY_US = 86_400_000_000
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d{1,9}))?Z", re.ASCII
@@ -49,6 +53,16 @@ def parse_seconds(text: object) -> int:
         msg = f"a time must be seconds such as 1693415327.935623; found {shown(text)}"
         raise FrameError(msg)
     return int(found[1]) * 1_000_000 + _microseconds(found[2])
+
+
+def format_rfc1123(seconds: int) -> str:
+    """Write seconds since the epoch as `Sun, 21 Mar 21 14:23:14 +0000`, as Kraken's REST does."""
+    days, rest = divmod(seconds, 86_400)
+    year, month, day = _date_of(days)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    # The epoch was a Thursday.
+    named = f"{_WEEKDAYS[(days + 3) % 7]}, {day:02} {_MONTHS[month - 1]} {year % 100:02}"
+    return f"{named} {clock} +0000"
 
 
 def _microseconds(fraction: str | None) -> int:

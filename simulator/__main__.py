@@ -1,4 +1,4 @@
-"""The simulator's command line: `uv run -m simulator fetch …`."""
+"""The simulator's command line: `uv run -m simulator fetch …`, `… notifier …`."""
 
 from orderflow import startup
 
@@ -6,12 +6,16 @@ if __name__ == "__main__":
     startup.begin()
 
 import asyncio
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
 
+from messaging.specs import open_listener, open_notifier, zmq_endpoint
+from messaging.watch import Watch
 from orderflow import command
 from orderflow.command import Quiet, Verbose, say
 from orderflow.instruments import check_instrument
@@ -70,6 +74,13 @@ def fetch(
     now: Annotated[
         bool, typer.Option("--now", help="Shift the times so that the first row is now.")
     ] = False,
+    notify: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="How to tell readers of new rows: none, file, pipe:FD, zmq:ENDPOINT, redis:URL.",
+        ),
+    ] = "none",
     json_summary: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,
@@ -81,12 +92,16 @@ def fetch(
     check_instrument(instrument)
     start_ms, end_ms = parse_range(start_date, end_date)
     pace = parse_speed(speed)
+    notifier = open_notifier(notify, store)
     what = Fetch(instrument, "demo" if demo else "recording", start_ms, end_ms, now)
     data = _make_demo(what, quiet=quiet) if demo else data_dir or DEFAULT_DATA_DIR
     recording = find_recording(instrument, data, start_ms, end_ms)
     wait = DiskWait(say, store / instrument)
-    with StoreWriter(store, instrument, on_full=wait) as writer:
-        fetcher = Fetcher(recording, what, writer, pace)
+    with (
+        closing(notifier),
+        StoreWriter(store, instrument, on_full=wait) as writer,
+    ):
+        fetcher = Fetcher(recording, what, writer, pace, notify=notifier.notify)
         wait.check = fetcher.check_stop
         if not quiet:
             say(_start_line(fetcher, writer))
@@ -118,6 +133,9 @@ def publish(
     poll_seconds: Annotated[
         float, typer.Option(metavar="S", help="Look into the store at least this often.")
     ] = 1.0,
+    notify: Annotated[
+        str, typer.Option(metavar="SPEC", help="Look sooner when told: as of fetch.")
+    ] = "none",
     contract_value: Annotated[
         list[str] | None,
         typer.Option(
@@ -147,7 +165,9 @@ def publish(
     command.set_up_logging(verbose, quiet=quiet)
     venue = new_venue(exchange, Settings(limits=limits, okx_checksums=okx_checksums))
     values = parse_contract_values(contract_value or ())
-    publisher = Publisher(venue, store, contract_values=values, say=say)
+    listener = open_listener(notify, store)
+    watch = Watch(listener, poll_seconds)
+    publisher = Publisher(venue, store, watch=watch, contract_values=values, say=say)
     server = Server(
         publisher,
         host,
@@ -160,8 +180,31 @@ def publish(
         if not quiet:
             say("\n".join(venue.addresses(host, port, tls=tls_cert is not None)))
 
-    with command.stop_on_signals(server.stop) as signals:
-        asyncio.run(server.run(lambda: asyncio.sleep(poll_seconds), ready))
+    with closing(listener), command.stop_on_signals(server.stop) as signals:
+        asyncio.run(server.run(ready))
+    raise typer.Exit(128 + signals.received)
+
+
+@app.command("notifier")
+def run_notifier(
+    spec: Annotated[
+        str, typer.Argument(metavar="zmq:ENDPOINT", help="zmq:ipc:///PATH or zmq:tcp://HOST:PORT.")
+    ],
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Pass on the notices of fetchers to publishers, which all connect here by ZeroMQ."""
+    command.set_up_logging(verbose, quiet=quiet)
+    endpoint = zmq_endpoint(spec)
+    from messaging.zmq_channel import relay  # noqa: PLC0415 (no other command needs ZeroMQ)
+
+    def ready() -> None:
+        if not quiet:
+            say(f"passing on notices at {endpoint}; Ctrl+C ends it")
+
+    stopped = threading.Event()
+    with command.stop_on_signals(stopped.set) as signals:
+        relay(endpoint, ready, stopped.is_set)
     raise typer.Exit(128 + signals.received)
 
 

@@ -74,7 +74,7 @@ class Fetcher:
 
     `speed` is a multiple of the recorded pace, or None for as fast as possible. `stop()` may be
     called from a signal handler: the fetch then ends between two rows. `on_tick` is called once a
-    row and while waiting.
+    row and while waiting, `notify` after each stored row: it must not block.
     """
 
     def __init__(
@@ -84,12 +84,14 @@ class Fetcher:
         writer: StoreWriter,
         speed: float | None,
         on_tick: Callable[["Fetcher"], None] = lambda _: None,
+        notify: Callable[[], None] = lambda: None,
     ) -> None:
         self._recording = recording
         self._reader = DBInterpreter.of_tables(
             recording.books, recording.trades, fetch.start_ms, fetch.end_ms, recording.book_mode
         )
         self._fetch, self._writer, self._on_tick = fetch, writer, on_tick
+        self._notify = notify
         self._pace = None if speed is None else Pace(speed, self._tick)
         self._issues = IssueLog()
         self._reliability = BookReliability(self._issues, fetch.start_ms)
@@ -135,6 +137,7 @@ class Fetcher:
                 raise NothingToReplayError(msg)
             self._writer.go_on()
         self._writer.append(self._last_ts, END_CONTENT)
+        self._notify()
 
     # -- where to go on
 
@@ -184,6 +187,7 @@ class Fetcher:
             self._begin(row.ts)
         self._last_ts = row.ts + self._shift_ms
         self._writer.append(self._last_ts, row.content)
+        self._notify()
         self.reached_ms = row.ts
         self.counts["book" if row.content.startswith(b'"kind":"book"') else "trade"] += 1
 
@@ -202,15 +206,20 @@ class Fetcher:
         """Yield all rows of the recording in its order: a book row, then the trades up to the next.
 
         So at one time book rows come before trades, and of rows of one kind the one with the
-        smaller id comes first.
+        smaller id comes first. What was lost after the last book row comes last, at the time of
+        the last of all rows.
         """
+        last_ms = self._fetch.start_ms
         for update, trades in self._reader.stream():
             if update.bids is not None or update.asks is not None or update.id is not None:
                 yield self._book_row(update)
+                last_ms = update.timestamp
             elif update.lost:
-                yield self._book_row(update._replace(snapshot=False))
+                last_ms = max(update.timestamp, last_ms)
+                yield self._book_row(update._replace(snapshot=False, timestamp=last_ms))
             for trade in trades:
                 yield self._trade_row(trade)
+                last_ms = trade[5]
 
     def _book_row(self, update: OrderbookUpdate) -> _Row:
         ts, lost = update.timestamp, update.lost

@@ -77,6 +77,11 @@ class Market:
         value = self.contract_value or "1"
         return Instrument(self.name, _step(self._price_decimals), _step(self._size_decimals), value)
 
+    @property
+    def decimals(self) -> tuple[int, int]:
+        """Return the most decimals of prices, and of sizes, so far."""
+        return self._price_decimals, self._size_decimals
+
     def reset_ids(self) -> None:
         """Let the ids of the rows to come begin anew, as an exchange does after maintenance."""
         self._id_base += self.row_id

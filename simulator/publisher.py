@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from exchanges.wire import UnmappableError
+from messaging.notification import Listener
+from messaging.watch import Watch
 from orderflow.errors import OrderflowError, UsageError
 from orderflow.instruments import Instrument
 from simulator.market import BookStep, Market, Step
@@ -29,8 +31,8 @@ class Publisher:
     """One exchange made of one store.
 
     An instrument that has no form on the exchange, or whose store cannot be read, is said once and
-    leaves the others alone. `contract_values` are those of swaps and futures, by name; `say` takes
-    what a person should know.
+    leaves the others alone. `watch` says when to look into the store, `contract_values` are those
+    of swaps and futures, by name, and `say` takes what a person should know.
     """
 
     def __init__(
@@ -38,9 +40,11 @@ class Publisher:
         venue: Venue,
         store: Path,
         *,
+        watch: Watch | None = None,
         contract_values: dict[str, str] | None = None,
         say: Callable[[str], None] = logger.warning,
     ) -> None:
+        self.watch = watch or Watch(Listener())
         self.venue = venue
         self.store = store
         self.markets: dict[str, Market] = {}
@@ -51,13 +55,11 @@ class Publisher:
         self._retry_at: dict[str, float] = {}
         self._began = time.monotonic()
 
-    async def run(self, wait: Callable[[], Awaitable[object]]) -> None:
-        """Read and send for ever; `wait` waits for a notice, or for the next look."""
+    async def run(self) -> None:
+        """Read and send for ever."""
         seconds = asyncio.ensure_future(self._each_second())
         try:
-            while True:
-                if not await self.look():
-                    await wait()
+            await self.watch.run(self.look)
         finally:
             seconds.cancel()
             for market in self.markets.values():
@@ -158,6 +160,7 @@ class Publisher:
                 for name, market in self.markets.items()
             },
             "refused": self.refused,
+            "watch": self.watch.status(),
         }
 
 

@@ -7,6 +7,7 @@ line first; sealed, it is zstd frames of `FRAME_ROWS` rows, the head in a frame 
 
 import os
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,8 @@ FRAME_ROWS = 256
 """Rows of a frame: 5.7 times smaller at level 3, where a frame a row gives 3.4."""
 LEVEL = 3
 BLOCK_BYTES = 1 << 20
+PIECE_BYTES = 128 << 10
+"""The most that is read at once of bytes that go out as they are."""
 LIVE, SEALED, INDEX = ".jsonl", ".jsonl.zst", ".index.json"
 
 
@@ -61,6 +64,22 @@ def parse_head(line: bytes, path: Path) -> Head:
         raise StoreError(msg, path) from error
 
 
+def pack(lines: bytes) -> bytes:
+    """Compress whole lines into a frame; its checksum shows any damage to who unpacks it."""
+    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(lines)
+
+
+def stored_bytes(descriptor: int, begin: int, end: int, path: Path) -> Iterator[bytes]:
+    """Yield the bytes `begin` to `end` of a file, in pieces; raise `StoreError` where it is cut."""
+    while begin < end:
+        piece = os.pread(descriptor, min(PIECE_BYTES, end - begin), begin)
+        if not piece:
+            msg = f"{path} is damaged: it ends at byte {begin}, before {end}; fetch again"
+            raise StoreError(msg, path)
+        begin += len(piece)
+        yield piece
+
+
 def seal(directory: Path, first_seq: int) -> None:
     """Replace a live segment, which nobody appends to any more, by a sealed one and its index.
 
@@ -86,16 +105,15 @@ def seal(directory: Path, first_seq: int) -> None:
 
 def _write_frames(live: Path, target: Path) -> dict[str, Any]:
     """Write a segment as frames; return its index."""
-    compressor = zstandard.ZstdCompressor(level=LEVEL)
     frames: list[tuple[int, int, int]] = []
     with live.open("rb") as lines, target.open("wb") as file:
         head_line = lines.readline()
         head = parse_head(head_line, live)
-        file.write(compressor.compress(head_line))
+        file.write(pack(head_line))
         seq = head.first_seq
         while rows := list(islice(lines, FRAME_ROWS)):
             frames.append((seq, orjson.loads(rows[0])["ts"], file.tell()))
-            file.write(compressor.compress(b"".join(rows)))
+            file.write(pack(b"".join(rows)))
             seq += len(rows)
         size = file.tell()
         _flush(file.fileno(), file)
@@ -158,6 +176,10 @@ class SealedSegment:
         self._descriptor = os.open(self.path, os.O_RDONLY)
         try:
             self.index = Index.read(directory, first_seq)
+        except FileNotFoundError as error:  # an index has its name before the segment has
+            os.close(self._descriptor)
+            msg = f"{self.path} has no index; delete it and fetch again"
+            raise StoreError(msg, self.path) from error
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -174,26 +196,44 @@ class SealedSegment:
         """
         if seq > self.index.last_seq:
             return []
+        place = bisect_right(self.index.frames, seq, key=_first) - 1
+        lines = self.frame(place)[:-1].split(b"\n")
+        return lines[seq - self.index.frames[place][0] :]
+
+    def offset(self, place: int) -> int:
+        """Return where a frame begins; with the number of frames, where the last one ends."""
         frames = self.index.frames
-        place = bisect_right(frames, seq, key=_first) - 1
-        first, _, offset = frames[place]
-        is_last = place + 1 == len(frames)
-        end_seq, _, end = (
-            (self.index.last_seq + 1, 0, self.index.size) if is_last else frames[place + 1]
-        )
-        try:
-            packed = os.pread(self._descriptor, end - offset, offset)
-            lines = zstandard.ZstdDecompressor().decompress(packed)[:-1].split(b"\n")
-        except zstandard.ZstdError as error:
-            msg = f"{self.path} is damaged at byte {offset}: {error}; delete it and fetch again"
-            raise StoreError(msg, self.path) from error
-        if len(lines) != end_seq - first:
+        return self.index.size if place == len(frames) else frames[place][2]
+
+    def stored(self, begin: int, end: int) -> Iterator[bytes]:
+        """Yield bytes of the file as they are; raise `StoreError` where it is cut."""
+        return stored_bytes(self._descriptor, begin, end, self.path)
+
+    def frame(self, place: int) -> bytes:
+        """Return the lines of a frame; raise `StoreError` when it is damaged."""
+        frames, index = self.index.frames, self.index
+        end_seq = frames[place + 1][0] if place + 1 < len(frames) else index.last_seq + 1
+        lines = self._unpacked(self.offset(place), self.offset(place + 1))
+        found, expected = lines.count(b"\n"), end_seq - frames[place][0]
+        if found != expected or not lines.endswith(b"\n"):
             msg = (
-                f"{self.path} is damaged at byte {offset}: {len(lines)} rows where the index has "
-                f"{end_seq - first}; delete it and fetch again"
+                f"{self.path} is damaged at byte {self.offset(place)}: {found} rows where the "
+                f"index has {expected}; delete it and fetch again"
             )
             raise StoreError(msg, self.path)
-        return lines[seq - first :]
+        return lines
+
+    def head_line(self) -> bytes:
+        """Return the head as it is stored, with its line break."""
+        return self._unpacked(0, self.offset(0))
+
+    def _unpacked(self, begin: int, end: int) -> bytes:
+        packed = b"".join(self.stored(begin, end))
+        try:
+            return zstandard.ZstdDecompressor().decompress(packed)
+        except (zstandard.ZstdError, MemoryError) as error:  # a damaged size may be a huge one
+            msg = f"{self.path} is damaged at byte {begin}: {error}; delete it and fetch again"
+            raise StoreError(msg, self.path) from error
 
 
 def _first(frame: tuple[int, int, int]) -> int:
@@ -223,6 +263,22 @@ class LiveSegment:
             if line_break:
                 self._head, self._offset = parse_head(line, self.path), len(line) + 1
         return self._head
+
+    def stored(self, begin: int, end: int) -> Iterator[bytes]:
+        """Yield bytes of the file as they are; raise `StoreError` where it is cut."""
+        return stored_bytes(self._descriptor, begin, end, self.path)
+
+    def whole_size(self) -> int:
+        """Return how many bytes of whole lines it has now."""
+        end = os.fstat(self._descriptor).st_size
+        while end > 0:
+            begin = max(0, end - PIECE_BYTES)
+            # Less than that where a torn line has just been cut off: no line ended in it.
+            line_break = os.pread(self._descriptor, end - begin, begin).rfind(b"\n")
+            if line_break >= 0:
+                return begin + line_break + 1
+            end = begin
+        return 0
 
     @property
     def is_replaced(self) -> bool:
@@ -254,3 +310,14 @@ class LiveSegment:
             self._block = BLOCK_BYTES
             if skipped < len(lines):
                 return lines[skipped:]
+
+
+def open_segment(directory: Path, first_seq: int) -> LiveSegment | SealedSegment:
+    """Open a segment, sealed or live; raise `FileNotFoundError` when it is neither."""
+    try:
+        return SealedSegment(directory, first_seq)
+    except FileNotFoundError:
+        try:
+            return LiveSegment(directory, first_seq)
+        except FileNotFoundError:
+            return SealedSegment(directory, first_seq)  # sealed between the two

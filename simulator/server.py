@@ -14,6 +14,7 @@ import orjson
 from aiohttp import http_exceptions, web
 
 from orderflow.errors import ListenError, PortTakenError, UsageError
+from simulator.ndjson import Replay
 from simulator.publisher import Publisher
 
 logger = logging.getLogger(__name__)
@@ -45,15 +46,18 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
 
 
 def build_app(publisher: Publisher, hosts: tuple[str, ...] = ()) -> web.Application:
-    """Return the application: the venue's paths, and `/status`."""
+    """Return the application: the venue's paths, `/status` and `/replay`."""
+    replay = Replay(publisher.store)
 
     async def status(_request: web.Request) -> web.Response:
-        body = orjson.dumps(publisher.status(), option=orjson.OPT_INDENT_2)
+        said = {**publisher.status(), "replay": dict(replay.counts)}
+        body = orjson.dumps(said, option=orjson.OPT_INDENT_2)
         return web.Response(body=body, content_type="application/json")
 
     app = web.Application(middlewares=[_only_for(hosts)])
     app[_SILENT] = {}
     app.add_routes([web.get("/status", status), *publisher.venue.routes()])
+    replay.add_to(app)
     return app
 
 
@@ -179,9 +183,7 @@ class Server:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopped.set)
 
-    async def run(
-        self, wait: Callable[[], Awaitable[object]], ready: Callable[[str, int], None]
-    ) -> None:
+    async def run(self, ready: Callable[[str, int], None]) -> None:
         """Serve until `stop`, then close all clients; `ready` is given host and port.
 
         Raise `PortTakenError` or `ListenError`.
@@ -190,7 +192,7 @@ class Server:
         app = build_app(self.publisher, self._hosts)
         async with serving(app, self.host, self.port, self._tls) as port:
             ready(self.host, port)
-            publishing = asyncio.ensure_future(self.publisher.run(wait))
+            publishing = asyncio.ensure_future(self.publisher.run())
             stopping = asyncio.ensure_future(self._stopped.wait())
             try:
                 await asyncio.wait({publishing, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +31,7 @@ from simulator.segments import (
     seal,
     segment_path,
 )
-from simulator.stored_rows import Fetch, Head, row_line
+from simulator.stored_rows import Fetch, Head, parse_row, row_line
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class StoreWriter:
         self.torn_bytes = 0
         self._descriptor: int | None = None
         self._size = 0
+        self._segment_ts = -inf
         self._next_head: Head | None = None
         self._sealer: threading.Thread | None = None
         try:
@@ -146,7 +148,13 @@ class StoreWriter:
         self._next_head = self.head
 
     def append(self, ts: int, content: bytes) -> None:
-        """Store the next row at `ts` ms; `content` as `stored_rows` makes it."""
+        """Store the next row at `ts` ms; `content` as `stored_rows` makes it.
+
+        A row earlier than the one before begins a segment: times never go back within one, so
+        that a reader finds a time by bisection.
+        """
+        if ts < self._segment_ts:
+            self._close_segment()
         line = row_line(self.last_seq + 1, ts, content)
         try:
             self._write(self._open_segment(), line)
@@ -154,6 +162,7 @@ class StoreWriter:
             raise self._unusable(error) from error
         self.last_seq += 1
         self.last_line = line
+        self._segment_ts = ts
 
     def _open_segment(self) -> int:
         """Return the segment to append to, a new one where it is time for that."""
@@ -215,6 +224,7 @@ class StoreWriter:
             os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = None
+        self._segment_ts = -inf
 
     # -- sealing
 
@@ -275,6 +285,7 @@ class StoreWriter:
             raise StoreError(msg, path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
         self._size = found.size
+        self._segment_ts = parse_row(found.last).ts if found.count > 1 else -inf
         if found.torn:
             os.ftruncate(self._descriptor, found.size)
             self.torn_bytes += found.torn

@@ -12,6 +12,7 @@ from simulator.segments import (
     SealedSegment,
     StoreError,
     first_seqs,
+    open_segment,
     segment_path,
 )
 from simulator.stored_rows import Head
@@ -80,7 +81,7 @@ class StoreReader:
                 return None
             first_seq = before[0] if wanted is None else before[-1]
             try:
-                segment = self._open_either(first_seq)
+                segment = open_segment(self.directory, first_seq)
             except FileNotFoundError:
                 continue  # sealed, or removed, since the names were listed
             if segment.head is None:
@@ -90,12 +91,6 @@ class StoreReader:
             self.next_seq = first_seq if wanted is None else wanted
             self._check_store(segment.head)
             return segment
-
-    def _open_either(self, first_seq: int) -> LiveSegment | SealedSegment:
-        try:
-            return SealedSegment(self.directory, first_seq)
-        except FileNotFoundError:
-            return LiveSegment(self.directory, first_seq)
 
     def _check_store(self, head: Head) -> None:
         if self._store not in (None, head.store):

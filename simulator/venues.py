@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from orderflow.errors import UsageError
 from simulator.connections import Hub
+from simulator.kraken_venue import KrakenVenue
 from simulator.okx_venue import OkxVenue
 from simulator.venue import Settings, Venue
 
 VENUES: dict[str, Callable[[Hub, Settings], Venue]] = {
     "okx": OkxVenue,
+    "kraken": KrakenVenue,
 }
 
 

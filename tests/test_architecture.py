@@ -30,6 +30,7 @@ PACKAGES = (
     "replay",
     "page",
     "simulator",
+    "trading",
 )
 
 # What a module of the project may import of the project: a package, or one module of it. Where a
@@ -73,6 +74,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         "replay.pacing",
         "synthetic_market",
     },
+    "trading": {
+        "orderflow",
+        "db_interpreter",
+        "level_parser",
+        "messaging",
+        "metrics",
+        "metrics_calculator",
+        "ohlc_processor",
+        "orderbook_manager",
+        "recordings",
+        "replay.pacing",
+        "viz_io",
+    },
     "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
@@ -89,6 +103,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "waitress": {"app", "page"},
     "aiohttp": {"simulator", "recordings"},
     "redis": {"messaging"},
+    "msgspec": {"messaging", "trading"},
     "rich": {"simulator"},
     "watchfiles": {"messaging"},
     "zmq": {"messaging"},
@@ -100,7 +115,13 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "recordings.__main__",
         "simulator.__main__",
     },
-    "fcntl": {"orderflow.cache", "replay.output_lock", "simulator.storage"},
+    "fcntl": {
+        "messaging.zmq_channel",
+        "orderflow.cache",
+        "recordings.day_files",
+        "replay.output_lock",
+        "simulator.storage",
+    },
     "zstandard": {"simulator.segments"},
 }
 

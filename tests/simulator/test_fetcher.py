@@ -1,6 +1,7 @@
 """Fetching, as a user runs it: every row of a recording once, in order, with its text."""
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -18,8 +19,14 @@ from places import PROJECT
 from real_recordings import BINANCE, DATA, needs_recordings
 from stores import INSTRUMENT, START, batches, lines, numbered
 
+from messaging.notification import Listener
+from messaging.pipes import PipeChannel
+from orderflow.times import parse_range
+from recordings.discovery import find_recording
 from recordings.writer import RecordingWriter
-from simulator.stored_rows import StoredBook, StoredEnd, StoredRow, StoredTrade, parse_row
+from simulator.fetcher import Fetcher
+from simulator.storage import StoreWriter
+from simulator.stored_rows import Fetch, StoredBook, StoredEnd, StoredRow, StoredTrade, parse_row
 
 pytestmark = pytest.mark.thorough
 
@@ -279,6 +286,22 @@ class TestWhatIsStored:
             ("1.5", "0.000000001", "buy"), ("2", "1", "?"),
         ]  # fmt: skip
 
+    def test_what_is_lost_after_the_last_book_row_does_not_turn_time_back(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / f"{INSTRUMENT}.db"
+        write(path, [(side(100), side(200), 10)], [("a", 1.5, 1.0, "buy", 50)])
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(
+                "INSERT INTO book (instrument, bids, asks, timestamp) VALUES (?, '[]', '[]', '?')",
+                (INSTRUMENT,),
+            )
+        fetch(path, tmp_path / "store")
+        rows = stored(tmp_path / "store")
+        assert [row.ts - START for row in rows] == [10, 50, 50, 50]
+        assert isinstance(rows[2], StoredBook)
+        assert [kind for kind, _, _ in rows[2].lost] == ["rows_skipped"]
+
     def test_ids_and_snapshots_that_were_recorded_are_stored(self, tmp_path: Path) -> None:
         path = tmp_path / f"{INSTRUMENT}.db"
         with RecordingWriter(path, sequenced=True) as writer:
@@ -319,3 +342,53 @@ def test_wrong_arguments_are_one_line(recording: Path, tmp_path: Path) -> None:
         assert (found, out, err.count("\n")) == (code, "", 1)
         assert said in err
     assert list(tmp_path.iterdir()) == []
+
+
+class TestNotices:
+    def test_each_row_is_stored_before_its_notice_and_the_last_has_one(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        start, end = parse_range(*DAY)
+        found = find_recording(INSTRUMENT, recording, start, end)
+        told: list[int] = []
+
+        def notify() -> None:
+            told.append(len(lines(tmp_path)) if writer.last_seq < 20 else writer.last_seq)
+
+        with StoreWriter(tmp_path, INSTRUMENT) as writer:
+            fetcher = Fetcher(
+                found, Fetch(INSTRUMENT, "recording", start, end, now=False), writer, None,
+                notify=notify,
+            )  # fmt: skip
+            fetcher.run()
+            assert told == list(range(1, writer.last_seq + 1))
+
+    def test_a_wrong_spec_is_refused_before_anything_is_made(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        store = tmp_path / "store"
+        code, err = fetch(recording, store, "--notify", "rabbit:x")
+        assert code == 2
+        assert "no such way of notices; it is one of none, file, pipe:" in err
+        assert not store.exists()
+
+    def test_a_reader_hears_of_a_fetch_through_a_pipe(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        source, target = os.pipe()
+        arguments = ("--data-dir", recording, "--store", tmp_path, "--speed", "max")
+        with closing(Listener(PipeChannel(source))) as listener:
+            done = subprocess.run(
+                command(INSTRUMENT, *DAY, *arguments, "--notify", f"pipe:{target}"),
+                capture_output=True, check=False, cwd=PROJECT, pass_fds=(target,),
+            )  # fmt: skip
+            assert done.returncode == 0
+            assert listener.wait_blocking(30)
+        os.close(source)
+        os.close(target)
+
+    def test_a_fetch_goes_on_without_its_broker(self, recording: Path, tmp_path: Path) -> None:
+        spec = f"redis:unix://{tmp_path}/none.sock"
+        code, err = fetch(recording, tmp_path, "--notify", spec)
+        assert code == 0
+        assert err.count("no notices by redis") == 1

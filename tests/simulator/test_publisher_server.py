@@ -144,9 +144,7 @@ def test_stopping_says_goodbye_to_the_clients(tmp_path: Path) -> None:
         publisher = Publisher(new_venue("okx", Settings()), tmp_path)
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         found = Server(publisher, "127.0.0.1", 0)
-        waiting = asyncio.ensure_future(
-            found.run(lambda: asyncio.sleep(0.01), lambda _host, port: ready.set_result(port))
-        )
+        waiting = asyncio.ensure_future(found.run(lambda _host, port: ready.set_result(port)))
         async with ClientSession() as http:
             socket_ = await http.ws_connect(f"http://127.0.0.1:{await ready}{PATH}")
             found.stop()

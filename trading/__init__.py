@@ -1,0 +1,1 @@
+"""Strategies on a recorded market: ticks out, signals back, and paper execution by stated rules."""
