@@ -1,8 +1,9 @@
 """Clients of OKX follow what OKX itself has sent, as the simulator publishes it again."""
 
 import pytest
-from client_runs import Client, Source, needs_clients
+from client_runs import Source
 from following import Followed, FollowingTests, all_follow, runs
+from real_clients import Client, needs_clients
 from real_recordings import needs_recordings
 
 pytestmark = [pytest.mark.thorough, needs_clients, needs_recordings]

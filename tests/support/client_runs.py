@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.request import urlopen
 
-import pytest
 from places import PROJECT, REAL_DATA
+from real_clients import Client
 from recorded_books import (
     Comparison,
     RecordedBooks,
@@ -31,16 +30,9 @@ from recorded_books import (
     stored_lines,
 )
 
-SCRIPTS = PROJECT / "tests" / "clients"
 SIMULATOR = (sys.executable, "-m", "simulator")
-ENOUGH_BOOKS = 100
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 300.0
 POLL_SECONDS = "0.01"
-
-needs_clients = pytest.mark.skipif(
-    find_spec("ccxt") is None,
-    reason="the clients are not installed: uv run --group clients pytest -m thorough tests/clients",
-)
 
 
 class Source(NamedTuple):
@@ -53,33 +45,6 @@ class Source(NamedTuple):
     @property
     def database(self) -> Path:
         return REAL_DATA / f"{self.file}.db"
-
-
-@dataclass(frozen=True)
-class Client:
-    """A client: its script, how it is called, and how its books are held to the recording.
-
-    `symbol` is how it calls an instrument, of `{base}` and `{quote}`. `by_id` says whether a book's
-    key is an update id, not a time, `depth` how many levels a side it shows at most; `arguments` go
-    to the script.
-    """
-
-    name: str
-    script: str
-    argument: str
-    symbol: str
-    depth: int
-    by_id: bool = True
-    tls: bool = False
-    has_trades: bool = True
-    arguments: tuple[str, ...] = ()
-
-    def command(self, url: str, instrument: str) -> list[str]:
-        script = SCRIPTS / f"{self.script}.py"
-        base, quote = instrument.split("-")[:2]
-        symbol = self.symbol.format(base=base, quote=quote)
-        asked = ["--url", url, "--symbol", symbol, *self.arguments]
-        return [sys.executable, str(script), self.argument, *asked]
 
 
 @dataclass
@@ -186,13 +151,16 @@ def free_port() -> int:
 @contextmanager
 def publisher(
     venue: str,
-    feed: "Feed",
     store: Path,
+    instrument: str,
     *options: str,
     certificate: Path | None = None,
     program: Sequence[str] = SIMULATOR,
 ) -> Iterator[str]:
-    """Run a publisher of a store, over TLS where there is a certificate, and yield its URL."""
+    """Run a publisher over TLS where there is a certificate, and yield its URL.
+
+    What is in the store of the instrument is there to be had by then.
+    """
     port = free_port()
     where = ["--store", str(store), "--host", "127.0.0.1", "--port", str(port)]
     tls = (
@@ -202,12 +170,12 @@ def publisher(
     )
     command = [*program, "publish", venue, *where, "--poll-seconds", POLL_SECONDS, *tls, *options]
     url = f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
-    log = feed.directory / f"publisher-{port}.log"
+    log = store.parent / f"publisher-{port}.log"
     with running(command, log) as process:
 
         def has_it_all() -> bool:
             instruments = status(url, certificate).get("instruments", {})
-            stored = instruments.get(feed.source.instrument, {})
+            stored = instruments.get(instrument, {})
             return bool(stored.get("symbol")) or process.poll() is not None
 
         assert wait_for(has_it_all), log.read_text()
@@ -265,30 +233,73 @@ class Feed:
         """Return the row of each id: a publisher's ids are twice the numbers of the stored rows."""
         return {2 * seq: [row] for row, (seq, _) in enumerate(self._books)}
 
-    def rows_by_time(self) -> dict[int, list[int]]:
-        return self.recorded.rows_at()
+    def row_of(self, fault: dict[str, Any]) -> int:
+        """Return the row that a fault has happened to."""
+        return self.recorded.rows_at()[fault["stream_ms"]][0]
 
-    def compare(self, seen: Seen, client: Client) -> Comparison:
-        rows = self.rows_by_id() if client.by_id else self.rows_by_time()
+    def rows_after_reset(self, fault: dict[str, Any]) -> dict[int, list[int]]:
+        """Return the rows of each id when ids have begun anew with a row."""
+        first = self.row_of(fault)
+        gone = 2 * self._books[first][0] - fault["row_id"]
+        rows = self.rows_by_id()
+        for row, (seq, _) in list(enumerate(self._books))[first:]:
+            rows.setdefault(2 * seq - gone, []).append(row)
+        return rows
+
+    def compare(
+        self, seen: Seen, client: Client, rows: dict[int, list[int]] | None = None
+    ) -> Comparison:
+        """Hold what a client has seen to the recording, `rows` being those of each update id."""
+        if not client.by_id:
+            rows = self.recorded.rows_at()
+        elif rows is None:
+            rows = self.rows_by_id()
         # ccxt gives a book of Kraken no time until the first update after the snapshot.
         keyed = [book for book in seen.books if book["key"] is not None]
         return compare(keyed, self.recorded, rows, client.depth)
 
 
-def follow(
+class Following:
+    """Clients that follow a recording at this moment."""
+
+    def __init__(self, processes: list[ClientProcess], url: str) -> None:
+        self.processes, self._url = processes, url
+
+    @property
+    def seen(self) -> dict[str, Seen]:
+        return {process.client.name: process.seen for process in self.processes}
+
+    def wait_for_all(self, enough: Callable[[Seen], bool]) -> None:
+        """Wait until every client has seen enough or has ended; its test finds what is missing."""
+        self._wait(lambda process: enough(process.seen))
+
+    def wait_for_books(self) -> None:
+        """Wait until every client has seen as many books as it is to be followed for, and more."""
+        self._wait(lambda process: len(process.seen.keys) > 1.1 * process.client.least_books)
+
+    def _wait(self, enough: Callable[[ClientProcess], bool]) -> None:
+        wait_for(lambda: all(enough(process) or process.has_ended for process in self.processes))
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the faults that the publisher of the clients without TLS has had so far."""
+        happened: list[dict[str, Any]] = status(self._url)["faults"]["happened"]
+        return happened
+
+
+@contextmanager
+def following(
     feed: Feed,
     venue: str,
     clients: Iterable[Client],
     share: float,
-    *,
+    *options: str,
     certificate: Path | None = None,
     program: Sequence[str] = SIMULATOR,
-    enough: Callable[[Seen], bool] = lambda seen: len(seen.keys) >= ENOUGH_BOOKS + 20,
-) -> dict[str, Seen]:
-    """Have clients follow a recording from a share of it on, and return what each has seen.
+) -> Iterator[Following]:
+    """Have clients follow a recording from a share of it on, all at once.
 
-    All of them follow at once, those with TLS a publisher of their own, and each until it has seen
-    enough. The recording goes on when all are ready to subscribe.
+    Those with TLS follow a publisher of their own. The recording goes on when all are ready to
+    subscribe.
     """
     store, logs = feed.begin(share), feed.directory
     clients = list(clients)
@@ -296,7 +307,12 @@ def follow(
         urls = {
             tls: stack.enter_context(
                 publisher(
-                    venue, feed, store, certificate=certificate if tls else None, program=program
+                    venue,
+                    store,
+                    feed.source.instrument,
+                    *options,
+                    certificate=certificate if tls else None,
+                    program=program,
                 )
             )
             for tls in {client.tls for client in clients}
@@ -312,10 +328,10 @@ def follow(
             )
             for client in clients
         ]
-        wait_for(lambda: all(process.seen.ready or process.has_ended for process in processes))
+        run = Following(processes, urls.get(False, ""))
+        run.wait_for_all(lambda seen: seen.ready)
         stack.enter_context(running(feed.go_on(store), logs / f"fetch-{share}.log"))
-        wait_for(lambda: all(enough(process.seen) or process.has_ended for process in processes))
-        return {process.client.name: process.seen for process in processes}
+        yield run
 
 
 def tls_environment(certificate: Path | None) -> dict[str, str]:
@@ -335,21 +351,3 @@ def make_certificate(directory: Path) -> Path:
         check=True, capture_output=True,
     )  # fmt: skip
     return certificate
-
-
-def binance_clients(exchange: str, symbol: str, market: str) -> list[Client]:
-    """Return the clients of Binance, which have the best 1,000 levels of its REST to begin with.
-
-    Levels beyond these are not known to them until they change: the best 50 are compared.
-    """
-    depth = 50
-    shown = ("--shown", str(depth))
-    unicorns = [
-        Client(
-            f"unicorn {speed_ms} ms", "follow_unicorn", market, "{base}{quote}", depth,
-            has_trades=False, arguments=(*shown, "--speed-ms", str(speed_ms)),
-        )
-        for speed_ms in (100, 1000)
-    ]  # fmt: skip
-    ccxt = Client(f"ccxt {exchange}", "follow_ccxt", exchange, symbol, depth, arguments=shown)
-    return [ccxt, *unicorns]

@@ -102,10 +102,16 @@ def book_rows(lines: Iterable[bytes]) -> list[tuple[int, int]]:
 class Comparison:
     """What came of holding the books of a client to the recording."""
 
-    right: list[int]
-    """The row of each right book, in the order shown."""
+    books: list[dict[str, Any]]
+    rows: list[int | None]
+    """The row of each book, None where it is wrong."""
     wrong: list[str]
-    """What is wrong with the others: a book that differs, one that goes back, an unknown key."""
+    """What is wrong with these: a book that differs, one that goes back, an unknown key."""
+
+    @property
+    def right(self) -> list[int]:
+        """Return the row of each right book."""
+        return [row for row in self.rows if row is not None]
 
 
 def compare(
@@ -121,15 +127,15 @@ def compare(
     """
     wanted = {row for book in shown for row in rows_of.get(book["key"], ())}
     books = recorded.after(wanted, depth)
-    found = Comparison([], [])
+    found = Comparison(shown, [], [])
     newest = 0
     for book in shown:
         rows = rows_of.get(book["key"], [])
         equal = [row for row in rows if _is_equal(book, books[row])]
         onward = [row for row in equal if row >= newest]
+        found.rows.append(onward[0] if onward else None)
         if onward:
             newest = onward[0]
-            found.right.append(newest)
         elif not rows:
             found.wrong.append(f"{book['key']} is no id or time of the recording")
         elif equal:
