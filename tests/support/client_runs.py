@@ -168,18 +168,22 @@ def publisher(
         if certificate
         else []
     )
+    if venue == "binance-usdm":  # the recordings have sizes in base currency
+        options = (*options, "--contract-value", f"{instrument}=1")
     command = [*program, "publish", venue, *where, "--poll-seconds", POLL_SECONDS, *tls, *options]
     url = f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
     log = store.parent / f"publisher-{port}.log"
     with running(command, log) as process:
 
         def has_it_all() -> bool:
-            instruments = status(url, certificate).get("instruments", {})
-            stored = instruments.get(instrument, {})
-            return bool(stored.get("symbol")) or process.poll() is not None
+            said = status(url, certificate)
+            stored = said.get("instruments", {}).get(instrument, {})
+            refused = instrument in said.get("refused", {})
+            return bool(stored.get("symbol")) or refused or process.poll() is not None
 
         assert wait_for(has_it_all), log.read_text()
         assert process.poll() is None, log.read_text()
+        assert instrument not in status(url, certificate)["refused"], log.read_text()
         yield url
 
 
