@@ -52,6 +52,11 @@ class FollowReplay(Replay):
         )
         return self._live_reader
 
+    @property
+    def book_mode(self) -> str:
+        """Return what book rows are, which the first rows tell."""
+        return self._live_reader.book_mode
+
     def _consume(self) -> None:
         """Process all that comes until the end; what is held back counts, however it ends."""
         reader = self._live_reader

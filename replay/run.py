@@ -91,6 +91,7 @@ class Replay:
             uncross=options.uncross,
         )
         self._reader = self._make_reader()
+        self._book_mode = self._reader.book_mode
 
     def _make_reader(self) -> DBInterpreter:
         return DBInterpreter.of_tables(
@@ -104,7 +105,7 @@ class Replay:
     @property
     def book_mode(self) -> str:
         """Return what book rows are (see `DBInterpreter.book_mode`)."""
-        return self._reader.book_mode
+        return self._book_mode
 
     @property
     def recorder_losses(self) -> dict[str, int]:
