@@ -21,7 +21,7 @@ from recordings.day_file import DayFile, day_path
 from recordings.recorder_rows import BookRow, RecorderEvent, TradeRow, day_of, is_loss
 
 LINGER_MS = 10_000
-"""A day's file stays open for so long after the first row of the next day."""
+"""A day's file stays open for so long after the rows have gone on to another day."""
 RETRY_MS = 10_000
 """A disk that takes nothing is tried again after so long."""
 MOST_OPEN = 4
@@ -72,7 +72,7 @@ class DayFiles:
         self.last_trades: list[str | None] = []
         self._directory, self._say, self._retry_ms = directory, say, retry_ms
         self._open: dict[int, DayFile] = {}
-        self._newest: int | None = None
+        self._day: int | None = None
         self._rolled_at = now
         self._pending: list[RecorderEvent] = []
         self._failing: RecorderEvent | None = None
@@ -108,7 +108,7 @@ class DayFiles:
     # -- writing
 
     def write(self, items: Sequence[Item], now: int) -> None:
-        """Write items, each into the file of its day, events into the newest file.
+        """Write items, each into the file of its day, events into that of the row after them.
 
         What can't be written is counted, and becomes an event as soon as something can.
         """
@@ -135,12 +135,16 @@ class DayFiles:
                 events.append(item)
                 continue
             groups.setdefault(item.day, []).append(item)
-            if self._newest is None or item.day > self._newest:
-                self._newest, self._rolled_at = item.day, now
-        if events and self._newest is None:
+            if item.day != self._day:
+                self._day, self._rolled_at = item.day, now
+        if self._day is None:
             self._pending = events[-MOST_PENDING:]
-        elif self._newest is not None and (events or self._failing):
-            groups.setdefault(self._newest, []).extend(events)
+            return groups
+        if self._failing:
+            groups.setdefault(self._day, [])
+        for event in events:
+            day = self._day if event.row_after is None else day_of(event.row_after)
+            groups.setdefault(day, []).append(event)
         return groups
 
     def _write_day(self, day: int, items: list[Item], now: int) -> None:
@@ -187,8 +191,8 @@ class DayFiles:
         """Close the files of days gone by, and try a disk again that took nothing."""
         if self._failing:
             self.write([], now)
-        if self._newest is not None and now - self._rolled_at >= LINGER_MS:
-            for day in [day for day in self._open if day < self._newest]:
+        if self._day is not None and now - self._rolled_at >= LINGER_MS:
+            for day in [day for day in self._open if day != self._day]:
                 self._close(day, now)
 
     def close(self, now: int) -> None:
@@ -197,8 +201,8 @@ class DayFiles:
             self._tried_at = now - self._retry_ms
             if self._interruption:
                 self._pending.append(replace(self._interruption, ended=now))
-            if self._pending and self._newest is None:
-                self._newest = max(self._open, default=day_of(now))
+            if self._pending and self._day is None:
+                self._day = max(self._open, default=day_of(now))
             self.write([], now)
             if self._failing:
                 self._count_written([self._failing])

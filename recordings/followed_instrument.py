@@ -82,6 +82,7 @@ class FollowedInstrument:
         self._levels_text, self._say = levels_text, say
         self._book = TextBook()
         self._book_day: int | None = None
+        self._begun: set[int] = set()
         self._row_ms: int | None = None
         self._messages, self._trades = Remembered(), Remembered()
         self._last_trade: TradeRow | None = None
@@ -141,10 +142,12 @@ class FollowedInstrument:
         It is the book as it was after the last row, at that row's time: the files after one another
         then give the same samples as one file would.
         """
-        before, day = self._book_day, day_of(timestamp)
-        if before is not None and day <= before:
+        day = day_of(timestamp)
+        # One row dated wrongly, days ahead, must not leave the days between without a snapshot.
+        before, self._book_day = self._book_day, day
+        if day in self._begun or (before is not None and day < before):
             return []
-        self._book_day = day
+        self._begun.add(day)
         if before is None or message.snapshot or not self.reliable or self._row_ms is None:
             return []
         view = self._book.view(None)
@@ -152,7 +155,7 @@ class FollowedInstrument:
         made = (self.name, bids, asks, self._row_ms, "snapshot", self.last_id, -1, None, day)
         at = (self.last_received or 0) // 1_000_000
         event = RecorderEvent(
-            "made_snapshot", self.name, at, at, detail="the first row", row_after=self._row_ms
+            "made_snapshot", self.name, at, at, detail="the first row", row_before=self._row_ms
         )
         return [BookRow(*made), event]
 

@@ -30,6 +30,7 @@ from simulator.fetcher import STOPPED, DiskWait, Fetcher
 from simulator.publisher import Publisher, parse_contract_values
 from simulator.server import Server, tls_context
 from simulator.storage import StoreWriter
+from simulator.store_reader import instruments_in
 from simulator.stored_rows import Fetch
 from simulator.venue import Settings
 from simulator.venues import new_venue
@@ -136,6 +137,7 @@ def publish(
     faults = make_faults(fault or (), venue, fault_log, say)
     listener = open_listener(notify, store)
     watch = Watch(listener, poll_seconds)
+    instruments_in(store)  # a store that is none is said before anything listens
     publisher = Publisher(venue, store, watch=watch, contract_values=values, faults=faults, say=say)
     server = Server(
         publisher,

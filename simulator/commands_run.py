@@ -24,6 +24,7 @@ from simulator.fault_specs import parse_faults
 from simulator.notices import PIPE
 from simulator.publisher import parse_contract_values
 from simulator.server import tls_context
+from simulator.store_reader import instruments_in
 from simulator.venue import Settings
 from simulator.venues import VENUES, new_venue
 
@@ -87,7 +88,7 @@ def run(
     tls_context(tls_cert, tls_key)
     parse_contract_values(contract_value or ())
     exchanges = parse_exchanges(exchange)
-    ports = parse_ports(port or ())
+    ports = parse_ports(port or (), exchanges)
     faults = _faults_of(exchanges, fault or (), fault_log, okx_checksums=okx_checksums)
     if not demo:
         find_recording(instrument, data_dir or DEFAULT_DATA_DIR, *times)
@@ -131,9 +132,9 @@ def parse_exchanges(text: str | None) -> list[str]:
     return [new_venue(name, Settings()).name for name in dict.fromkeys(text.split(","))]
 
 
-def parse_ports(texts: Sequence[str]) -> dict[str, int]:
+def parse_ports(texts: Sequence[str], exchanges: Sequence[str]) -> dict[str, int]:
     """Return the port of each exchange, of texts like `okx=9000` or `0`; raise `UsageError`."""
-    ports = {name: new_venue(name, Settings()).port for name in VENUES}
+    ports = {name: new_venue(name, Settings()).port for name in exchanges}
     for text in texts:
         name, equals, number = text.partition("=") if "=" in text else ("", "", text)
         is_port = number.isascii() and number.isdigit() and int(number[:6]) <= 65535
@@ -185,6 +186,7 @@ def _told(verbose: int, *, quiet: bool) -> list[str]:
 @contextlib.contextmanager
 def _store(given: Path | None) -> Iterator[Path]:
     if given is not None:
+        instruments_in(given)  # said here, and not by every process
         yield given
         return
     directory = Path(tempfile.mkdtemp(prefix="orderflow-store-"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import count
@@ -39,6 +40,8 @@ class Connection:
         self.socket = socket
         self.topics: dict[object, Topic] = {}
         self.sent = 0
+        self.sent_at = 0.0
+        """When the last frame was written, by `time.monotonic`."""
         self._hub = hub
         self._transport = request.transport
         self._allowed = MOST_BEHIND_BYTES
@@ -73,6 +76,7 @@ class Connection:
             self._hub.congested = True
         transport.write(frame)
         self.sent += 1
+        self.sent_at = time.monotonic()
         self._hub.frames_sent += 1
         self._hub.bytes_sent += len(frame)
 
@@ -92,6 +96,11 @@ class Connection:
             self.leave()
             closing = self.socket.close(code=code, message=text.encode()[:123])
             self._closing = asyncio.ensure_future(closing)
+
+    async def goodbye_said(self) -> None:
+        """Wait until a close that has begun is done."""
+        if self._closing is not None:
+            await self._closing
 
     def leave(self) -> None:
         """Unsubscribe from everything."""

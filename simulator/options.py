@@ -7,6 +7,14 @@ import typer
 
 LOOPBACK = "127.0.0.1"
 
+
+def _more_than_nothing(seconds: float) -> float:
+    if not 0.0 < seconds < 1e6:
+        msg = f"must be a number above 0, such as 0.5; found {seconds:g}"
+        raise typer.BadParameter(msg)
+    return seconds
+
+
 Instrument = Annotated[
     str, typer.Argument(metavar="INSTRUMENT", help="As recorded, such as BTC-USDT.")
 ]
@@ -31,7 +39,10 @@ Demo = Annotated[
 Now = Annotated[bool, typer.Option("--now", help="Shift the times so that the first row is now.")]
 Host = Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")]
 PollSeconds = Annotated[
-    float, typer.Option(metavar="S", help="Look into the store at least this often.")
+    float,
+    typer.Option(
+        metavar="S", callback=_more_than_nothing, help="Look into the store at least this often."
+    ),
 ]
 Notify = Annotated[
     str,

@@ -83,7 +83,12 @@ class Publisher:
 
     def _discover(self) -> None:
         now = time.monotonic()
-        for name in instruments_in(self.store):
+        there = instruments_in(self.store)
+        for name in self.markets.keys() - set(there):
+            path = self.store / name
+            msg = f"{path} has been removed; it is published again when there is another one"
+            self._give_up(self.markets[name], StoreError(msg, path), 0.0)
+        for name in there:
             if name not in self.markets and now >= self._retry_at.get(name, 0.0):
                 self.markets[name] = Market(self.store, name, self._contract_values.get(name))
 

@@ -295,10 +295,10 @@ def test_a_killed_notifier_comes_back_and_its_notices_too(recording: Path, tmp_p
 def test_ports_and_exchanges_are_understood() -> None:
     assert parse_exchanges(None) == list(VENUES)
     assert parse_exchanges("okx,okx") == ["okx"]
-    assert parse_ports(["0", "okx=9000"]) == dict.fromkeys(VENUES, 0) | {"okx": 9000}
-    assert parse_ports([])["okx"] == 8061
+    assert parse_ports(["0", "okx=9000"], list(VENUES)) == dict.fromkeys(VENUES, 0) | {"okx": 9000}
+    assert parse_ports([], list(VENUES))["okx"] == 8061
     for text in ("9000", "okx=", "okx=65536", "nyse=80", "okx=-1"):
         with pytest.raises(UsageError, match="--port is 0 for free ones"):
-            parse_ports([text])
+            parse_ports([text], ["okx", "binance"])
     with pytest.raises(UsageError, match="the exchanges are"):
         parse_exchanges("okx,nyse")
