@@ -14,7 +14,7 @@ ZERO = Decimal(0)
 class Contract:
     """What one unit of quantity is worth, and which prices and quantities there are.
 
-    Linear: a unit is worth `size` × price, in quote currency. Inverse: `size` ÷ price, in base
+    Linear: a unit is worth `size` times price, in quote currency. Inverse: `size` by price, in base
     currency, as of swaps that are margined in the coin. Cash, fees and profit are in this currency;
     a quotient is rounded to 60 digits. Orders must be multiples of `tick` and `lot`; without a
     tick, an order's price must have no more decimals than those in the book.
@@ -95,7 +95,8 @@ class Account:
 
     def _close(self, closed: Decimal, held: Decimal, brought: Decimal) -> None:
         """Realise the profit on `closed` of the `held` quantity, which brought in this value."""
-        cost = MATH.divide(MATH.multiply(self.open_value, closed), held)
+        part = MATH.multiply(self.open_value, closed)
+        cost = self.open_value if closed == held else MATH.divide(part, held)
         self.open_value = MATH.subtract(self.open_value, cost)
         gain = MATH.subtract(brought, cost)
         sign = 1 if self.position > 0 else -1

@@ -54,8 +54,8 @@ class MatchingEngine:
     their numbers, and `account` what the fills add up to. The `gate` refuses orders beyond limits.
 
     `counts` has what was left undone: `rows_passed_over` and `trades_passed_over`, while own orders
-    rested and the book was crossed or not reliable; `trades_of_unknown_side`; `late_requests`, which
-    came when the market had passed their arrival and were served at once.
+    rested and the book was crossed or not reliable; `trades_of_unknown_side`; `late_requests`,
+    which came when the market had passed their arrival, and were served at once.
     """
 
     def __init__(self, rules: Rules | None = None, gate: RiskGate | None = None) -> None:
@@ -99,14 +99,11 @@ class MatchingEngine:
             msg = "it was never sent, and cannot be cancelled"
             raise OrderError(msg, order, order)
         answered = self.arrival_of(request.sent_ms) + self.rules.response_ms
-        self._send(order, self._cancel_arrival(max(sent_ms, answered)))
+        self._send(order, self.arrival_of(max(sent_ms, answered)))
 
     def arrival_of(self, sent_ms: int) -> int:
         """Return when a request that is sent at this time arrives, in ms."""
         return sent_ms + self.rules.entry_ms
-
-    def _cancel_arrival(self, sent_ms: int) -> int:
-        return self.arrival_of(sent_ms)
 
     def _send(self, request: OrderRequest | int, arrival: int) -> None:
         if self.now_ms is not None and arrival < self.now_ms:
@@ -137,7 +134,7 @@ class MatchingEngine:
         self._looked = False
 
     def _follow(self, update: OrderbookUpdate, *, skipped: bool) -> None:
-        """Follow whether the book is reliable; most rows cannot change it, and are not looked at."""
+        """Follow whether the book is reliable; most rows cannot change it, and are passed by."""
         odd = update.snapshot or update.lost or skipped or self._reliability.lost_at_unknown_time
         if odd or update.seq_id is not None:
             row = (update.timestamp, update.id or 0, update.bids, update.asks)
@@ -160,7 +157,7 @@ class MatchingEngine:
                 self._match_trade(own, price, size, now)
 
     def advance(self, now_ms: int) -> None:
-        """Serve the requests that arrive before this time: no market event before it will follow."""
+        """Serve the requests that arrive before this time; all market events before it were."""
         while self._requests and self._requests[0][0] < now_ms:
             arrival, _, request = heappop(self._requests)
             self.now_ms = arrival
@@ -270,7 +267,7 @@ class MatchingEngine:
         assert request.price is not None, "a market order does not rest"  # noqa: S101
         price = float(request.price)
         shown = self._shown(request.side, price)
-        order = RestingOrder(request, price, left, self._queue_ahead(shown), crosses)
+        order = RestingOrder(request, price, left, exact(shown), crosses)
         self._own[request.side].add(order, shown)
         self._resting[request.order] = order
 
@@ -278,9 +275,6 @@ class MatchingEngine:
         bids, asks = ((price,), ()) if side is Side.BUY else ((), (price,))
         found = self.book.sizes_at(bids, asks)
         return (found[0] or found[1])[0]
-
-    def _queue_ahead(self, shown: float) -> Decimal:
-        return exact(shown)
 
     # The market
 
@@ -306,15 +300,12 @@ class MatchingEngine:
                 self._cross(own, self._best[side], now)
 
     def _move_queues(self, own: OwnOrders, shown: list[float], *, snapshot: bool) -> None:
-        """Follow what the book shows at own prices; a snapshot says nothing of what it leaves out."""
+        """Follow what the book shows at own prices; what a snapshot leaves out it does not tell."""
         for orders, before, size in zip(own.levels.values(), own.shown, shown, strict=True):
             if size != before and (size or not snapshot):
                 for order in orders:
-                    self._move_queue(order, exact(before), exact(size))
+                    order.queue = min(order.queue, exact(size))
         own.shown = shown
-
-    def _move_queue(self, order: RestingOrder, before: Decimal, size: Decimal) -> None:  # noqa: ARG002
-        order.queue = min(order.queue, size)
 
     def _cross(self, own: OwnOrders, best: float | None, now: int) -> None:
         """Fill what the best price of the other side has reached."""
@@ -334,7 +325,7 @@ class MatchingEngine:
         self._trade_through(own, price, now)
         for order in own.at(price):
             order.queue = MATH.subtract(order.queue, exact(size))
-            if self._is_served(order.queue):
+            if order.queue < 0:
                 reached = order.queue.copy_negate()
                 order.queue = ZERO
                 whole = not self.rules.partial_makers
@@ -344,9 +335,6 @@ class MatchingEngine:
         """Fill what a trade went beyond: who traded there had all of them before."""
         for order in own.beyond(price):
             self._fill_resting(order, now, order.left)
-
-    def _is_served(self, queue: Decimal) -> bool:
-        return queue < 0
 
     # Fills and ends
 

@@ -157,5 +157,5 @@ def write_result(directory: Path, result: PaperResult) -> None:
             directory.mkdir(parents=True, exist_ok=True)
             replace_file(directory / name, data, durable=True)
         except OSError as error:
-            msg = f"{directory / name} cannot be written: {error.strerror}; free space or name another"
+            msg = f"{directory / name} cannot be written: {error.strerror}"
             raise OutputError(msg, directory / name) from error

@@ -1,6 +1,7 @@
 """Orders of every kind around the best prices of a recording, many on the ms of its events."""
 
 import random
+from bisect import bisect_left
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -81,9 +82,9 @@ def _exact(price: float, tick: Decimal) -> Decimal:
 
 
 def _near(rng: random.Random, tape: Tape, ms: int) -> int:
-    """Return the time of a trade, more often than not one of the next after `ms`."""
-    later = [time for time in tape.trade_times if time >= ms][:3]
-    return rng.choice(later or tape.trade_times)
+    """Return the time of one of the next three trades from `ms` on, or of any."""
+    first = bisect_left(tape.trade_times, ms)
+    return rng.choice(tape.trade_times[first : first + 3] or tape.trade_times)
 
 
 def _cancel(rng: random.Random, tape: Tape, answered: int, entry: int) -> int | None:
