@@ -285,7 +285,7 @@ class MatchingEngine:
             bid, ask = bids[0][0] if bids else None, asks[0][0] if asks else None
             self._best[Side.BUY], self._best[Side.SELL] = ask, bid
             crossed = bid is not None and ask is not None and bid >= ask
-            reliable = self._reliability.reliable
+            reliable = self.rules.accept_unreliable or self._reliability.reliable
             self._unclear = UNRELIABLE if not reliable else CROSSED if crossed else ""
             self._looked = True
         return self._unclear

@@ -23,7 +23,8 @@ class Rules:
     A request arrives `entry_ms` after it was sent, and its answer is back `response_ms` later. With
     `whole_fills` a taker gets its whole quantity at the best price, however little is there;
     otherwise it walks the book. With `partial_makers` a trade fills no more of a resting order
-    than what the trade had left when it came to it; otherwise the whole order.
+    than what the trade had left when it came to it; otherwise the whole order. With
+    `accept_unreliable` a book that is not known to be whole is matched on as any other.
 
     Raise `UsageError` for a latency below 0, and for both ways to fill at once.
     """
@@ -32,6 +33,7 @@ class Rules:
     response_ms: int = 10
     whole_fills: bool = False
     partial_makers: bool = False
+    accept_unreliable: bool = False
     fees: Fees = field(default_factory=Fees)
     contract: Contract = field(default_factory=Contract)
 

@@ -80,6 +80,14 @@ def test_an_order_before_the_first_snapshot_is_refused() -> None:
     assert reason(engine, 0) == "the book is not reliable"
 
 
+def test_a_book_that_is_not_reliable_may_be_accepted() -> None:
+    engine = MatchingEngine(Rules(0, 0, accept_unreliable=True))
+    engine.submit(order(0, "buy market 1", 5))
+    engine.on_update(row(0, {100: 5}, {101: 5}))
+    engine.on_update(row(9, {100: 6}, {}))
+    assert takings(engine) == [(101.0, 1.0)]
+
+
 @pytest.mark.parametrize(
     "odd",
     [
