@@ -52,6 +52,8 @@ class MatchingEngine:
     `submit` takes an order before the market has passed its arrival; `on_update` and `on_trade`
     are the market; `finish` ends it. `fills` grows by time, `ends` has how orders ended by
     their numbers, and `account` what the fills add up to. The `gate` refuses orders beyond limits.
+    Requests are served when the market goes beyond their arrival, and by nothing else, so that it
+    makes no difference when they were submitted.
 
     `counts` has what was left undone: `rows_passed_over` and `trades_passed_over`, while own orders
     rested and the book was crossed or not reliable; `trades_of_unknown_side`; `late_requests`,
@@ -117,7 +119,7 @@ class MatchingEngine:
         if update.id is None:
             self._follow_lost(update)
             return
-        self.advance(update.timestamp)
+        self._advance(update.timestamp)
         skipped = self.book.rows_skipped
         self.book.update(update.bids, update.asks, update.snapshot)
         self._follow(update, skipped=self.book.rows_skipped != skipped)
@@ -146,7 +148,7 @@ class MatchingEngine:
     def on_trade(self, trade: Trade) -> None:
         """Let a trade fill what it reaches."""
         _, _, price, size, side, now = trade
-        self.advance(now)
+        self._advance(now)
         own = self._hit_by(side)
         if own is None:
             self.counts["trades_of_unknown_side"] += 1
@@ -156,8 +158,8 @@ class MatchingEngine:
             else:
                 self._match_trade(own, price, size, now)
 
-    def advance(self, now_ms: int) -> None:
-        """Serve the requests that arrive before this time; all market events before it were."""
+    def _advance(self, now_ms: int) -> None:
+        """Serve the requests that arrive before a market event of this time."""
         while self._requests and self._requests[0][0] < now_ms:
             arrival, _, request = heappop(self._requests)
             self.now_ms = arrival
@@ -172,7 +174,7 @@ class MatchingEngine:
         """
         last = self.now_ms
         if last is not None:
-            self.advance(last + 1)
+            self._advance(last + 1)
             self.now_ms = last
         for arrival, _, request in sorted(self._requests, key=lambda waiting: waiting[:2]):
             if isinstance(request, OrderRequest):

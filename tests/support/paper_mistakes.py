@@ -75,8 +75,8 @@ class NoLatency(MatchingEngine):
 
 
 class RequestsBeforeMarket(MatchingEngine):
-    def advance(self, now_ms: int) -> None:
-        super().advance(now_ms + 1)
+    def _advance(self, now_ms: int) -> None:
+        super()._advance(now_ms + 1)
         self.now_ms = now_ms
 
 
