@@ -126,16 +126,22 @@ def in_range(low: int, high: int) -> Callable[[int], int]:
     return check
 
 
+_HANG_UP = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+
+
 @dataclass
 class Signals:
-    """Which signal asked the command to stop, if any: 2 for Ctrl+C, 15 for SIGTERM."""
+    """Which signal asked to stop, if any: 2 for Ctrl+C, 15 for SIGTERM, 1 for a hang-up."""
 
     received: int = 0
 
 
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[Signals]:
-    """Let the first Ctrl+C or SIGTERM call `stop`, and a second one end the process at once."""
+    """Let the first Ctrl+C, SIGTERM or hang-up call `stop`, a second one end the process at once.
+
+    What is ignored, as hang-ups are under `nohup`, stays ignored.
+    """
     signals = Signals()
 
     def stop_once(number: int, _frame: FrameType | None) -> None:
@@ -144,7 +150,9 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[Signals]:
         for kind, handler in before.items():
             signal.signal(kind, handler)
 
-    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    kinds = [signal.SIGINT, signal.SIGTERM, *_HANG_UP]
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    before = {kind: handler for kind, handler in before.items() if handler != signal.SIG_IGN}
     for kind in before:
         signal.signal(kind, stop_once)
     try:

@@ -84,8 +84,11 @@ class RecordingRun:
             if files.failure:
                 msg = f"{files.instrument} could not be written to the end: {files.failure}"
                 raise OutputError(msg, self._directory)
-        if self.recorder.why_not is not None and not stopped:
-            msg = f"nothing was recorded: {self.recorder.why_not}"
+        why_not = self.recorder.why_not
+        if why_not is None and not any(files.book_rows + files.trades for files in self._files):
+            why_not = f"{self._options.url} took the connection, and no row has come of it"
+        if why_not is not None and not stopped:
+            msg = f"nothing was recorded: {why_not}"
             raise NothingRecordedError(msg, self._options.url)
 
     def summary(self) -> dict[str, Any]:

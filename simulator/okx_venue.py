@@ -98,8 +98,9 @@ class OkxVenue(Venue):
 
     def add(self, market: Market) -> str:
         """Take an instrument in, under its own name."""
+        name = market.instrument.name  # which a name of another form has not
         self.markets[market.name] = market
-        return market.instrument.name
+        return name
 
     def topic_of(self, channel: okx.Channel) -> Topic:
         """Return the topic of a channel of a known instrument, made where it is new."""

@@ -364,7 +364,9 @@ def wait_for_owner(out: Path, pid: int) -> None:
 
 
 class TestStopping:
-    @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    @pytest.mark.parametrize(
+        ("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    )
     def test_a_stopped_run_writes_what_it_has(
         self, recording: Path, tmp_path: Path, kind: signal.Signals, code: int
     ) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import orjson
 import pytest
 from aiohttp import ClientWebSocketResponse
 from publishers import Desk, desk, received
-from stores import START
+from stores import FETCH, START
 
 from exchanges.checksums import okx_checksum
 from exchanges.levels import Level
@@ -233,5 +234,22 @@ def test_a_request_for_another_host_is_refused(tmp_path: Path) -> None:
         path = "/api/v5/public/instruments?instType=SPOT"
         assert (await here.get(path, headers={"Host": "evil.example"}))[0] == 421
         assert (await here.get(path, headers={"Host": "www.okx.com"}))[0] == 200
+
+    run(test, tmp_path)
+
+
+def test_an_instrument_whose_name_has_no_form_here_is_refused_alone(tmp_path: Path) -> None:
+    async def test(here: Desk) -> None:
+        other = replace(FETCH, instrument="BTCUSDT")
+        async with desk("okx", tmp_path, fetch=other) as there:
+            await there.book(0, BIDS, ASKS, snapshot=True)
+        while await here.publisher.look():
+            pass
+        _, body = await here.get("/api/v5/public/instruments?instType=SPOT")
+        assert [found["instId"] for found in orjson.loads(body)["data"]] == ["BTC-USDT"]
+        status = orjson.loads((await here.get("/status"))[1])
+        assert "a name is BASE-QUOTE" in status["refused"]["BTCUSDT"]
+        _, body = await here.get("/api/v5/market/books?instId=BTCUSDT")
+        assert orjson.loads(body)["code"] == "51001"
 
     run(test, tmp_path)
