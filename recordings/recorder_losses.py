@@ -64,9 +64,10 @@ def losses_in(
     conditions = ["1"]
     if "instrument" in columns and instrument is not None:
         conditions.append("coalesce(instrument, '') IN ('', :instrument)")
-    if "began" in columns:
-        ended = "coalesce(ended, began)" if "ended" in columns else "began"
-        conditions.append(f"(began IS NULL OR (began < :end AND {ended} >= :start))")
+    # The rows around it have the times that START and END are of; a recorder's clock may be others.
+    first = _first_of(columns, "row_before", "row_after", "began")
+    last = _first_of(columns, "row_after", "row_before", "ended", "began")
+    conditions.append(f"({first} IS NULL OR ({first} < :end AND {last} >= :start))")
     sql = (
         f"SELECT substr({kind}, 1, {LONGEST_KIND}), count(*) FROM {EVENTS_TABLE} "  # noqa: S608
         f"WHERE {' AND '.join(conditions)} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST_KINDS}"
@@ -74,6 +75,11 @@ def losses_in(
     values = {"instrument": instrument, "start": start_ms, "end": end_ms}
     found = {str(_as_text(name)): count for name, count in connection.execute(sql, values)}
     return {kind: count for kind, count in found.items() if is_loss(kind)}
+
+
+def _first_of(columns: set[str], *names: str) -> str:
+    """Return SQL for the first of some columns that is there and not null."""
+    return f"coalesce({', '.join([*(name for name in names if name in columns), 'NULL', 'NULL'])})"
 
 
 def losses_of(

@@ -396,7 +396,7 @@ def test_what_the_recorder_says_it_lost_is_in_the_status(
     with closing(sqlite3.connect(tmp_path / "data" / name_of_day(0))) as db, db:
         db.execute(
             "CREATE TABLE recorder_events(id INTEGER PRIMARY KEY, kind TEXT, instrument TEXT, "
-            "began INTEGER, ended INTEGER, count INTEGER, detail TEXT)"
+            "began INTEGER, ended INTEGER, count INTEGER, detail TEXT, row_after INTEGER)"
         )
         rows = [("gap", "BTC-USDT", 5), ("gap", "BTC-USDT", 9), ("disconnect", None, 7)]
         rows += [("gap", "ETH-USDT", 5), ("gap", "BTC-USDT", -DAY)]  # another's, and before START
@@ -405,10 +405,16 @@ def test_what_the_recorder_says_it_lost_is_in_the_status(
             "INSERT INTO recorder_events(kind, instrument, began, ended) VALUES(?, ?, ?, ?)",
             [(kind, name, START + at, START + at + 1) for kind, name, at in rows],
         )
-    follower.wait_for(recorder_losses={"gap": 2, "disconnect": 1})
+        # Recorded from times of long ago: what counts are the times of the rows.
+        db.execute(
+            "INSERT INTO recorder_events(kind, began, ended, row_after) VALUES('killed', ?, ?, ?)",
+            (START + 900 * DAY, START + 900 * DAY, START + 7),
+        )
+    losses = {"gap": 2, "disconnect": 1, "killed": 1}
+    follower.wait_for(recorder_losses=losses)
     recorder.close("plain")
     follower.stop()
-    assert follower.plain()[1]["recorder_losses"] == {"gap": 2, "disconnect": 1}
+    assert follower.plain()[1]["recorder_losses"] == losses
 
 
 @pytest.mark.parametrize(
