@@ -12,11 +12,13 @@ import orjson
 import pytest
 from aiohttp import ClientConnectionError, ClientSession, WSMsgType
 from publishers import Desk, desk, received
+from stores import FETCH, INSTRUMENT, START, content
 
 from orderflow.errors import PortTakenError, UsageError
 from simulator import connections, server
 from simulator.publisher import Publisher
 from simulator.server import Server, build_app, serving, tls_context
+from simulator.storage import StoreWriter
 from simulator.venue import Settings
 from simulator.venues import new_venue
 
@@ -153,6 +155,22 @@ def test_stopping_says_goodbye_to_the_clients(tmp_path: Path) -> None:
         await waiting
 
     asyncio.run(test())
+
+
+def test_nobody_is_let_in_before_what_is_stored_has_been_read(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path, INSTRUMENT) as writer:
+        writer.begin(FETCH, snapshot=True, shift_ms=0)
+        writer.append(START, content(1))
+    publisher = Publisher(new_venue("okx", Settings()), tmp_path)
+    found = Server(publisher, "127.0.0.1", 0)
+    known: list[str] = []
+
+    def ready(_host: str, _port: int) -> None:
+        known.extend(publisher.symbols)
+        found.stop()
+
+    asyncio.run(found.run(ready))
+    assert known == [INSTRUMENT]
 
 
 def test_a_taken_port_is_said_with_its_number(tmp_path: Path) -> None:
