@@ -54,7 +54,9 @@ def losses_in(
 
     Events by which nothing is lost are left out. Of tables of other shapes as much is used as can
     be: an event without a kind counts as `unnamed`, one without an instrument as everybody's, one
-    without times as if it lay in the range. Raise `sqlite3.Error` when SQLite does.
+    without times as if it lay in the range. An event lies between the rows around it, or where
+    these are not known, at its times by the recorder's clock, which is another one when what is
+    recorded is a recording played again. Raise `sqlite3.Error` when SQLite does.
     """
     listed = connection.execute(f"PRAGMA table_info({EVENTS_TABLE})").fetchall()
     columns = {name.decode(errors="replace").lower() for _, name, *_ in listed}
@@ -64,9 +66,9 @@ def losses_in(
     conditions = ["1"]
     if "instrument" in columns and instrument is not None:
         conditions.append("coalesce(instrument, '') IN ('', :instrument)")
-    if "began" in columns:
-        ended = "coalesce(ended, began)" if "ended" in columns else "began"
-        conditions.append(f"(began IS NULL OR (began < :end AND {ended} >= :start))")
+    began = _first_of(("row_before", "row_after", "began"), columns)
+    ended = _first_of(("row_after", "ended", "row_before", "began"), columns)
+    conditions.append(f"({began} IS NULL OR ({began} < :end AND {ended} >= :start))")
     sql = (
         f"SELECT substr({kind}, 1, {LONGEST_KIND}), count(*) FROM {EVENTS_TABLE} "  # noqa: S608
         f"WHERE {' AND '.join(conditions)} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST_KINDS}"
@@ -74,6 +76,11 @@ def losses_in(
     values = {"instrument": instrument, "start": start_ms, "end": end_ms}
     found = {str(_as_text(name)): count for name, count in connection.execute(sql, values)}
     return {kind: count for kind, count in found.items() if is_loss(kind)}
+
+
+def _first_of(names: Iterable[str], columns: set[str]) -> str:
+    """Return SQL for the first value that is there, of those columns that a table has."""
+    return f"coalesce({', '.join([*(name for name in names if name in columns), 'NULL', 'NULL'])})"
 
 
 def losses_of(

@@ -131,6 +131,7 @@ def check_beside_recorder(source: Source, directory: Path, kills: int) -> None:
         assert lost == ["killed"] * kills
         following.wait_for(**rows_in(into), behind_ms=0)
         summary = following.stop()
+        assert summary["recorder_losses"].get("killed", 0) == kills
         bars, plain = following.plain()
         assert what_is_said(summary) == what_is_said(plain)
         assert following.bars() == bars
