@@ -54,7 +54,9 @@ def losses_in(
 
     Events by which nothing is lost are left out. Of tables of other shapes as much is used as can
     be: an event without a kind counts as `unnamed`, one without an instrument as everybody's, one
-    without times as if it lay in the range. Raise `sqlite3.Error` when SQLite does.
+    without times as if it lay in the range. An event lies between the rows around it, or where
+    these are not known, at its times by the recorder's clock, which is another one when what is
+    recorded is a recording played again. Raise `sqlite3.Error` when SQLite does.
     """
     listed = connection.execute(f"PRAGMA table_info({EVENTS_TABLE})").fetchall()
     columns = {name.decode(errors="replace").lower() for _, name, *_ in listed}
@@ -64,7 +66,6 @@ def losses_in(
     conditions = ["1"]
     if "instrument" in columns and instrument is not None:
         conditions.append("coalesce(instrument, '') IN ('', :instrument)")
-    # The rows around it have the times that START and END are of; a recorder's clock may be others.
     first = _first_of(columns, "row_before", "row_after", "began")
     last = _first_of(columns, "row_after", "row_before", "ended", "began")
     conditions.append(f"({first} IS NULL OR ({first} < :end AND {last} >= :start))")

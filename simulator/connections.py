@@ -11,7 +11,7 @@ from aiohttp import WSCloseCode, web
 
 logger = logging.getLogger(__name__)
 
-MOST_BEHIND_BYTES = 1 << 19
+MOST_BEHIND_BYTES = 1 << 18
 """A client that leaves more than this unread, snapshots it asked for aside, is closed."""
 _TEXT = 0x81
 

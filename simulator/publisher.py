@@ -59,6 +59,8 @@ class Publisher:
         self._send_step: Send = partial(faults.send, self._send) if faults else self._send
         self._say = say
         self._retry_at: dict[str, float] = {}
+        self.has_looked = asyncio.Event()
+        """Set when all that was stored has been read once."""
         self._began = time.monotonic()
 
     async def run(self) -> None:
@@ -79,7 +81,9 @@ class Publisher:
     async def look(self) -> bool:
         """Read what is new in the store and send it; return whether there was anything."""
         self._discover()
-        return any([await self._read(market) for market in list(self.markets.values())])
+        found = any([await self._read(market) for market in list(self.markets.values())])
+        self.has_looked.set()
+        return found
 
     def _discover(self) -> None:
         now = time.monotonic()

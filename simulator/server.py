@@ -93,11 +93,16 @@ def _is_ours(host: str, hosts: tuple[str, ...]) -> bool:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None
+    app: web.Application,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    prepare: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[int]:
     """Listen while the context lasts, and give the port, which is chosen where `port` is 0.
 
-    Raise `PortTakenError` or `ListenError`.
+    The port is taken at once; connections are refused until `prepare` is done. Raise
+    `PortTakenError` or `ListenError`.
     """
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=_CLOSING_SECONDS, logger=_quiet_logger()
@@ -107,11 +112,21 @@ async def serving(
     try:
         try:
             server = await loop.create_server(
-                lambda: _watched(runner, app[_SILENT]), host, port, ssl=tls, backlog=_BACKLOG
+                lambda: _watched(runner, app[_SILENT]),
+                *(host, port),
+                ssl=tls,
+                backlog=_BACKLOG,
+                start_serving=False,
             )
         except OSError as error:
             raise _not_listening(error, host, port) from error
         try:
+            if prepare is not None:
+                await prepare()
+            try:
+                await server.start_serving()
+            except OSError as error:
+                raise _not_listening(error, host, port) from error
             yield int(server.sockets[0].getsockname()[1])
         finally:
             server.close()
@@ -190,17 +205,27 @@ class Server:
         """
         self._loop = asyncio.get_running_loop()
         app = build_app(self.publisher, self._hosts)
-        async with serving(app, self.host, self.port, self._tls) as port:
-            ready(self.host, port)
-            publishing = asyncio.ensure_future(self.publisher.run())
-            stopping = asyncio.ensure_future(self._stopped.wait())
-            try:
-                await asyncio.wait({publishing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                if publishing.done():
-                    publishing.result()
-            finally:
-                publishing.cancel()
-                stopping.cancel()
-                self.publisher.venue.goodbye()
-                self.publisher.venue.hub.close_all("the simulator has been stopped", "stopped")
-                await asyncio.sleep(0)
+        publishing = asyncio.ensure_future(self.publisher.run())
+        ends = {publishing, asyncio.ensure_future(self._stopped.wait())}
+        looked = asyncio.ensure_future(self.publisher.has_looked.wait())
+
+        async def first_look() -> None:
+            # Who comes back after a restart must not hear that there is no such instrument, when
+            # what is stored of it has only not been read yet.
+            await asyncio.wait({looked, *ends}, return_when=asyncio.FIRST_COMPLETED)
+
+        try:
+            async with serving(app, self.host, self.port, self._tls, first_look) as port:
+                ready(self.host, port)
+                try:
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                    if publishing.done():
+                        publishing.result()
+                finally:
+                    publishing.cancel()
+                    self.publisher.venue.goodbye()
+                    self.publisher.venue.hub.close_all("the simulator has been stopped", "stopped")
+                    await asyncio.sleep(0)
+        finally:
+            for task in (looked, *ends):
+                task.cancel()

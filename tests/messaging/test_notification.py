@@ -327,6 +327,19 @@ def test_a_notice_wakes_a_reader_and_silence_does_not(broker: Broker) -> None:
     asyncio.run(run())
 
 
+@each(ALL)
+def test_a_notice_that_comes_right_after_another_wakes_too(broker: Broker) -> None:
+    async def run() -> None:
+        with closing(broker.notifier()) as notifier, closing(broker.listener()) as listener:
+            await settle(broker, notifier, listener)
+            for _ in range(500):
+                broker.write()
+                notifier.notify()
+                assert await listener.wait(PATIENCE)
+
+    asyncio.run(run())
+
+
 @pytest.mark.thorough
 @each(RETURNING)
 def test_while_the_broker_is_dead_polling_goes_on_and_back_again_it_wakes(broker: Broker) -> None:

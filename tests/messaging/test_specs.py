@@ -65,7 +65,7 @@ def test_the_notifier_takes_zmq_alone(spec: str) -> None:
 
 def test_a_broker_is_imported_only_when_asked_for() -> None:
     code = (
-        "import sys, simulator.__main__, messaging.watch; from pathlib import Path; "
+        "import sys, messaging.watch; from pathlib import Path; "
         "from messaging.specs import *; store = Path(); "
         "open_notifier('file', store); open_listener('none', store); "
         "print({'asyncio', 'redis', 'watchfiles', 'zmq'} & set(sys.modules))"

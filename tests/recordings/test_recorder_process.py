@@ -8,14 +8,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from places import PROJECT
 from scripted_okx import INSTRUMENT, PATIENCE, ScriptedOkx, until
+
+from recordings.row_writer import COMMIT_SECONDS
 
 FILE = f"{INSTRUMENT}-25-06-09.db"
 
@@ -123,12 +127,13 @@ def test_it_ends_by_itself_after_the_seconds_asked_for(tmp_path: Path) -> None:
 def test_killed_at_any_moment_all_that_is_lost_lies_in_a_span_that_the_next_one_notes(
     tmp_path: Path, kills: int
 ) -> None:
-    path = tmp_path / FILE
+    path, random = tmp_path / FILE, Random(kills)
     with ScriptedOkx() as server, pumping(server) as sent:
         for _ in range(kills):
             before = len(rows_in(path))
             with recorder(server, tmp_path) as process:
-                wait_for_rows(path, before + 50)
+                wait_for_rows(path, before + 50)  # which shows just after a commit
+                time.sleep(random.random() * COMMIT_SECONDS)
                 process.kill()
         with recorder(server, tmp_path) as process:
             before = len(rows_in(path))

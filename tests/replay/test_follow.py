@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,90 +16,11 @@ from typing import Any
 import pytest
 from live_writer import DAY, START, Market, Recorder, Step, market_plan, name_of_day
 from places import PROJECT
+from replay_follower import SECONDS, Follower, wait_until, what_is_said
 
 from replay.follow import FollowReplay
 from replay.run import ReplayOptions
 from replay.run_files import RunFiles
-
-BARS = ("ohlc_data.json", "metrics_data.json", "depth_data.json")
-SECONDS = 60.0
-"""Nothing here takes a tenth of this, but on a machine that is busy with something else."""
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
-class Follower:
-    """`main.py --follow` as a process."""
-
-    def __init__(self, data: Path, out: Path, *more: str, days: int = 30, **env: str) -> None:
-        self.data, self.out, self._days = data, out, days
-        self._process = subprocess.Popen(
-            [*self._command(days, out), "--follow", *more],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | env,
-        )
-        self.stderr = ""
-
-    def _command(self, days: int, out: Path) -> list[str]:
-        end = START + days * DAY
-        until = time.strftime("%Y-%m-%d", time.gmtime(end / 1000))
-        return [
-            *(sys.executable, str(PROJECT / "main.py"), "BTC-USDT", "2025-06-09", until),
-            *("--no-ui", "--json", "--window-seconds", "1"),
-            *("--data-dir", str(self.data), "--output-dir", str(out)),
-        ]
-
-    @property
-    def status(self) -> dict[str, Any]:
-        try:
-            told: dict[str, Any] = json.loads((self.out / "status_data.json").read_bytes())
-        except FileNotFoundError:
-            return {}
-        return told
-
-    def wait_for(self, **fields: Any) -> None:
-        """Wait until the status says so."""
-
-        def is_so() -> bool:
-            assert self._process.poll() is None, self._process.communicate()
-            return {key: self.status.get(key) for key in fields} == fields
-
-        wait_until(is_so, f"{fields}; the status is {self.status}")
-
-    def wait_for_end(self) -> tuple[int, dict[str, Any]]:
-        """Wait until it ends by itself; return its exit code and its summary."""
-        out, self.stderr = self._process.communicate(timeout=SECONDS)
-        return self._process.returncode, json.loads(out)
-
-    def stop(self) -> dict[str, Any]:
-        """End it by Ctrl+C; return its summary."""
-        self._process.send_signal(signal.SIGINT)
-        code, summary = self.wait_for_end()
-        assert (code, summary["state"]) == (130, "stopped")
-        return summary
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def bars(self, directory: Path | None = None) -> list[bytes]:
-        return [((directory or self.out) / name).read_bytes() for name in BARS]
-
-    def plain(self) -> tuple[list[bytes], dict[str, Any]]:
-        """Replay the same range without following it; return its files and its summary."""
-        out = self.out.with_name("plain")
-        done = subprocess.run(
-            self._command(self._days, out), capture_output=True, text=True, check=False
-        )
-        assert done.stdout, done.stderr
-        return self.bars(out), json.loads(done.stdout)
 
 
 @pytest.fixture
@@ -110,7 +30,9 @@ def follow(tmp_path: Path) -> Iterator[Callable[..., Follower]]:
 
     def start(*more: str, days: int = 30, **env: str) -> Follower:
         (tmp_path / "data").mkdir(exist_ok=True)
-        started.append(Follower(tmp_path / "data", tmp_path / "out", *more, days=days, **env))
+        until = time.strftime("%Y-%m-%d", time.gmtime((START + days * DAY) / 1000))
+        span = ("BTC-USDT", "2025-06-09", until)
+        started.append(Follower(tmp_path / "data", tmp_path / "out", *more, span=span, **env))
         return started[-1]
 
     yield start
@@ -135,12 +57,6 @@ def rows_of(plan: list[Step]) -> dict[str, int]:
         "rows": sum(len(step["book"]) for step in commits),
         "trades": sum(len(step["trades"]) for step in commits),
     }
-
-
-def what_is_said(summary: dict[str, Any]) -> dict[str, Any]:
-    """Leave out of a summary what depends on the clock, and how the run ended."""
-    changing = ("seconds", "rows_per_second", "state", "unchecked", "engine")
-    return {key: value for key, value in summary.items() if key not in changing}
 
 
 def check_beside_writer(follower: Follower, plan: list[Step]) -> None:

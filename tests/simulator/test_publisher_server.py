@@ -12,6 +12,7 @@ import orjson
 import pytest
 from aiohttp import ClientConnectionError, ClientSession, WSMsgType
 from publishers import Desk, desk, received
+from stores import FETCH, INSTRUMENT, START, content
 
 from orderflow.errors import PortTakenError, UsageError
 from simulator import connections, server
@@ -19,6 +20,7 @@ from simulator.okx_venue import OkxVenue
 from simulator.publisher import Publisher
 from simulator.segments import StoreError
 from simulator.server import Server, build_app, serving, tls_context
+from simulator.storage import StoreWriter
 from simulator.venue import Settings
 from simulator.venues import new_venue
 
@@ -141,6 +143,29 @@ def test_what_no_client_sends_ends_in_a_close_and_no_traceback(
     assert [r for r in caplog.records if r.levelno > logging.INFO or r.exc_info] == []
 
 
+def test_a_client_is_closed_when_neither_side_has_anything_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OkxVenue, "silence_seconds", 1.0)
+
+    async def test() -> None:
+        async with desk("okx", tmp_path) as here:
+            await here.book(0, WIDE, snapshot=True)
+            socket_ = await here.connect(PATH)
+            await socket_.send_str(SUBSCRIBE)
+            await received(socket_, 2)
+            for number in range(25):  # it listens, and that is enough
+                await here.book(100 + number, [("100", str(number + 1))])
+                await received(socket_)
+                await asyncio.sleep(0.1)
+            assert (await status(here))["clients_closed"] == {}
+            assert (await socket_.receive(timeout=20)).type == WSMsgType.CLOSE
+            assert socket_.close_code == 4004
+            assert (await status(here))["clients_closed"] == {"silent": 1}
+
+    asyncio.run(test())
+
+
 def test_stopping_says_goodbye_to_the_clients(tmp_path: Path) -> None:
     async def test() -> None:
         publisher = Publisher(new_venue("okx", Settings()), tmp_path)
@@ -155,6 +180,22 @@ def test_stopping_says_goodbye_to_the_clients(tmp_path: Path) -> None:
         await waiting
 
     asyncio.run(test())
+
+
+def test_nobody_is_let_in_before_what_is_stored_has_been_read(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path, INSTRUMENT) as writer:
+        writer.begin(FETCH, snapshot=True, shift_ms=0)
+        writer.append(START, content(1))
+    publisher = Publisher(new_venue("okx", Settings()), tmp_path)
+    found = Server(publisher, "127.0.0.1", 0)
+    known: list[str] = []
+
+    def ready(_host: str, _port: int) -> None:
+        known.extend(publisher.symbols)
+        found.stop()
+
+    asyncio.run(found.run(ready))
+    assert known == [INSTRUMENT]
 
 
 def test_a_taken_port_is_said_with_its_number(tmp_path: Path) -> None:

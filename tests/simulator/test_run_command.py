@@ -1,7 +1,6 @@
 """`simulator run`, as a user runs it: everything with one command, and nothing left of it."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -10,25 +9,22 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import orjson
 import pytest
-from aiohttp import ClientError, ClientSession, WSMsgType
 from desk_runs import DeskRun, desk_run, is_running, wait_until
+from okx_follower import Follower
 from places import PROJECT
 from stores import INSTRUMENT, START, lines, numbered
 
 from orderflow.errors import UsageError
 from recordings.writer import RecordingWriter
 from simulator.commands_run import parse_exchanges, parse_ports
-from simulator.stored_rows import StoredBook, StoredEnd, parse_row
+from simulator.stored_rows import StoredEnd, parse_row
 from simulator.venues import VENUES
 
 DAY = ("2025-06-09", "2025-06-10")
-PATH = "/ws/v5/public"
 ROWS = 400
-Book = dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -44,66 +40,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for n, bids in enumerate(sides)
         )
     return path
-
-
-def books_by_id(store: Path) -> dict[int, Book]:
-    """Return the bids after each book row of a store, by the row's id, by brute force."""
-    books: dict[int, Book] = {}
-    bids: Book = {}
-    for row in map(parse_row, lines(store)):
-        if isinstance(row, StoredBook):
-            bids = _applied(bids, orjson.loads(row.bids))
-            books[2 * row.seq] = bids
-    return books
-
-
-def _applied(bids: Book, levels: list[list[str]]) -> Book:
-    changed = bids | {price: size for price, size, *_ in levels}
-    return {price: size for price, size in changed.items() if size != "0"}
-
-
-class Follower:
-    """A client of OKX that comes back whenever it is cut off, and keeps what it has seen."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}{PATH}"
-        self.ids: list[int] = []
-        self.books: list[Book] = []
-        self.snapshots = 0
-        self.breaks = 0
-        self._bids: Book = {}
-
-    async def follow_to(self, is_last: Callable[[], bool]) -> None:
-        async with asyncio.timeout(120), ClientSession() as http:
-            while not is_last():
-                with contextlib.suppress(ClientError, OSError):  # it is being started again
-                    await self._follow(http, is_last)
-                await asyncio.sleep(0.05)
-
-    async def _follow(self, http: ClientSession, is_last: Callable[[], bool]) -> None:
-        async with http.ws_connect(self.url) as ws:
-            arg = {"channel": "books", "instId": INSTRUMENT}
-            await ws.send_json({"op": "subscribe", "args": [arg]})
-            while not is_last():
-                with contextlib.suppress(TimeoutError):
-                    message = await ws.receive(timeout=1.0)
-                    if message.type is not WSMsgType.TEXT:
-                        return
-                    self._take(orjson.loads(message.data))
-
-    def _take(self, frame: dict[str, Any]) -> None:
-        if "event" in frame:
-            assert frame["event"] == "subscribe", frame
-            return
-        (data,) = frame["data"]
-        if frame["action"] == "snapshot":
-            self.snapshots += 1
-            self._bids = {}
-        elif data["prevSeqId"] != self.ids[-1]:
-            self.breaks += 1
-        self._bids = _applied(self._bids, data["bids"])
-        self.ids.append(data["seqId"])
-        self.books.append(self._bids)
 
 
 async def followed(run: DeskRun, act: Callable[[], None]) -> Follower:
@@ -122,10 +58,7 @@ def check(client: Follower, store: Path) -> None:
     assert all(numbered(found))
     assert len(found) == ROWS + 1
     assert isinstance(parse_row(found[-1]), StoredEnd)
-    books = books_by_id(store)
-    assert client.ids == sorted(client.ids)
-    assert [books[row_id] for row_id in client.ids] == client.books
-    assert client.breaks == 0
+    client.check(store)
 
 
 def test_a_client_follows_a_recording_to_its_end_and_ctrl_c_ends_every_process(
