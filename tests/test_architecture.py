@@ -116,7 +116,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "simulator.__main__",
     },
     "fcntl": {
-        "messaging.zmq_channel",
+        "messaging.endpoints",
         "orderflow.cache",
         "replay.output_lock",
         "simulator.storage",
