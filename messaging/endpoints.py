@@ -86,7 +86,7 @@ def own(endpoint: str, owner: str) -> Iterator[None]:
     ZeroMQ removes a socket file that is there before it binds: right for the one that a crash has
     left, and fatal for one in use. The folder is made private: who may write there may do the same.
     `owner` is what a second one is told has the endpoint. End the socket's context within the
-    block: only then has ZeroMQ removed the file. Raise `EndpointTakenError` or `EndpointError`.
+    block; at its end the socket's file is removed. Raise `EndpointTakenError` or `EndpointError`.
     """
     if not endpoint.startswith(IPC):
         yield
@@ -132,6 +132,7 @@ def _take_lock(path: Path, endpoint: str, owner: str) -> int:
 def _release(path: Path, lock: int) -> None:
     with contextlib.suppress(OSError):
         if _is_named(lock, path):
+            path.unlink(missing_ok=True)  # ZeroMQ leaves it
             _lock_path(path).unlink()
     os.close(lock)
 

@@ -96,7 +96,11 @@ def tick(number: int, time_ms: int, price: float | None = None, **rest: Any) -> 
 
 def buy(time_ms: int, **rest: Any) -> TradingSignal:
     """Make a signal to buy one at the market."""
-    given = {"side": Side.BUY, "order": SignalType.MARKET, "quantity": Decimal(1)} | rest
+    given: dict[str, Any] = {
+        "side": Side.BUY,
+        "order": SignalType.MARKET,
+        "quantity": Decimal(1),
+    } | rest
     return TradingSignal(instrument=INSTRUMENT, time_ms=time_ms, **given)
 
 
