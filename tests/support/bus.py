@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -55,14 +57,18 @@ def make_ticks(run_id: str, count: int, per_ms: int = 3) -> Iterator[TickEvent]:
 class EveryNth:
     """Signal at every nth tick, but not all strategies at the same ones; one alert in a hundred."""
 
-    def __init__(self, name: str, nth: int, sleep: float = 0.0) -> None:
+    def __init__(self, name: str, nth: int, sleep: float = 0.0, fail_at: int = 0) -> None:
         self._offset = sum(name.encode()) % nth
         self._nth = nth
         self._sleep = sleep
+        self._fail_at = fail_at
 
     def on_tick(self, tick: TickEvent) -> Sequence[TradingSignal | Alert]:
         if self._sleep:
             time.sleep(self._sleep)
+        if tick.number == self._fail_at:
+            msg = "out of ideas"
+            raise RuntimeError(msg)
         made: list[TradingSignal | Alert] = []
         if tick.number % self._nth == self._offset:
             made.append(
@@ -112,7 +118,7 @@ def work(role: str, given: dict[str, Any]) -> dict[str, Any]:
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
     stopped = lambda: bool(stopping)  # noqa: E731
-    with ZmqContext() as context:
+    with ZmqContext(Path(given["keys"]) if "keys" in given else None) as context:
         sys.stdout.write("up\n")
         sys.stdout.flush()
         if role == "gateway":
@@ -133,12 +139,63 @@ def work(role: str, given: dict[str, Any]) -> dict[str, Any]:
             report = executor.report() | {"lost": executor.lost, "alerts_seen": len(alerts)}
             return report | {"entries": journal.entries}
         answers: list[object] = []
+        strategy = EveryNth(role, given["nth"], given.get("sleep", 0.0), given.get("fail_at", 0))
         process = StrategyProcess(
-            role, EveryNth(role, given["nth"], given.get("sleep", 0.0)), INSTRUMENT, endpoints,
-            context, stopped=stopped, on_answer=answers.append,
+            role, strategy, INSTRUMENT, endpoints, context,
+            stopped=stopped, on_answer=answers.append,
         )  # fmt: skip
         process.run()
         return process.report() | {"lost": process.lost, "answers_seen": len(answers)}
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nobody uses."""
+    with ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in taken]
+
+
+class Cutter:
+    """A way of tcp to `port` that can be cut: what is on it is lost, and it can be taken again."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._ways: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> int:
+        """Cut all connections there are; return how many."""
+        ways, self._ways = self._ways, []
+        for way in ways:
+            with suppress(OSError):
+                way.shutdown(socket.SHUT_RDWR)
+        return len(ways)
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self._server.accept()
+                there = socket.create_connection(("127.0.0.1", self._port))
+                self._ways += [here, there]
+                for source, target in ((here, there), (there, here)):
+                    threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(4096):
+                target.sendall(data)
+        for way in (source, target):
+            with suppress(OSError):
+                way.shutdown(socket.SHUT_RDWR)
+            way.close()
 
 
 class Bus:
