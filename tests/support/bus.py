@@ -163,14 +163,18 @@ class Cutter:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._ways: list[socket.socket] = []
+        self._loses = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
-        """Cut all connections there are; return how many."""
+        """Lose what comes for a while, then cut all connections there are; return how many."""
+        self._loses = True
+        time.sleep(0.1)
         ways, self._ways = self._ways, []
         for way in ways:
             with suppress(OSError):
                 way.shutdown(socket.SHUT_RDWR)
+        self._loses = False
         return len(ways)
 
     def close(self) -> None:
@@ -187,11 +191,11 @@ class Cutter:
                 for source, target in ((here, there), (there, here)):
                     threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
 
-    @staticmethod
-    def _pass(source: socket.socket, target: socket.socket) -> None:
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(4096):
-                target.sendall(data)
+                if not self._loses:
+                    target.sendall(data)
         for way in (source, target):
             with suppress(OSError):
                 way.shutdown(socket.SHUT_RDWR)
