@@ -143,6 +143,7 @@ class OrderExecutor:
 
     def _start(self, message: Start) -> None:
         self._member.run_id = message.run_id
+        self._attendance.close()
         self._member.watch.only((GATEWAY, *message.strategies))
         self.execution = Execution(
             self._market, message, self._entry_ms, self._publish_answer, self._on_alert

@@ -79,6 +79,7 @@ class TickProducer:
             todo = windows(ticks, session.start.window_ms)
             window = next(todo, None)
             self._wait_until(lambda: not session.missing())
+            session.attendance.close()
             self._publish_all(session.start)
             while window is not None:
                 self._send(*window)

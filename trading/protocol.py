@@ -105,6 +105,18 @@ class NameTakenError(RunError):
         self.pids = pids
 
 
+class CameAgainError(RunError):
+    """Report a process that was started anew, as `pid`, when the run was under way."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        super().__init__(
+            name,
+            f"was started anew, pid {pid}, and can't take part in a run that is under way; start "
+            "the whole run again",
+        )
+        self.pid = pid
+
+
 class RunAbortedError(RunError):
     """Report that another process has ended the run, because of `name`."""
 

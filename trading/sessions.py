@@ -25,6 +25,7 @@ from trading.messages import (
 )
 from trading.protocol import (
     RESEND_SECONDS,
+    CameAgainError,
     NameTakenError,
     RunAbortedError,
     Watch,
@@ -56,11 +57,22 @@ class Attendance:
         self._hellos: dict[str, Hello] = {}
         self._replaced: set[str] = set()
         self._listening: set[str] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let nobody come any more: the run begins."""
+        self._is_closed = True
 
     def hello(self, message: Hello) -> None:
-        """Note a hello; raise `NameTakenError` where two processes have its name."""
+        """Note a hello.
+
+        Raise `NameTakenError` where two processes have its name, and `CameAgainError` where one
+        comes again after the run has begun.
+        """
         known = self._hellos.get(message.name)
         if known is not None and known.instance != message.instance:
+            if self._is_closed:
+                raise CameAgainError(message.name, message.pid)
             if message.instance in self._replaced:
                 raise NameTakenError(message.name, (known.pid, message.pid))
             self._replaced.add(known.instance)

@@ -161,6 +161,18 @@ def test_after_the_death_of_one_the_others_end_and_name_it(victim: str) -> None:
         assert time.monotonic() - began < LATER
 
 
+def test_a_strategy_started_anew_in_a_run_ends_it_at_once() -> None:
+    with Bus(["a", "b"], **LONG) as bus:
+        running(bus)
+        bus.processes["a"].kill()
+        bus.processes["a"].communicate()
+        bus.start("a")
+        for name in ("gateway", "executor", "b"):
+            code, _, said = bus.end(name, LATER)
+            assert code == 1
+            assert "Error: a: " in said  # silent by then, if the start took long
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("victim", ["gateway", "executor", "a", "b"])
 @pytest.mark.parametrize("seed", range(5))

@@ -39,6 +39,7 @@ from trading.messages import (
 from trading.protocol import (
     RESEND_SECONDS,
     SILENCE_SECONDS,
+    CameAgainError,
     NameTakenError,
     PeerSilentError,
     RunAbortedError,
@@ -404,6 +405,15 @@ def test_who_comes_again_under_its_name_replaces_what_was_killed() -> None:
     assert there.missing(["a"]) == ["a"]
     there.subscribed([own_topic("a", "2")])
     assert there.missing(["a"]) == []
+
+
+def test_who_comes_again_in_a_run_ends_it() -> None:
+    there = Attendance()
+    there.hello(hello("a", "1"))
+    there.close()
+    there.hello(hello("a", "1"))
+    with pytest.raises(CameAgainError, match="a: was started anew, pid 8"):
+        there.hello(hello("a", "2", pid=8))
 
 
 def test_two_of_one_name_are_refused_with_their_pids() -> None:
