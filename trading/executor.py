@@ -100,7 +100,8 @@ class OrderExecutor:
         if not took:
             self._waiter.wait(WAIT_MS)
             if not self._waiter.wait(0):
-                self._member.check([] if self.execution else [GATEWAY])
+                there = self.execution or self._member.watch.knows(GATEWAY)
+                self._member.check([] if there else [GATEWAY])
 
     def _read_run(self) -> bool:
         """Take what the gateway says; return whether there was anything."""

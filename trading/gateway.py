@@ -64,6 +64,7 @@ class TickProducer:
         self._control = ZmqPuller(endpoints.control, context, GATEWAY)
         self._waiter = Waiter(self._control, self._publisher)
         self._topic = ticks_topic(start.instrument)
+        self._is_ready = False
         self._idle = Interval(IDLE_SECONDS)
         self._pace = Pace(speed, self._round) if speed else None
         self.session = GatewaySession(start, EXECUTOR, self._member.watch)
@@ -78,6 +79,8 @@ class TickProducer:
         with self._member.telling(lambda data: self._publish(RUN_TOPIC, data)):
             todo = windows(ticks, session.start.window_ms)
             window = next(todo, None)
+            self._member.wait_from_now()
+            self._is_ready = True
             self._wait_until(lambda: not session.missing())
             session.attendance.close()
             self._publish_all(session.start)
@@ -128,7 +131,7 @@ class TickProducer:
             for hello in session.attendance.present():
                 # Each by itself: one that has no room must not keep it from the others.
                 self._publisher.publish(own_topic(hello.name, hello.instance), beat)
-        member.check([] if session.windows else session.missing())
+        member.check(session.missing() if self._is_ready and not session.windows else [])
 
     def report(self) -> dict[str, object]:
         """Return the counts of what was sent and what came."""

@@ -40,7 +40,7 @@ class Member:
         self.strange = 0
         self._stopped = stopped
         self._beats = Interval(HEARTBEAT_SECONDS)
-        self._began = self.now()
+        self._waits_since = self.now()
         self._hello = Hello(role, name, secrets.token_hex(4), os.getpid(), datetime.now(UTC))
 
     @property
@@ -57,6 +57,10 @@ class Member:
         """Return the message that says this process is there."""
         return SERIALIZER.encode(self._hello)
 
+    def wait_from_now(self) -> None:
+        """Let the time begin in which all others have to come."""
+        self._waits_since = self.now()
+
     def is_beat_due(self) -> bool:
         """Return whether it is time for a sign of life; raise `RunStoppedError` where asked to."""
         if self._stopped():
@@ -67,7 +71,7 @@ class Member:
         """Raise a `RunError` if somebody has died, or is `missing` for too long at the start."""
         now = self.now()
         self.watch.check(now)
-        if missing and now - self._began > START_SECONDS:
+        if missing and now - self._waits_since > START_SECONDS:
             raise NotThereError(missing, START_SECONDS)
 
     def decode(self, data: bytes) -> AnyMessage | None:

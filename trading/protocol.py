@@ -191,6 +191,10 @@ class Watch:
         """Note a sign of life."""
         self._heard[name] = now
 
+    def knows(self, name: str) -> bool:
+        """Return whether a process has been heard, and has not said goodbye."""
+        return name in self._heard
+
     def forget(self, name: str) -> None:
         """Expect no more of a process: it has said its last."""
         self._heard.pop(name, None)

@@ -102,9 +102,8 @@ class StrategyProcess:
         return most
 
     def _missing(self) -> list[str]:
-        if self.session:
-            return []
-        return [GATEWAY] if self._is_welcome else [EXECUTOR]
+        wanted = GATEWAY if self._is_welcome else EXECUTOR
+        return [] if self.session or self._member.watch.knows(wanted) else [wanted]
 
     def _receive(self, message: AnyMessage) -> None:
         session, now = self.session, self._member.now()

@@ -3,6 +3,7 @@
 import itertools
 import random
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,14 @@ import pytest
 from bus import FIRST_MS, Bus, Cutter, EveryNth, Journal, free_ports, make_ticks, run_of
 
 from messaging.keys import make_keys
+from messaging.sockets import ZmqContext
+from trading import member
 from trading.execution import Execution
-from trading.gateway import new_start
+from trading.executor import OrderExecutor
+from trading.gateway import TickProducer, new_start
 from trading.in_process import run_in_process
+from trading.protocol import Endpoints, NotThereError
+from trading.strategy_process import StrategyProcess
 
 TICKS = 2_000
 WITHIN_SECONDS = 5.0
@@ -305,3 +311,25 @@ def test_ticks_lost_with_their_connection_are_counted_to_the_last() -> None:
     assert counts["received"] + counts["missing"] == 6_000
     assert reports["a"]["lost"] == counts["missing"]
     assert reports["b"]["lost"] == reports["executor"]["lost"] == 0
+
+
+@pytest.mark.parametrize(
+    ("role", "missing"),
+    [("strategy", ["executor"]), ("gateway", ["a", "b", "executor"]), ("executor", ["gateway"])],
+)
+def test_whoever_does_not_come_is_named(
+    role: str, missing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(member, "START_SECONDS", 0.3)
+    begin = new_start("BTC-USDT", ["b", "a"])
+    with tempfile.TemporaryDirectory(prefix="bus-") as name, ZmqContext() as context:
+        endpoints = Endpoints.in_directory(Path(name))
+        with pytest.raises(NotThereError, match="not there after 0 s; start every") as caught:
+            if role == "strategy":
+                strategy = EveryNth("a", 10)
+                StrategyProcess("a", strategy, "BTC-USDT", endpoints, context).run()
+            elif role == "gateway":
+                TickProducer(begin, endpoints, context).run(make_ticks(begin.run_id, 10))
+            else:
+                OrderExecutor(Journal(), endpoints, context).run()
+    assert caught.value.names == missing
