@@ -75,7 +75,7 @@ def check_spec(spec: str, store: Path) -> None:
 
 def zmq_endpoint(spec: str) -> str:
     """Return the endpoint in a spec of ZeroMQ; raise `UsageError` for another spec."""
-    from messaging.zmq_channel import check_endpoint  # noqa: PLC0415
+    from messaging.endpoints import check_endpoint  # noqa: PLC0415
 
     kind, _, endpoint = spec.partition(":")
     try:

@@ -5,29 +5,20 @@ endpoint is enough, and all of them, the relay too, may come and go.
 """
 
 import contextlib
-import errno
-import fcntl
-import os
-import re
-import stat
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from messaging.endpoints import bind, check_endpoint, own
 from messaging.notification import CHECK_SECONDS
-from orderflow.errors import OrderflowError
 
 NOTICE = b"look"
 """Not beginning with a byte 0 or 1, which XPUB takes for a subscription."""
 CONNECT_MS = 1000
 LINGER_MS = 100
 """How long closing waits for the last notice to leave."""
-MAX_IPC_PATH = 107
-"""Bytes that the system allows for the path of a socket, on Linux; macOS 103."""
-LOCK_SUFFIX = ".lock"
 FAILURES = (
     zmq.Event.CLOSED
     | zmq.Event.DISCONNECTED
@@ -35,38 +26,6 @@ FAILURES = (
     | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
     | zmq.Event.HANDSHAKE_FAILED_AUTH
 )
-
-
-class EndpointTakenError(OrderflowError):
-    """Report an `endpoint` that another process, `pid` where it is known, is bound to."""
-
-    def __init__(self, endpoint: str, pid: str | None = None) -> None:
-        by = f"notifier, pid {pid}," if pid else "program"
-        super().__init__(
-            f"{endpoint}: another {by} is bound to it; use that one, stop it, or name another "
-            "endpoint"
-        )
-        self.endpoint = endpoint
-        self.pid = pid
-
-
-class EndpointError(OrderflowError):
-    """Report an `endpoint` that cannot be bound to."""
-
-    def __init__(self, endpoint: str, reason: str) -> None:
-        super().__init__(f"{endpoint}: {reason}")
-        self.endpoint = endpoint
-
-
-def check_endpoint(endpoint: str) -> None:
-    """Raise `ValueError` unless it is ipc:///PATH or tcp://HOST:PORT."""
-    if not re.fullmatch(r"ipc:///.*[^/]|tcp://[^/]+:\d{1,5}", endpoint):
-        msg = f"the endpoint is ipc:///PATH or tcp://HOST:PORT; found {endpoint!r}"
-        raise ValueError(msg)
-    path = endpoint.removeprefix("ipc://")
-    if path != endpoint and len(os.fsencode(path)) > MAX_IPC_PATH:
-        msg = f"the path of a socket has at most {MAX_IPC_PATH} bytes; found {path!r}"
-        raise ValueError(msg)
 
 
 class ZmqChannel:
@@ -142,15 +101,10 @@ def relay(endpoint: str, ready: Callable[[], None], stopped: Callable[[], bool])
     Raise `EndpointTakenError` or `EndpointError` where it cannot be bound.
     """
     check_endpoint(endpoint)
-    with _own(endpoint), zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+    with own(endpoint, "notifier"), zmq.Context() as context, context.socket(zmq.XPUB) as socket:
         socket.linger = 0
         socket.sndhwm = 1  # who does not read loses notices, and has those before them
-        try:
-            socket.bind(endpoint)
-        except zmq.ZMQError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise EndpointTakenError(endpoint) from error
-            raise EndpointError(endpoint, f"cannot be bound to ({error.strerror})") from error
+        bind(socket, endpoint)
         ready()
         while not stopped():
             if socket.poll(int(CHECK_SECONDS * 1000)) and _take_notices(socket):
@@ -164,49 +118,3 @@ def _take_notices(socket: "zmq.Socket[bytes]") -> bool:
         for _ in range(1000):  # a flood must not keep the first one back
             noticed |= socket.recv(zmq.NOBLOCK) == NOTICE
     return noticed
-
-
-@contextlib.contextmanager
-def _own(endpoint: str) -> Iterator[None]:
-    """Hold the lock of an ipc endpoint, of which a second owner would take the socket away.
-
-    ZeroMQ removes a socket file that is there before it binds: right for the one that a crash has
-    left, and fatal for one in use. The folder is made private: who may write there may do the same.
-    """
-    if not endpoint.startswith("ipc://"):
-        yield
-        return
-    path = Path(endpoint.removeprefix("ipc://"))
-    try:
-        lock = _take_lock(path, endpoint)
-    except OSError as error:
-        reason = f"cannot be made ({error.strerror}); name a socket in a directory of your own"
-        raise EndpointError(endpoint, reason) from error
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
-        os.close(lock)
-
-
-def _take_lock(path: Path, endpoint: str) -> int:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.parent.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        reason = (
-            f"others may write to {path.parent}; name a socket in a directory of your own, one "
-            "that is not there yet is made"
-        )
-        raise EndpointError(endpoint, reason)
-    # The lock's file stays for ever, so that no two can lock different ones.
-    lock = os.open(f"{path}{LOCK_SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.read(lock, 20).decode(errors="replace").strip()
-        os.close(lock)
-        raise EndpointTakenError(endpoint, pid) from None
-    with contextlib.suppress(OSError):  # the pid is for people; the lock holds without it
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock

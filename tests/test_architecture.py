@@ -118,7 +118,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "simulator.options",
     },
     "fcntl": {
-        "messaging.zmq_channel",
+        "messaging.endpoints",
         "orderflow.cache",
         "recordings.day_files",
         "replay.output_lock",

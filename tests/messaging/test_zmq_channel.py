@@ -13,8 +13,9 @@ import pytest
 from notice_brokers import PATIENCE, relay_process, until
 from places import PROJECT
 
+from messaging.endpoints import EndpointError, check_endpoint
 from messaging.notification import Listener, Notifier
-from messaging.zmq_channel import EndpointError, ZmqChannel, check_endpoint, relay
+from messaging.zmq_channel import ZmqChannel, relay
 
 
 @pytest.fixture

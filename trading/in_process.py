@@ -1,0 +1,34 @@
+"""A run without processes and sockets: the same strategies and execution, called one by one."""
+
+from collections.abc import Iterable, Mapping
+
+from trading.execution import Execution
+from trading.messages import End, Role, Start, TickEvent, Window
+from trading.protocol import windows
+from trading.sessions import Strategy, StrategySession
+
+
+def run_in_process(
+    ticks: Iterable[TickEvent],
+    strategies: Mapping[str, Strategy],
+    execution: Execution,
+    start: Start,
+) -> dict[str, StrategySession]:
+    """Run strategies, by their names, on ticks; return their sessions, for what they counted.
+
+    This is the reference: a run over the bus gives the same, for any window, credit and number of
+    processes.
+    """
+    sessions = {name: StrategySession(name, each, start) for name, each in strategies.items()}
+    for number, (until_ms, some) in enumerate(windows(ticks, start.window_ms), 1):
+        window = Window(start.run_id, number, until_ms, some)
+        for session in sessions.values():
+            message = session.work(window, 0.0, lambda: None)
+            if message is not None:
+                execution.take(message)
+                session.acknowledged(message.number, 0.0)
+        execution.settle()
+    for name, session in sessions.items():
+        execution.end(End(start.run_id, Role.STRATEGY, name, session.messages))
+    execution.settle()
+    return sessions
