@@ -147,7 +147,7 @@ class DiffFeed(BookFeed):
     """`@depth`: what has changed.
 
     `u` is the row's id, and `U` follows the `u` sent before, so that all who follow see a chain.
-    After a loss `U` leaves one id out, which no event has. Where the ids begin anew it does so too.
+    After a loss `U` leaves one id out, which no event has. Ids never fall while it lives.
     `pu` is the id before `U`.
     """
 
@@ -164,8 +164,6 @@ class DiffFeed(BookFeed):
             self._first_id = step.row_id
         elif not (changes.bids or changes.asks):
             return
-        elif step.row_id <= self._last_id:
-            self._first_id = step.row_id - 1
         elif not self._waiting:
             self._first_id = self._last_id + 1
         self._last_id, self._time_ms = step.row_id, step.ts

@@ -52,6 +52,7 @@ class BinanceVenue(Venue):
 
     name, port, path = "binance", 8062, "/stream/ws"
     ping_seconds: float | None = 20.0
+    shows_resets = False
     usdm = False
     rest = _SPOT_REST
     messages_a_second = 5

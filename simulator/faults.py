@@ -207,7 +207,9 @@ class Faults:
         frames = self._captured(partial(usual, market, step), bad_checksum=bad_checksum)
         at_once = [topic for topic, _ in frames]
         later = self._sent_later(step, at_once)
-        if not (frames or later) or (fault.kind == "gap" and not self._would_show(market)):
+        silent_reset = fault.kind == "reset" and not self._venue.shows_resets
+        shown = bool(frames or later or silent_reset)
+        if not shown or (fault.kind == "gap" and not self._would_show(market)):
             self._deliver_all(frames)
             return
         self._waiting.remove(fault)
@@ -215,7 +217,7 @@ class Faults:
         hit = {connection for topic in topics for connection in topic.members}
         if fault.kind == "gap":
             self._cut |= {topic.key for topic in later}
-        elif fault.kind == "disconnect":
+        elif fault.kind == "disconnect" or silent_reset:
             hit = set(self._venue.hub.connections)
             for connection in hit:
                 connection.drop("fault", fault.asked)

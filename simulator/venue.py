@@ -76,6 +76,8 @@ class Venue(ABC):
     """How often the server sends a WebSocket ping; no pong closes the connection."""
     silence_seconds: float | None = None
     """A connection on which nothing goes either way for so long is closed."""
+    shows_resets = True
+    """Whether a stream can say that ids begin anew; if not, who follows it must be cut off."""
 
     def __init__(self, hub: Hub, settings: Settings) -> None:
         self.hub = hub

@@ -50,13 +50,16 @@ async def begin_following(arguments: argparse.Namespace) -> None:
     market = arguments.symbol.lower()
     say("ready")
     made.create_depthcache(markets=market)
-    stream = None
-    while stream is None:
+    loop = writing = None
+    while True:
         await asyncio.sleep(0.01)
-        streams = list(made.dc_streams.values())
-        stream = made.ubwa.get_event_loop_by_stream_id(streams[0]["stream_id"]) if streams else None
-    writing = asyncio.run_coroutine_threadsafe(follow(made, market, arguments.shown), stream)
-    await asyncio.wrap_future(writing)
+        ids = [of["stream_id"] for of in made.dc_streams.values() if of["stream_id"]]
+        now = made.ubwa.get_event_loop_by_stream_id(ids[0]) if ids else None
+        if now is not None and now is not loop:  # after a disconnect it makes another stream
+            loop = now
+            writing = asyncio.run_coroutine_threadsafe(follow(made, market, arguments.shown), loop)
+        if writing and writing.done() and not writing.cancelled():
+            writing.result()
 
 
 def is_of_the_client(record: logging.LogRecord) -> bool:

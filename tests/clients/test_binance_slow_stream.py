@@ -6,7 +6,7 @@ from following import Followed, FollowingTests, all_follow, runs
 from real_clients import Client, binance_clients, needs_clients
 from real_recordings import needs_recordings
 
-pytestmark = [pytest.mark.slow, needs_clients, needs_recordings]
+pytestmark = [needs_clients, needs_recordings]
 
 SPOT = (
     Source("binance_spot_ethusdt_20240808", "ETH-USDT", 2),
@@ -33,7 +33,7 @@ def venue_of(source: Source) -> str:
     return "binance" if source in SPOT else "binance-usdm"
 
 
-@pytest.fixture(scope="module", params=runs(*SPOT, *USDM))
+@pytest.fixture(scope="module", params=runs(*SPOT, *USDM, thorough=False))
 def followed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Followed:
     venue = venue_of(request.param[0])
     return all_follow(venue, [CLIENTS[venue]], request.param, tmp_path_factory.mktemp("slow"))

@@ -6,7 +6,7 @@ from following import Followed, FollowingTests, all_follow, runs
 from real_clients import Client, kraken_clients, needs_clients
 from real_recordings import needs_recordings
 
-pytestmark = [pytest.mark.thorough, needs_clients, needs_recordings]
+pytestmark = [needs_clients, needs_recordings]
 
 SOURCES = (
     Source("binance_spot_ethusdt_20240808", "ETH-USDT", 4),

@@ -6,7 +6,7 @@ from following import Followed, FollowingTests, all_follow, runs
 from real_clients import Client, needs_clients
 from real_recordings import needs_recordings
 
-pytestmark = [pytest.mark.thorough, needs_clients, needs_recordings]
+pytestmark = [needs_clients, needs_recordings]
 
 SOURCES = (
     Source("okex_v5_202107_c1", "ONT-USDT", 1.5),

@@ -1,18 +1,16 @@
 """The loop: recording, store, publisher, recorder, recording; the books and trades are equal."""
 
-import asyncio
+import json
 import signal
 import sqlite3
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from places import PROJECT
 from real_recordings import DATA, needs_recordings
 from scripted_okx import PATIENCE, until
@@ -38,10 +36,10 @@ def started(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
 
 
 @contextmanager
-def publisher(store: Path) -> Iterator[str]:
+def publisher(store: Path, *options: object) -> Iterator[str]:
     """Publish a store; give back the URL."""
     how = ("--store", store, "--port", 0, "--poll-seconds", 0.02)
-    with started("simulator", "publish", "okx", *how) as process:
+    with started("simulator", "publish", "okx", *how, *options) as process:
         assert process.stderr is not None
         yield process.stderr.readline().split()[1]
 
@@ -108,25 +106,30 @@ def close_loop(
     instrument: str,
     span: tuple[str, str],
     speed: str,
-    between: Callable[[str], Any] | None = None,
+    *publishing: object,
 ) -> list[Path]:
-    """Take a recording through the loop; return the files that the recorder wrote."""
+    """Take a recording through the loop; return the files that the recorder wrote.
+
+    `publishing` are more options of the publisher.
+    """
     store, into = tmp_path / "store", tmp_path / "into"
     end = query(source, "SELECT max(timestamp) FROM book WHERE instrument = ?", instrument)[0][0]
     common = ("--data-dir", source, "--store", store, "--speed", speed)
-    with started("simulator", "fetch", instrument, *span, *common) as fetch:
+    fetch = ("simulator", "fetch", instrument, *span, *common)
+    # Or all would be over before somebody listens. The next one goes on from there, at its pace.
+    with started(*fetch):
         until(lambda: b'"book"' in b"".join(p.read_bytes() for p in store.glob("*/*.jsonl")))
-        fetch.send_signal(signal.SIGSTOP)  # or all would be over before somebody listens
-        with publisher(store) as served:
-            url = between(served) if between else served
-            with started("recordings", "record", "okx", instrument, "--url", url, "--data-dir",
-                         into) as record:  # fmt: skip
-                until(lambda: last_time(into))
-                fetch.send_signal(signal.SIGCONT)
-                assert fetch.wait() == 0
-                until(lambda: last_time(into) >= end, "the end did not come")
-                record.send_signal(signal.SIGINT)
-                assert record.wait(PATIENCE) == 130
+    with (
+        publisher(store, *publishing) as url,
+        started("recordings", "record", "okx", instrument, "--url", url, "--data-dir",
+                into) as record,
+    ):  # fmt: skip
+        until(lambda: last_time(into))
+        with started(*fetch) as rest:
+            assert rest.wait() == 0
+        until(lambda: last_time(into) >= end, "the end did not come")
+        record.send_signal(signal.SIGINT)
+        assert record.wait(PATIENCE) == 130
     return sorted(into.glob("*.db"))
 
 
@@ -184,83 +187,16 @@ def test_what_is_recorded_of_a_real_recording_equals_it(
     check_equal(source, recorded, instrument, least)
 
 
-class FaultyWire:
-    """A proxy before the publisher: of each book it loses one update, then it breaks, then none.
-
-    The update is lost when `after` of them have followed the snapshot, so that the recorder's book
-    is whole again before the next loss.
-    """
-
-    def __init__(self, gaps: int, after: int) -> None:
-        self._gaps, self._after = gaps, after
-        self._updates = 0
-        self._snapshots = 0
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._target = ""
-        self.url = ""
-
-    def stand_before(self, target: str) -> str:
-        self._target = target
-        self._thread.start()
-        assert self._ready.wait(PATIENCE)
-        return self.url
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
-
-    async def _serve(self) -> None:
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        app = web.Application()
-        app.router.add_get("/ws/v5/public", self._pass)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"ws://127.0.0.1:{runner.addresses[0][1]}/ws/v5/public"
-        self._ready.set()
-        await self._end.wait()
-        await runner.cleanup()
-
-    async def _pass(self, request: web.Request) -> web.WebSocketResponse:
-        near = web.WebSocketResponse()
-        await near.prepare(request)
-        async with ClientSession() as session, session.ws_connect(self._target) as far:
-            up = asyncio.create_task(self._up(near, far))
-            async for message in far:
-                if message.type is WSMsgType.TEXT and not await self._down(near, message.data):
-                    break
-            up.cancel()
-        await near.close(code=1012)
-        return near
-
-    async def _up(self, near: web.WebSocketResponse, far: ClientWebSocketResponse) -> None:
-        async for message in near:
-            await far.send_str(message.data)
-
-    async def _down(self, near: web.WebSocketResponse, text: str) -> bool:
-        if '"snapshot"' in text:
-            self._updates, self._snapshots = 0, self._snapshots + 1
-        if '"update"' in text:
-            self._updates += 1
-            if self._updates == self._after:
-                if self._snapshots <= self._gaps:
-                    return True
-                if self._snapshots == self._gaps + 1:
-                    return False
-        await near.send_str(text)
-        return True
-
-
 @pytest.mark.thorough
 def test_three_gaps_and_a_disconnect_are_listed_and_nothing_else(
     midnight: Path, tmp_path: Path
 ) -> None:
-    wire = FaultyWire(gaps=3, after=40)
-    try:
-        recorded = close_loop(midnight, tmp_path, INSTRUMENT, SPAN, "20", wire.stand_before)
-    finally:
-        wire.stop()
+    # Seconds of the source: at 10 times its pace the recorder has 2.5 s for each.
+    faults = ("gap@+20", "gap@+45", "gap@+70", "disconnect@+95")
+    log = tmp_path / "faults.jsonl"
+    options = [option for fault in faults for option in ("--fault", fault)]
+    recorded = close_loop(midnight, tmp_path, INSTRUMENT, SPAN, "10", *options, "--fault-log", log)
+    assert [json.loads(line)["asked"] for line in log.read_text().splitlines()] == list(faults)
     found = [loss for loss in losses(recorded) if loss[0] != "trades_missed"]
     assert found == [("sequence_gap", 1)] * 3 + [("disconnected", 1)]
     counts = subprocess.run(

@@ -160,8 +160,6 @@ class Story:
         self.ts = 0
 
     async def row(self, bids: list[list[str]], asks: list[list[str]], kind: str) -> None:
-        if kind == "reset":
-            self.here.publisher.markets[self.exchange.instrument].reset_ids()
         self.ts += 10
         lost = [("sequence_gaps", 1, 0)] if kind == "lost" else []
         levels = [[tuple(level) for level in side] for side in (bids, asks)]
@@ -234,9 +232,8 @@ def test_every_book_kept_by_the_documented_rules_is_right(
 
 @pytest.mark.parametrize("exchange", [SPOT, USDM])
 @pytest.mark.parametrize("speed", ["@100ms", ""])
-@pytest.mark.parametrize("kind", ["lost", "reset"])
-def test_a_client_in_step_sees_a_loss_and_a_reset_as_a_gap(
-    tmp_path: Path, exchange: Exchange, speed: str, kind: str
+def test_a_client_in_step_sees_a_loss_as_a_gap(
+    tmp_path: Path, exchange: Exchange, speed: str
 ) -> None:
     async def test(here: Desk, clock: Clock) -> None:
         story = Story(here, clock, exchange, f"btcusdt@depth{speed}")
@@ -257,7 +254,7 @@ def test_a_client_in_step_sees_a_loss_and_a_reset_as_a_gap(
         assert client.local.gaps == 0
         # Between two rows that are whole, so that a joined event shows it too.
         await story.row([["99", "4"]], [], "")
-        await story.row([["99", "5"]], [], kind)
+        await story.row([["99", "5"]], [], "lost")
         await story.row([["99", "6"]], [], "")
         await story.act("interval")
         await client.catch_up()

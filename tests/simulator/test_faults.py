@@ -415,15 +415,29 @@ def test_one_who_follows_a_joined_stream_alone_is_disconnected_too(tmp_path: Pat
     assert entry["clients"] == 1
 
 
-def test_a_reset_on_binance_lets_ids_fall_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", ["3", "2"], ids=["a change", "no change"])
+def test_a_reset_on_binance_cuts_every_socket_and_ids_begin_anew_for_who_comes_again(
+    tmp_path: Path, size: str
+) -> None:
     async def test(here: Desk) -> None:
-        fast = await here.connect("/ws/btcusdt@depth@100ms")
-        for number in (1, 2, 3):
-            await here.book(100 * number, [("99.0", str(number + 1))])
-        assert [event["u"] for event in await received(fast, 3)] == [4, 2, 4]
+        sockets = [
+            await here.connect(f"/ws/btcusdt@{stream}") for stream in ("depth@100ms", "trade")
+        ]
+        await here.book(100, [("99.0", "2")])
+        assert [event["u"] for event in await received(sockets[0])] == [4]
+        await here.book(200, [("99.0", size)])
+        for socket in sockets:
+            assert (await socket.receive(timeout=20)).type == WSMsgType.CLOSED
+        again = await here.connect("/ws/btcusdt@depth@100ms")
+        snapshot = orjson.loads((await here.get("/api/v3/depth?symbol=BTCUSDT"))[1])
+        assert snapshot["lastUpdateId"] == 2
+        assert snapshot["bids"][1] == ["99.00000000", f"{size}.00000000"]
+        await here.book(300, [("99.0", "4")])
+        (event,) = await received(again)
+        assert (event["U"], event["u"]) == (3, 4)
 
     (entry,) = run_on("binance", test, tmp_path, "reset@#3")
-    assert entry["row_id"] == 2
+    assert (entry["row_id"], entry["clients"]) == (2, 2)
 
 
 @pytest.mark.parametrize("when", ["2025-06-09", "#1"])

@@ -34,12 +34,23 @@ def all_follow(
         return Followed(feed, JOINS[join], live.seen)
 
 
-def runs(*sources: Source) -> list[object]:
-    """Return the parameters of a fixture: each recording, joined at the start and in the middle."""
+def runs(*sources: Source, thorough: bool = True) -> list[object]:
+    """Return the parameters of a fixture: each recording, joined at the start and in the middle.
+
+    CI has time for one of each recording, at the start and in the middle by turns; the others are
+    slow, and so are all that are not `thorough`.
+    """
+    joins = list(JOINS)
     return [
-        pytest.param((source, join), id=f"{source.file}-{join}")
-        for source in sources
-        for join in JOINS
+        pytest.param(
+            (source, join),
+            id=f"{source.file}-{join}",
+            marks=pytest.mark.thorough
+            if thorough and join == joins[place % 2]
+            else pytest.mark.slow,
+        )
+        for place, source in enumerate(sources)
+        for join in joins
     ]
 
 
