@@ -36,7 +36,7 @@ def connect(
     max_value: int = MAX_BOOK_VALUE_BYTES,
     *,
     immutable: bool | None = None,
-    lock_seconds: float = LOCK_SECONDS,
+    lock_seconds: float | None = None,
 ) -> tuple[sqlite3.Connection, bool]:
     """Open a recording for reading; return the connection and whether it was taken as immutable.
 
@@ -44,15 +44,16 @@ def connect(
     `-shm` behind, only for a file that nobody is writing: no `-wal` with content, no `-journal`,
     unchanged for 60 s. Text is fetched as bytes, so that invalid UTF-8 is a bad row and no error.
     A value over `max_value` bytes fails the row that has it. `immutable` is for who knows better;
-    `lock_seconds` is how long a locked file is waited for.
+    `lock_seconds` is how long a locked file is waited for, `LOCK_SECONDS` unless given.
 
     Raise `RecordingError` for what is no readable SQLite file, one with a hot journal included.
     """
     immutable = is_settled(path) if immutable is None else immutable
+    timeout = LOCK_SECONDS if lock_seconds is None else lock_seconds
     uri = path.absolute().as_uri() + "?mode=ro" + ("&immutable=1" if immutable else "")
     with ExitStack() as on_failure:
         try:
-            connection = sqlite3.connect(uri, uri=True, timeout=lock_seconds, isolation_level=None)
+            connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
             on_failure.callback(connection.close)
             connection.text_factory = bytes
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_value)

@@ -1,5 +1,7 @@
 """Options of the test run."""
 
+import os
+
 import pytest
 
 pytest_plugins = ["browser_fixtures"]
@@ -9,3 +11,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--page-pictures", default="", help="keep a picture of every state of the page here"
     )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run twice as many tests at once as there are cores: many wait for processes and sockets."""
+    return 2 * (os.cpu_count() or 1)

@@ -60,6 +60,7 @@ def passes_on(endpoint: str, readers: int = 1, writers: int = 1) -> None:
         listener.close()
 
 
+@pytest.mark.thorough
 def test_a_second_notifier_is_refused_and_the_first_goes_on(
     directory: Path, processes: list["subprocess.Popen[bytes]"]
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_second_notifier_is_refused_and_the_first_goes_on(
     passes_on(endpoint, readers=2, writers=2)
 
 
+@pytest.mark.thorough
 def test_a_socket_left_by_a_killed_notifier_is_no_hindrance(
     directory: Path, processes: list["subprocess.Popen[bytes]"]
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(directory: Path) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_tcp_serves_as_well_and_a_taken_port_is_said(
     processes: list["subprocess.Popen[bytes]"],
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_signal_ends_the_notifier(directory: Path, number: int, code: int) -> 
     assert process.wait(PATIENCE) == code
 
 
+@pytest.mark.thorough
 def test_another_server_at_the_endpoint_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

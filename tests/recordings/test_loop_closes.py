@@ -160,6 +160,7 @@ def midnight(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SPAN = ("2025-06-09", "2025-06-11")
 
 
+@pytest.mark.thorough
 def test_what_is_recorded_of_the_simulator_over_midnight_equals_its_source(
     midnight: Path, tmp_path: Path
 ) -> None:

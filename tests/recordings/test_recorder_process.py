@@ -171,6 +171,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run([str(umount), "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.thorough
 def test_a_full_disk_is_waited_out_and_what_was_lost_is_counted(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(150_000))

@@ -93,6 +93,7 @@ def test_three_minutes_beside_a_recorder_give_the_files_of_a_plain_replay(
     check_beside_writer(follow(), market_plan(1, commits=720, pauses=(0.25,)))
 
 
+@pytest.mark.thorough
 def test_it_ends_as_finished_when_rows_from_the_end_on_are_there(
     follow: Callable[..., Follower],
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_finished_recording_of_the_past_is_replayed_and_ends_at_once(
     assert follower.bars() == follower.plain()[0]
 
 
+@pytest.mark.thorough
 def test_it_waits_for_a_recording_that_is_not_there_and_says_so_once(
     follow: Callable[..., Follower],
 ) -> None:
@@ -145,6 +147,7 @@ def test_it_waits_for_a_recording_that_is_not_there_and_says_so_once(
     assert follower.stderr.count("Waiting for it; Ctrl+C ends.") == 1
 
 
+@pytest.mark.thorough
 def test_a_writer_killed_in_the_middle_of_a_transaction_goes_on_where_it_was(
     follow: Callable[..., Follower],
 ) -> None:
@@ -181,6 +184,7 @@ def replace(path: Path) -> None:
     other.replace(path)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
@@ -204,6 +208,7 @@ def test_a_file_that_is_taken_away_ends_the_run_with_what_was_read(
     assert len(json.loads(follower.bars()[0])) == 3
 
 
+@pytest.mark.thorough
 def test_rows_that_are_rewritten_behind_it_end_the_run(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:
@@ -216,6 +221,7 @@ def test_rows_that_are_rewritten_behind_it_end_the_run(
     assert (code, "have been changed or deleted since" in summary["reason"]) == (1, True)
 
 
+@pytest.mark.thorough
 def test_a_row_that_comes_too_late_is_counted(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:
@@ -233,6 +239,7 @@ def test_a_row_that_comes_too_late_is_counted(
     recorder.close("plain")
 
 
+@pytest.mark.thorough
 def test_a_row_under_a_key_that_was_left_out_before_is_read(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:
@@ -254,6 +261,7 @@ def test_a_row_under_a_key_that_was_left_out_before_is_read(
     follower.stop()
 
 
+@pytest.mark.thorough
 def test_a_trades_table_that_is_quiet_does_not_stop_the_bars_of_the_book(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:
@@ -270,6 +278,7 @@ def test_a_trades_table_that_is_quiet_does_not_stop_the_bars_of_the_book(
     assert follower.bars() == follower.plain()[0]
 
 
+@pytest.mark.thorough
 def test_a_recorder_that_keeps_a_rollback_journal_is_followed_too(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:
@@ -346,6 +355,7 @@ def test_what_does_not_go_with_it_is_refused(
     assert more[0] in stderr
 
 
+@pytest.mark.thorough
 def test_commits_beside_it_are_never_held_up(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:

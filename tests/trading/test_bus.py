@@ -117,6 +117,7 @@ def test_any_window_credit_and_number_of_strategies_give_the_same(
     assert reports["executor"]["entries"] == reference(names)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("free", [False, True])
 def test_a_slow_strategy_loses_nothing(free: bool) -> None:
     with Bus(["a", "b"], options={"free": free}) as bus:
@@ -130,6 +131,7 @@ def test_a_slow_strategy_loses_nothing(free: bool) -> None:
     assert sorted(reports["executor"]["entries"]) == reference(["a", "b"])
 
 
+@pytest.mark.thorough
 def test_at_the_recorded_pace_a_run_takes_as_long_as_the_recording() -> None:
     last = list(make_ticks("", 300))[-1].time_ms - FIRST_MS
     with run_of(["a"], ticks=300, speed=1.0) as bus:
@@ -152,6 +154,7 @@ def running(bus: Bus) -> None:
 LONG = {"ticks": 100_000, "speed": 1.0}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("victim", ["gateway", "executor", "a"])
 def test_after_the_death_of_one_the_others_end_and_name_it(victim: str) -> None:
     with Bus(["a", "b"], **LONG) as bus:
@@ -250,6 +253,7 @@ def test_a_second_gateway_is_refused_with_the_pid_of_the_first() -> None:
         nothing_lost(bus.reports(), TICKS)
 
 
+@pytest.mark.thorough
 def test_leftovers_of_a_killed_run_are_no_hindrance() -> None:
     with Bus(["a"], **LONG) as bus:
         running(bus)
@@ -276,6 +280,7 @@ def test_over_tcp_with_keys_a_run_is_the_same(tmp_path: Path) -> None:
     assert reports["executor"]["entries"] == reference(["a"])
 
 
+@pytest.mark.thorough
 def test_signals_lost_with_their_connection_are_sent_again_and_executed_once() -> None:
     endpoints = over_tcp()
     cutter = Cutter(int(endpoints["signals"].rpartition(":")[2]))
@@ -294,6 +299,7 @@ def test_signals_lost_with_their_connection_are_sent_again_and_executed_once() -
     assert reports["a"]["resent"] > 0
 
 
+@pytest.mark.thorough
 def test_ticks_lost_with_their_connection_are_counted_to_the_last() -> None:
     endpoints = over_tcp()
     cutter = Cutter(int(endpoints["ticks"].rpartition(":")[2]))
@@ -313,6 +319,7 @@ def test_ticks_lost_with_their_connection_are_counted_to_the_last() -> None:
     assert reports["b"]["lost"] == reports["executor"]["lost"] == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("role", "missing"),
     [("strategy", ["executor"]), ("gateway", ["a", "b", "executor"]), ("executor", ["gateway"])],
