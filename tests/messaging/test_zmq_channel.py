@@ -123,6 +123,7 @@ def test_a_host_that_is_not_ours_is_said() -> None:
         relay("tcp://192.0.2.1:5555", lambda: None, lambda: True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_notifier(directory: Path, number: int, code: int) -> None:
     process = relay_process(f"zmq:ipc://{directory}/notices")

@@ -32,6 +32,7 @@ def write(directory: Path, seed: int = 1, **fixed: object) -> list[Path]:
 # -- damages by the hundred
 
 
+@pytest.mark.thorough
 def test_40_random_damages_end_in_the_right_bars_or_a_report() -> None:
     assert not findings(run_batch(1, 40))
 

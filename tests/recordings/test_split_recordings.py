@@ -210,6 +210,7 @@ def peak_memory(path: Path) -> tuple[int, int, int]:
     return rows, trades, peak
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_a_recording_of_300_000_rows_is_replayed_in_bounded_memory(tmp_path: Path) -> None:
     side = "[" + ", ".join(['["30243.5", "0.25"]'] * 15) + "]"

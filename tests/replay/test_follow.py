@@ -312,6 +312,7 @@ def test_it_leaves_no_trace_beside_a_file_that_its_recorder_has_closed(
     assert [path.name for path in (tmp_path / "data").iterdir()] == [name_of_day(0)]
 
 
+@pytest.mark.thorough
 def test_what_the_recorder_says_it_lost_is_in_the_status(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:

@@ -328,6 +328,7 @@ def test_a_store_that_is_written_and_sealed_all_the_time_loses_and_doubles_no_ro
 # -- clients that behave badly
 
 
+@pytest.mark.thorough
 def test_clients_that_do_not_read_hold_up_nobody(large: Path) -> None:
     with served(large) as server:
         clients = [server.stalled() for _ in range(20)]
@@ -350,6 +351,7 @@ def test_a_client_that_does_not_read_is_closed_and_counted(
     assert not [record for record in caplog.records if record.exc_info]
 
 
+@pytest.mark.thorough
 def test_a_client_that_goes_in_the_middle_leaves_nothing_behind(
     large: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

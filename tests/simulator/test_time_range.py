@@ -87,6 +87,7 @@ def test_a_range_has_the_rows_that_a_scan_finds(
 small = st.lists(st.lists(st.integers(0, 6), max_size=12), max_size=4)
 
 
+@pytest.mark.thorough
 @settings(
     deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -160,6 +161,7 @@ def test_frames_are_whole_lines(mixed: Path) -> None:
         body = frame.unused_data
 
 
+@pytest.mark.thorough
 def test_a_row_of_megabytes_is_given_whole_and_found(tmp_path: Path) -> None:
     write(tmp_path, [[1, 2]])
     write(tmp_path, [[3], [3]], levels=60_000)
