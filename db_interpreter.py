@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from operator import itemgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from orderflow.events import (
     BookBatch,
@@ -61,6 +61,13 @@ class ReadCounts:
     late_trades: int = 0
     repeated_rows: int = 0
     repeated_trades: int = 0
+
+
+class Ordering(Protocol):
+    """What puts rows into order, and says the times of those late and of those repeated."""
+
+    late_times: list[int]
+    repeated_times: list[int]
 
 
 class DBInterpreter:
@@ -138,6 +145,8 @@ class DBInterpreter:
         self._trade_decoder = TradeDecoder(self._start, self._end)
         self._book_merge = FileMerge([table.source() for table in self._books])
         self._trade_merge = FileMerge([table.source() for table in self._trades])
+        self._book_order: Ordering = self._book_merge
+        self._trade_order: Ordering = self._trade_merge
 
     @property
     def books(self) -> list[RecordedTable]:
@@ -221,15 +230,15 @@ class DBInterpreter:
 
     def _note_trades(self) -> None:
         """Note what was found wrong with trades since the last call."""
-        merge, decoder = self._trade_merge, self._trade_decoder
-        lost = [LostRows("late_trades", ms) for ms in merge.late_times]
+        order, decoder = self._trade_order, self._trade_decoder
+        lost = [LostRows("late_trades", ms) for ms in order.late_times]
         lost += [LostRows("trades_skipped", ms) for ms in decoder.skipped_times]
         for table in self._trades:
             lost += table.lost
             table.lost = []
-        repeated = merge.repeated_times + decoder.repeated_times
-        merge.late_times, decoder.skipped_times = [], []
-        merge.repeated_times, decoder.repeated_times = [], []
+        repeated = order.repeated_times + decoder.repeated_times
+        order.late_times, decoder.skipped_times = [], []
+        order.repeated_times, decoder.repeated_times = [], []
         for rows in lost:
             if rows.timestamp is None or self._start <= rows.timestamp < self._end:
                 self._count(rows.kind, rows.count)
@@ -286,13 +295,13 @@ class DBInterpreter:
 
     def _take_lost_rows(self) -> None:
         """Collect what was lost of the book since the last call; late rows are lost too."""
-        merge = self._book_merge
-        lost = [LostRows("late_rows", ms) for ms in merge.late_times]
+        order = self._book_order
+        lost = [LostRows("late_rows", ms) for ms in order.late_times]
         for table in self._books:
             lost += table.lost
             table.lost = []
-        self._note_repeats("repeated_rows", merge.repeated_times)
-        merge.late_times, merge.repeated_times = [], []
+        self._note_repeats("repeated_rows", order.repeated_times)
+        order.late_times, order.repeated_times = [], []
         before_end = [rows for rows in lost if rows.timestamp is None or rows.timestamp < self._end]
         for rows in before_end:
             self._count(rows.kind, rows.count)

@@ -28,7 +28,7 @@ from replay.pacing import parse_speed
 from replay.page_process import PageProcess, check_port
 from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
 from replay.run_files import RunFiles
-from replay.terminal import Progress, start_line, summary_lines
+from replay.terminal import Progress, WaitingLine, start_line, summary_lines
 from viz_io import OUTPUT_DIR
 
 VERSION = "0.1.0"
@@ -37,6 +37,8 @@ MAX_DEPTH_LEVELS = 100_000
 MAX_JOBS = 256
 
 app = command.new_app()
+
+MakeReplay = Callable[[RunFiles, Callable[[Replay], None]], Replay]
 
 
 class BookMode(StrEnum):
@@ -132,6 +134,10 @@ def replay(
     demo: Annotated[
         bool, typer.Option("--demo", help="Make a recording up and replay it: no data needed.")
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Go on with what a recorder appends, until END or Ctrl+C."),
+    ] = False,
     json_summary: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,
@@ -157,7 +163,10 @@ def replay(
         uncross,
         parse_speed(speed),
         jobs,
+        follow,
     )
+    if follow:
+        _check_follow(options, demo=demo)
     if jobs > 1 and options.speed is not None:
         msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
         raise UsageError(msg, "--jobs", jobs)
@@ -173,6 +182,20 @@ def replay(
         quiet=quiet,
     )
     raise typer.Exit(code)
+
+
+def _check_follow(options: ReplayOptions, *, demo: bool) -> None:
+    """Raise `UsageError` for what cannot be had together with `--follow`."""
+    why = None
+    if demo:
+        why = "--demo makes a recording that is whole, to which nothing is appended"
+    elif options.speed is not None:
+        why = f"what is appended comes at its own pace; found --speed {options.speed:g}"
+    elif options.jobs > 1:
+        why = f"one process follows a recording; found --jobs {options.jobs}"
+    if why:
+        msg = f"--follow cannot go with that: {why}; leave one of the two out"
+        raise UsageError(msg, "--follow")
 
 
 def _make_demo(options: ReplayOptions) -> Path:
@@ -192,14 +215,13 @@ def _run(
     json_summary: bool,
     quiet: bool,
 ) -> int:
-    recording = find_recording(
-        options.instrument, data_dir, options.start_ms, options.end_ms, book_mode
-    )
+    make = _prepare(options, data_dir, book_mode)
     files = RunFiles(output_dir)
     page = PageProcess(output_dir, *page_options) if page_options else None
     try:
         progress = Progress(shown=not quiet)
-        run = new_replay(options, recording, files, lambda run: _tick(run, progress, page))
+        waiting = WaitingLine(shown=not quiet)
+        run = make(files, lambda run: _tick(run, progress, waiting, page))
         if not (quiet or json_summary):
             say(start_line(run))
         with progress, command.stop_on_signals(run.stop) as signals:
@@ -220,6 +242,18 @@ def _run(
     return EXIT_FAILED if state == FAILED or files.failure else EXIT_DONE
 
 
+def _prepare(options: ReplayOptions, data_dir: Path, book_mode: BookMode) -> MakeReplay:
+    """Find what is to be replayed, or followed; return what makes the run, given its files."""
+    if options.follow:
+        from replay.follow import FollowReplay  # noqa: PLC0415 (seldom needed)
+
+        return lambda files, tick: FollowReplay(options, data_dir, book_mode, files, tick)
+    recording = find_recording(
+        options.instrument, data_dir, options.start_ms, options.end_ms, book_mode
+    )
+    return lambda files, tick: new_replay(options, recording, files, tick)
+
+
 def new_replay(
     options: ReplayOptions, recording: Recording, files: RunFiles, on_tick: Callable[[Replay], None]
 ) -> Replay:
@@ -231,7 +265,8 @@ def new_replay(
     return ParallelReplay(options, recording, files, on_tick)
 
 
-def _tick(run: Replay, progress: Progress, page: PageProcess | None) -> None:
+def _tick(run: Replay, progress: Progress, waiting: WaitingLine, page: PageProcess | None) -> None:
+    waiting.show(run)
     progress.show(run)
     if page:
         page.check()

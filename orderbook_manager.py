@@ -9,7 +9,7 @@ Python one; `engine` says which.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import fsum, inf
 from operator import neg
 
@@ -53,7 +53,14 @@ class _BookSide:
         return len(self._near_sizes) + len(self._far)
 
     def __contains__(self, key: float) -> bool:
-        return self._near[bisect_left(self._near, key)] == key or key in self._far
+        return self.size_of(key) != 0
+
+    def size_of(self, key: float) -> float:
+        """Return the size at a key, 0 where there is none."""
+        index = bisect_left(self._near, key)
+        if index < len(self._near_sizes) and self._near[index] == key:
+            return self._near_sizes[index]
+        return self._far.get(key, 0.0)
 
     def apply(self, keys: Sequence[float], sizes: Sequence[float]) -> None:
         """Set the levels of a row, as many keys as sizes; a size of 0 deletes.
@@ -257,6 +264,13 @@ class PythonOrderbookManager:
         bids = [[float(-key), float(size)] for key, size in self._bids.top(count)]
         asks = [[float(key), float(size)] for key, size in self._asks.top(count)]
         return bids, asks
+
+    def sizes_at(
+        self, bid_prices: Iterable[float], ask_prices: Iterable[float]
+    ) -> tuple[list[float], list[float]]:
+        """Return the sizes of the bids and of the asks at these prices, 0 where there is none."""
+        bids = [float(self._bids.size_of(-price)) for price in bid_prices]
+        return bids, [float(self._asks.size_of(price)) for price in ask_prices]
 
 
 OrderbookManager = fastest(

@@ -45,7 +45,8 @@ _STREAM = re.compile(
     r"|depth(?P<depth>5|10|20)?(?:@(?P<speed>\d+)ms)?)",
     re.ASCII,
 )
-_SPEEDS = {False: (1000, 100), True: (250, 100, 500)}
+# 1000 is not among USD-M's documented speeds; unicorn-binance-local-depth-cache asks for it.
+_SPEEDS = {False: (1000, 100), True: (250, 100, 500, 1000)}
 _ROUTES = ("public", "market")
 
 

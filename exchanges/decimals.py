@@ -1,6 +1,7 @@
 """Decimals as text: kept as recorded, padded with zeros, never with an exponent, never a float."""
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation, localcontext
 from functools import lru_cache
 
@@ -54,6 +55,11 @@ def plain(value: object) -> str:
 def decimals_of(text: str) -> int:
     """Return how many decimals a plain text has."""
     return len(text.partition(".")[2])
+
+
+def most_decimals(texts: Iterable[str]) -> int:
+    """Return the most decimals that one of some plain texts has, 0 for none."""
+    return max(map(len, [text.partition(".")[2] for text in texts]), default=0)
 
 
 def pad(text: str, decimals: int) -> str:

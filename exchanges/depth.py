@@ -69,12 +69,10 @@ class BookSide:
         return touched
 
     def replace(self, levels: Iterable[Level]) -> Touched:
-        """Make `levels` the whole side and return what that touched."""
+        """Make `levels`, written over an empty side, the whole side; return what that touched."""
         before = self._levels
-        self._levels = {
-            self._sign * order_of(level.price): level for level in levels if not is_zero(level.size)
-        }
-        self._order = sorted(self._levels)
+        self._levels, self._order = {}, []
+        self.put(levels)
         return {key: before.get(key) for key in before.keys() | self._levels.keys()}
 
     def cut(self, depth: int) -> None:

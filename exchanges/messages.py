@@ -71,7 +71,15 @@ class Other:
     kind: str
 
 
-Message = BookMessage | TradeMessage | Acknowledged | Refused | Other
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What an exchange announces, in its own words: that it closes the connection soon, say."""
+
+    code: str
+    text: str
+
+
+Message = BookMessage | TradeMessage | Acknowledged | Refused | Notice | Other
 
 
 def levels_of(value: object, what: str) -> tuple[Level, ...]:

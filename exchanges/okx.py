@@ -1,5 +1,7 @@
 """OKX v5: frames of the public WebSocket and the answers of its REST, as bytes."""
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ from exchanges.messages import (
     Acknowledged,
     BookMessage,
     Message,
+    Notice,
     Other,
     Refused,
     TradeMessage,
@@ -43,7 +46,12 @@ CHANNELS = frozenset({*DEPTHS, "trades"})
 LOGIN_CHANNELS = frozenset({"books-l2-tbt", "books50-l2-tbt"})
 """Channels that OKX gives to some of its logged-in clients alone."""
 FIRST_PREVIOUS_ID = -1
+CLOSING_SOON = "64008"
+"""Code of the notice that the exchange closes the connection in 30 s."""
+UNKNOWN_CHANNEL = "60018"
+"""Code of the refusal of a channel or instrument that does not exist."""
 _OPERATIONS = ("subscribe", "unsubscribe")
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,7 @@ def refusal(channel: Channel, known: Iterable[str]) -> FrameError | None:
         f"Wrong URL or channel:{asked} doesn't exist. Please use the "
         "correct URL, channel and parameters referring to API document."
     )
-    return FrameError(text, code="60018")
+    return FrameError(text, code=UNKNOWN_CHANNEL)
 
 
 def format_ack(
@@ -260,6 +268,8 @@ def _event(fields: dict[str, Any]) -> Message:
         raise FrameError(msg)
     if event == "error":
         return Refused(str(fields.get("code", "")), str(fields.get("msg", "")), request_id)
+    if event == "notice":
+        return Notice(str(fields.get("code", "")), str(fields.get("msg", "")))
     if event not in _OPERATIONS:
         return Other(event)
     arg = as_object(fields.get("arg"), "arg")
@@ -278,6 +288,24 @@ def _book(fields: dict[str, Any], symbol: str, channel: str, snapshot: bool) -> 
         checksum=optional_integer(fields.get("checksum"), "checksum"),
         channel=channel,
     )
+
+
+def sides_as_sent(frame: Frame) -> tuple[str, str]:
+    """Return the text of the bids and of the asks in a book frame, character for character.
+
+    Raise `FrameError` unless the frame has just one of each; `parse_message` reads it first.
+    """
+    text = frame if isinstance(frame, str) else frame.decode()
+    return _side_as_sent(text, "bids"), _side_as_sent(text, "asks")
+
+
+def _side_as_sent(text: str, side: str) -> str:
+    found = [match.end() for match in re.finditer(rf'"{side}"\s*:\s*', text)]
+    if len(found) != 1:
+        msg = f"a book frame has {side} once; found {len(found)} times"
+        raise FrameError(msg)
+    _, end = _DECODER.raw_decode(text, found[0])
+    return text[found[0] : end]
 
 
 def _trade(fields: dict[str, Any]) -> TradeMessage:

@@ -67,6 +67,12 @@ def open_listener(spec: str, store: Path) -> Listener:
     return Listener() if spec == "none" else Listener(_channel(spec, store), spec)
 
 
+def check_spec(spec: str, store: Path) -> None:
+    """Raise `UsageError` for what is no way of notices; nothing is opened."""
+    if spec != "none":
+        _channel(spec, store)
+
+
 def zmq_endpoint(spec: str) -> str:
     """Return the endpoint in a spec of ZeroMQ; raise `UsageError` for another spec."""
     from messaging.endpoints import check_endpoint  # noqa: PLC0415

@@ -87,7 +87,8 @@ class Depth:
 class Status:
     """Hold what a run says of itself; a field its writer left out is None or empty.
 
-    `event_time`, `start`, `end` and `written` are ms, UTC; `seconds` is wall clock.
+    `event_time`, `start`, `end` and `written` are ms, UTC; `seconds` is wall clock. `live`: a
+    recording in progress is followed, and all that it has is shown but the last `behind_ms`.
     """
 
     state: str
@@ -111,6 +112,11 @@ class Status:
     longest_silence_ms: int | None = None
     written: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    live: bool | None = None
+    behind_ms: int | None = None
+    newest_row_age_ms: int | None = None
+    waiting_for: str | None = None
+    recorder_losses: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -259,9 +265,17 @@ def _bounded(found: Sequence[Any] | dict[str, Any], most: int, what: str, unit: 
 
 
 _NUMBERS = ("window_seconds", "progress", "rows_per_second", "seconds", "volume")
-_INTEGERS = ("depth_levels", "rows", "trades", "bars", "longest_silence_ms")
+_INTEGERS = (
+    "depth_levels",
+    "rows",
+    "trades",
+    "bars",
+    "longest_silence_ms",
+    "behind_ms",
+    "newest_row_age_ms",
+)
 _TIMES = ("start", "end", "event_time", "written")
-_TEXTS = ("instrument", "reason", "book_mode", "engine")
+_TEXTS = ("instrument", "reason", "book_mode", "engine", "waiting_for")
 
 
 def parse_status(document: Any) -> Status:
@@ -277,13 +291,16 @@ def parse_status(document: Any) -> Status:
         known = ", ".join(STATES)
         raise FileContentError(f"the state is {_short(state)}, not one of {known}", "shape")
     found = {key: value for key, value in document.items() if value is not None}
-    values: dict[str, Any] = {"state": state, "counts": _counts(found.get("counts", {}))}
+    values: dict[str, Any] = {"state": state}
+    for name in ("counts", "recorder_losses"):
+        values[name] = _counts(found.get(name, {}), name)
     values |= {key: _number(found[key], f"'{key}'") for key in _NUMBERS if key in found}
     values |= {key: int(_number(found[key], f"'{key}'")) for key in _INTEGERS if key in found}
     values |= {key: _timestamp(found[key], f"'{key}'") for key in _TIMES if key in found}
     values |= {key: _text(found[key], f"'{key}'") for key in _TEXTS if key in found}
-    if "reliable" in found:
-        values["reliable"] = _typed(found["reliable"], bool, "'reliable'")
+    for name in ("reliable", "live"):
+        if name in found:
+            values[name] = _typed(found[name], bool, f"'{name}'")
     return Status(**values)
 
 
@@ -298,11 +315,11 @@ def _text(value: Any, what: str) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
-def _counts(value: Any) -> dict[str, int]:
-    counts = _typed(value, dict, "'counts'")
-    _bounded(counts, MAX_COUNTS, "'counts'", "kinds")
+def _counts(value: Any, what: str) -> dict[str, int]:
+    counts = _typed(value, dict, f"'{what}'")
+    _bounded(counts, MAX_COUNTS, f"'{what}'", "kinds")
     return {
-        _name(kind, "a name in 'counts'"): int(_number(count, f"count '{kind:.60}'"))
+        _name(kind, f"a name in '{what}'"): int(_number(count, f"count '{kind:.60}'"))
         for kind, count in counts.items()
     }
 

@@ -16,7 +16,7 @@ from orderflow.times import format_duration, format_utc
 from page.charts import cumulative, decimals_of, mid_of, price_decimals, spread_of
 from page.contents import Bars, Depth, Metrics, Shown, Status
 from page.files import PageData
-from page.wording import MINUS, fixed, short
+from page.wording import MINUS, fixed, liveness, recorder_losses, short
 from viz_io import MAX_BARS
 
 LADDER_LEVELS = 12
@@ -54,7 +54,7 @@ def run_state(data: PageData) -> RunState:
             status.progress,
         )
     if status.state == "running":
-        return RunState("running", "good", _running_detail(status), None, status.progress)
+        return _running_state(status)
     bars = data.bars.content or Bars()
     return _ended_state(status, has_bars=bool(bars.times))
 
@@ -74,6 +74,18 @@ def _state_without_status(data: PageData) -> RunState:
 
 def _clock(status: Status) -> str:
     return "unknown" if status.written is None else f"{format_utc(status.written)} UTC"
+
+
+def _running_state(status: Status) -> RunState:
+    if status.waiting_for:
+        return RunState("waiting", "quiet", "", f"Nothing to replay yet: {status.waiting_for}.")
+    behind = liveness(status.behind_ms, status.newest_row_age_ms)
+    if status.live:
+        return RunState("live", "good live", behind)
+    if status.newest_row_age_ms is not None:  # a recording in progress, read so far as it is there
+        rate = f"{status.rows_per_second:,.0f} rows/s" if status.rows_per_second else ""
+        return RunState("catching up", "good", " · ".join(filter(None, (behind, rate))))
+    return RunState("running", "good", _running_detail(status), None, status.progress)
 
 
 def _running_detail(status: Status) -> str:
@@ -137,7 +149,7 @@ def notes(data: PageData, state: RunState) -> list[tuple[str, str]]:
 
 def _book_notes(status: Status | None) -> list[str]:
     """Say what figures cannot be had, or not be trusted, because of what the recording lacks."""
-    if status is None:
+    if status is None or status.waiting_for:
         return []
     told = [_sentence(LABELS[kind]) for kind in ("no_book", "no_trades") if status.counts.get(kind)]
     if status.reliable is not False:
@@ -171,18 +183,27 @@ def hint(data: PageData) -> list[Any]:
         ]
     if data.problems():
         return [html.H2("Nothing to draw"), html.P("The files here cannot be read; see above.")]
-    if status is not None and status.state == "running":
-        return [
-            html.H2("Waiting for the first bar"),
-            html.P("The replay runs. Rows before the range are read first: they build the book."),
-        ]
     if status is not None:
-        return [html.H2("Nothing to draw"), html.P("The run ended without a bar.")]
+        return _hint_of(status)
     return [
         html.H2("No data yet"),
         html.P("Start a replay; this page fills by itself."),
         html.Code(HOW_TO_START),
         html.P(["No recording at hand? Add ", html.Code("--demo"), " for a synthetic one."]),
+    ]
+
+
+def _hint_of(status: Status) -> list[Any]:
+    if status.state != "running":
+        return [html.H2("Nothing to draw"), html.P("The run ended without a bar.")]
+    if status.waiting_for:
+        return [
+            html.H2("Waiting for the recording"),
+            html.P("The page fills by itself as soon as the recorder writes."),
+        ]
+    return [
+        html.H2("Waiting for the first bar"),
+        html.P("The replay runs. Rows before the range are read first: they build the book."),
     ]
 
 
@@ -319,6 +340,8 @@ def mid_line(depth: Depth, decimals: int) -> str:
 
 def foot(status: Status | None, shown: Shown) -> list[Any]:
     """Return what the recording is like: its data issues, and what was read and is shown."""
+    if status is not None and status.waiting_for:
+        return []
     texts = [] if status is None else _issue_facts(status)
     texts += [(fact, "") for fact in _shown_facts(shown, status)]
     texts += [] if status is None else [(fact, "") for fact in _run_facts(status)]
@@ -327,7 +350,8 @@ def foot(status: Status | None, shown: Shown) -> list[Any]:
 
 def has_issues(status: Status) -> bool:
     """Return whether anything was lost, as the terminal says it too."""
-    return bool(losses(status.counts)) or status.reliable is False
+    lost = losses(status.counts) or recorder_losses(status.recorder_losses)
+    return bool(lost) or status.reliable is False
 
 
 def _mark(status: Status | None) -> list[Any]:
@@ -344,6 +368,8 @@ def _issue_facts(status: Status) -> list[tuple[str, str]]:
     lost = [(text, "warn") for text in describe(losses(status.counts))]
     if status.reliable is False and not status.counts.get("no_book"):
         lost.append(("book not reliable", "warn"))
+    if words := recorder_losses(status.recorder_losses):
+        lost.append((words, "warn"))
     repeats = {kind: count for kind, count in status.counts.items() if kind in HARMLESS}
     return lost + [(f"{text} (harmless)", "") for text in describe(repeats)]
 

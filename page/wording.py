@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from orderflow.times import format_duration
+
 # The minus of a figure: as wide as a plus, and no line breaks at it.
 MINUS = "\N{MINUS SIGN}"
 
@@ -20,3 +22,28 @@ def short(value: float) -> str:
     if size >= 1000:
         return fixed(value, 0)
     return fixed(value, 8 if size < 0.01 else 4 if size < 1 else 2).rstrip("0").rstrip(".")
+
+
+LONGEST_AGE_SECONDS = 86_400
+"""A newest row older than this was not recorded now: its age says nothing about the recorder."""
+SHORTEST_AGE_SECONDS = 10
+"""A younger one is what is to be expected."""
+
+
+def liveness(behind_ms: int | None, newest_row_age_ms: int | None) -> str:
+    """Say how far what is shown is behind the recording, and how old its newest row is."""
+    parts = []
+    if behind_ms is not None:
+        parts.append(f"{format_duration(behind_ms / 1000)} behind")
+    age = (newest_row_age_ms or 0) / 1000
+    if SHORTEST_AGE_SECONDS <= age < LONGEST_AGE_SECONDS:
+        parts.append(f"newest row {format_duration(age)} old")
+    return " · ".join(parts)
+
+
+def recorder_losses(counts: dict[str, int]) -> str:
+    """Say how often the recorder lost something, by kind; nothing where it did not."""
+    kinds = [
+        f"{n:,} \N{MULTIPLICATION SIGN} {kind.replace('_', ' ')}" for kind, n in counts.items() if n
+    ]
+    return f"recorder lost: {', '.join(kinds)}" if kinds else ""

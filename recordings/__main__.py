@@ -1,4 +1,4 @@
-"""List and check recordings: `uv run -m recordings list`, `uv run -m recordings check FILE`."""
+"""Make, list and check recordings: `uv run -m recordings record|list|check …`."""
 
 from orderflow import startup
 
@@ -21,6 +21,7 @@ from orderflow.times import format_utc
 from recordings.check import CheckedFile, CheckedRecording, check_file
 from recordings.discovery import DEFAULT_DATA_DIR
 from recordings.listing import ListedRecording, ListedTable, Listing, list_recordings
+from recordings.recorder_losses import loss_line
 from recordings.search import find_files
 
 MOST_SPANS = 5
@@ -35,7 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 
 @app.callback()
 def _recordings() -> None:
-    """Say what recordings hold, and whether anything of them is lost. No file is changed."""
+    """Record an exchange; say what recordings hold, and whether anything of them is lost."""
 
 
 @app.command(name="list")
@@ -97,6 +98,55 @@ def check_command(
     )
 
 
+@app.command(name="record")
+def record_command(
+    exchange: Annotated[str, typer.Argument(metavar="okx", help="The exchange.")],
+    instruments: Annotated[
+        list[str], typer.Argument(metavar="INSTRUMENT…", help="By its names, such as BTC-USDT.")
+    ],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="ORDERFLOW_DATA_DIR",
+            metavar="DIR",
+            help="Where the files go, one a UTC day; by default data/OKX beside the project's "
+            "folder.",
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Another endpoint, such as that of the simulator."),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="N", help="Stop after so long; else at Ctrl+C.")
+    ] = None,
+    retry_seconds: Annotated[
+        float, typer.Option(metavar="N", help="How often a full disk is tried again.")
+    ] = 10.0,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Record books and trades of an exchange, with what was lost of them, into day files."""
+    from recordings.recorder import RecorderOptions  # noqa: PLC0415 (aiohttp: only this needs it)
+    from recordings.recording_run import RecordingRun  # noqa: PLC0415
+
+    set_up_logging(verbose, quiet=quiet)
+    directory = data_dir or DEFAULT_DATA_DIR
+    options = RecorderOptions(url or RecorderOptions.url, seconds)
+    say = (lambda _: None) if quiet else command.say
+    run = RecordingRun(exchange, instruments, directory, options, say, retry_seconds)
+    say(f"recording {', '.join(instruments)} from {options.url} into {directory}")
+    signals = run.run()
+    if as_json:
+        print_result(orjson.dumps(run.summary()).decode())
+    else:
+        say("\n".join(run.summary_lines()))
+    run.check(stopped=bool(signals.received))
+    if signals.received:
+        raise typer.Exit(128 + signals.received)
+
+
 def _check_all(paths: list[Path], instrument: str | None, *, shown: bool) -> list[CheckedFile]:
     checked: list[CheckedFile] = []
     for given in paths:
@@ -148,6 +198,10 @@ def _checked_lines(file: CheckedFile) -> list[str]:
         name = recording.instrument or "(no instrument named)"
         lines.append(f"{file.path}: {name}: {_content(recording)}")
         lines += [f"{file.path}: {name}: {said}" for said in _issue_lines(recording)]
+    said = [loss_line(event) for event in file.recorder_losses]
+    if len(said) > MOST_SPANS:
+        said[MOST_SPANS:] = [f"… and {len(said) - MOST_SPANS} more losses, listed with --json"]
+    lines += [f"{file.path}: {line}" for line in said]
     verdict = "nothing is lost"
     if file.has_losses:
         verdict = "something is damaged, missing or unusable, see above"
@@ -204,6 +258,7 @@ def _checked_as_json(file: CheckedFile) -> dict[str, Any]:
         "path": str(file.path),
         "lost": file.has_losses,
         "damage": file.damage,
+        "recorder_losses": [asdict(event) for event in file.recorder_losses],
         "recordings": [
             {
                 "instrument": r.instrument,

@@ -23,6 +23,8 @@ from recordings.connection import connect, length_fault, not_opened
 from recordings.integrity import integrity_faults
 from recordings.listing import rows_by_instrument
 from recordings.recorded_table import RecordedTable, open_tables
+from recordings.recorder_losses import recorder_losses
+from recordings.recorder_rows import RecorderEvent
 from recordings.search import instrument_of
 from recordings.trade_decoder import TradeDecoder
 from recordings.windows import NO_ROWS
@@ -51,11 +53,15 @@ class CheckedRecording:
 
 @dataclass
 class CheckedFile:
-    """What was found in one file; `damage` has a line for each fault of the file itself."""
+    """What was found in one file; `damage` has a line for each fault of the file itself.
+
+    `recorder_losses` are what the program that recorded it says that it lost.
+    """
 
     path: Path
     damage: list[str] = field(default_factory=list)
     recordings: list[CheckedRecording] = field(default_factory=list)
+    recorder_losses: list[RecorderEvent] = field(default_factory=list)
 
     def add_damage(self, error: RecordingError) -> None:
         """Add what an error says, once."""
@@ -65,7 +71,8 @@ class CheckedFile:
     @property
     def has_losses(self) -> bool:
         """Return whether anything is damaged, missing or unusable."""
-        return bool(self.damage) or any(losses(r.issues.counts()) for r in self.recordings)
+        of_rows = any(losses(r.issues.counts()) for r in self.recordings)
+        return bool(self.damage or self.recorder_losses) or of_rows
 
 
 def check_file(path: Path, instrument: str | None = None) -> CheckedFile:
@@ -78,6 +85,7 @@ def check_file(path: Path, instrument: str | None = None) -> CheckedFile:
         connection, immutable = connect(path)
         with closing(connection):
             checked.damage += _faults(path, connection, immutable=immutable)
+        checked.recorder_losses = recorder_losses(path)
     except RecordingError as error:
         checked.add_damage(error)
         return checked

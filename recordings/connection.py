@@ -31,21 +31,28 @@ Answer = TypeVar("Answer")
 _WAL_UNREADABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_PERM")
 
 
-def connect(path: Path, max_value: int = MAX_BOOK_VALUE_BYTES) -> tuple[sqlite3.Connection, bool]:
+def connect(
+    path: Path,
+    max_value: int = MAX_BOOK_VALUE_BYTES,
+    *,
+    immutable: bool | None = None,
+    lock_seconds: float = LOCK_SECONDS,
+) -> tuple[sqlite3.Connection, bool]:
     """Open a recording for reading; return the connection and whether it was taken as immutable.
 
     `mode=ro` and `query_only`, never a memory map. `immutable=1`, which skips locks and leaves no
     `-shm` behind, only for a file that nobody is writing: no `-wal` with content, no `-journal`,
     unchanged for 60 s. Text is fetched as bytes, so that invalid UTF-8 is a bad row and no error.
-    A value over `max_value` bytes fails the row that has it.
+    A value over `max_value` bytes fails the row that has it. `immutable` is for who knows better;
+    `lock_seconds` is how long a locked file is waited for.
 
     Raise `RecordingError` for what is no readable SQLite file, one with a hot journal included.
     """
-    immutable = is_settled(path)
+    immutable = is_settled(path) if immutable is None else immutable
     uri = path.absolute().as_uri() + "?mode=ro" + ("&immutable=1" if immutable else "")
     with ExitStack() as on_failure:
         try:
-            connection = sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(uri, uri=True, timeout=lock_seconds, isolation_level=None)
             on_failure.callback(connection.close)
             connection.text_factory = bytes
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max_value)
@@ -129,6 +136,21 @@ def is_settled(path: Path) -> bool:
         raise UnreadableError(f"{path}: {why}", str(path)) from error
     busy = bool(_sidecar_size(path, "-wal")) or _sidecar_size(path, "-journal") is not None
     return not busy and time() - stat.st_mtime > SETTLED_SECONDS
+
+
+def is_closed(path: Path) -> bool:
+    """Return whether nobody has the file open, so that it can be read without leaving a trace.
+
+    Opened in the ordinary way, a file in WAL mode whose recorder has closed it would get a
+    write-ahead log again, which a reader may not remove.
+    """
+    if _sidecar_size(path, "-wal") is None and _sidecar_size(path, "-journal") is None:
+        try:
+            if _is_in_wal_mode(path):
+                return True
+        except FileNotFoundError:  # the next look says so
+            return False
+    return is_settled(path)
 
 
 def length_fault(path: Path, connection: sqlite3.Connection, *, immutable: bool) -> str | None:

@@ -84,7 +84,7 @@ def _open_all(found: FoundFiles, instrument: str) -> list[tuple[RecordedTable, R
     opened = []
     for path in found.files:
         try:
-            tables = _tables_of(path, instrument, is_outright=found.is_outright)
+            tables = tables_of(path, instrument, is_outright=found.is_outright)
         except UnreadableError as error:
             if found.is_outright or is_named_for(path.stem, instrument):
                 raise
@@ -95,10 +95,13 @@ def _open_all(found: FoundFiles, instrument: str) -> list[tuple[RecordedTable, R
     return opened
 
 
-def _tables_of(
+def tables_of(
     path: Path, instrument: str, *, is_outright: bool
 ) -> tuple[RecordedTable, RecordedTable] | None:
-    """Open a file that belongs to the instrument; return None for any other."""
+    """Open a file that belongs to the instrument; return None for any other.
+
+    Raise `RecordingError` for one that belongs to it and cannot be used.
+    """
     if is_named_for(path.stem, instrument):
         return open_tables(path, instrument)
     if instrument_of(path.stem):

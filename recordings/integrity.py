@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread, get_native_id
 
 from orderflow.errors import RecordingError
-from recordings.connection import RECOVER, connect, identity, is_settled, recording_error
+from recordings.connection import RECOVER, connect, identity, is_closed, is_settled, recording_error
 
 MOST_LIVE_BYTES = 64_000_000
 """A larger file that may be live is not checked: it would be locked against its recorder, for
@@ -48,6 +48,11 @@ class IntegrityCheck:
         self._thread: Thread | None = None
         self._is_done = False
         self._fault: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether the file was checked, and was not changed meanwhile."""
+        return self._is_done and not self._has_changed()
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out what belongs to this process: a copy elsewhere checks for itself."""
@@ -91,5 +96,7 @@ class IntegrityCheck:
     def _run(self) -> None:
         self._is_done = True
         # Whatever keeps a file from being opened is said by who reads it.
-        with suppress(RecordingError, sqlite3.Error), closing(connect(self._path)[0]) as connection:
-            self._fault = next(integrity_faults(connection, 1), None)
+        with suppress(RecordingError, sqlite3.Error):
+            closed = is_closed(self._path)
+            with closing(connect(self._path, immutable=closed)[0]) as connection:
+                self._fault = next(integrity_faults(connection, 1), None)

@@ -51,6 +51,7 @@ class RecordedTable:
 
     With an `instrument` column only the rows of `instrument` are read. `exists` is False where the
     file has no such table. `first_ms` and `last_ms` bound the rows as far as the file tells.
+    `along_key` is as in `TableShape`.
     `damage` says why rows may be missing although the file can be opened, None if nothing tells so.
     `late` and `skipped` count, while and after reading, the rows left out; `lost` says about when
     each was, for the caller to take and clear.
@@ -66,14 +67,17 @@ class RecordedTable:
         spec: TableSpec,
         instrument: str | None = None,
         check: IntegrityCheck | None = None,
+        *,
+        along_key: bool = False,
     ) -> None:
         self.path = path
         self._check = check or IntegrityCheck(path)
         self.late = 0
         self.skipped = 0
         self.lost: list[LostRows] = []
+        self.instrument = instrument
         self._spec = spec
-        self._shape = TableShape(path, spec, instrument)
+        self._shape = TableShape(path, spec, instrument, along_key=along_key)
         self.exists = self._shape.exists
         self.first_ms, self.last_ms = self._shape.first_ms, self._shape.last_ms
         self.damage = self._shape.damage

@@ -14,6 +14,7 @@ from typing import Any
 from orderflow.times import time_form, to_nanoseconds
 from recordings.connection import (
     connect,
+    is_closed,
     length_fault,
     lock_reason,
     not_opened,
@@ -55,20 +56,25 @@ class TableShape:
     tells, `last_ms` below `first_ms` where there is none. `damage` says why some of its rows may be
     missing although the file can be opened, None where nothing tells so.
 
+    `along_key`: read along the key, which says what was appended, whatever indexes there are.
+
     Raise `RecordingError` for a view, a missing required column, or no key to go on from.
     """
 
-    def __init__(self, path: Path, spec: TableSpec, instrument: str | None) -> None:
+    def __init__(
+        self, path: Path, spec: TableSpec, instrument: str | None, *, along_key: bool = False
+    ) -> None:
         self.path = path
         self.spec = spec
         self._instrument = instrument
+        self._along_key = along_key
         self.exists = True
         self.filtered = self.ties_by_key = False
         self.indexed = self.descending = self.exact = self.has_bad_times = False
         self._time_index_first = self._keyed_by_time = self._has_rowid = False
         self.first_ms, self.last_ms = UNKNOWN_SPAN
         self.damage: str | None = None
-        connection, immutable = connect(path)
+        connection, immutable = connect(path, immutable=is_closed(path) if along_key else None)
         with closing(connection):
             try:
                 self.exists = not_while_written(lambda: self._learn_columns(connection))
@@ -133,6 +139,27 @@ class TableShape:
         for condition in ("timestamp IS NULL", "timestamp >= x''"):
             sql = self._sql("count(*)", condition, "1")
             yield self._run(connection, sql).fetchone()[0]
+
+    def read_between(
+        self, connection: sqlite3.Connection, low: int, high: int, limit: int
+    ) -> list[Row]:
+        """Read the rows with keys from `low` to `high`, both included, at most `limit` of them."""
+        sql = self._sql(self.select, f"{self._key} BETWEEN :low AND :high", self._key, limit)
+        return self._run(connection, sql, low=low, high=high).fetchall()
+
+    def newest_time(self, connection: sqlite3.Connection) -> object:
+        """Return the timestamp, as recorded, of the row with the highest key; None without one."""
+        found = self._run(connection, self._sql("timestamp", "", f"{self._key} DESC", 1)).fetchone()
+        return found[0] if found else None
+
+    def count_between(
+        self, connection: sqlite3.Connection, low: int, high: int, limit: int
+    ) -> tuple[int, int | None]:
+        """Count rows with keys `low` to `high`, at most `limit`; return the highest key too."""
+        inner = self._sql(f"{self._key} AS k", f"{self._key} BETWEEN :low AND :high", "k", limit)
+        sql = f"SELECT count(*), max(k) FROM ({inner})"  # noqa: S608 (own text)
+        count, highest = self._run(connection, sql, low=low, high=high).fetchone()
+        return count, highest
 
     def sample_time(self, connection: sqlite3.Connection) -> object:
         """Return some row's timestamp as recorded, text cut short; NULL only if there is no other.
@@ -300,17 +327,37 @@ class TableShape:
             self.first_ms, self.last_ms = UNKNOWN_SPAN
 
     def _learn_order(self, connection: sqlite3.Connection) -> None:
-        self._find_index(connection)
+        if not self._along_key:
+            self._find_index(connection)
         ends = self._index_ends(connection) if self.indexed else None
         if ends is None:
             self.indexed = self._time_index_first = False
             self.descending = self._is_newest_first(connection)
+            if self._along_key:
+                self._check_appended(connection)
             ends = self._near_ends(connection)
         known = [t // 1_000_000 for t in map(to_nanoseconds, ends) if t is not None]
         if known:
             self.first_ms, self.last_ms = min(known), max(known)
         elif not self._run(connection, self._sql("1", "", self._key, 1)).fetchone():
             self.first_ms, self.last_ms = 0, -1
+
+    def _check_appended(self, connection: sqlite3.Connection) -> None:
+        """Refuse a table of which the key does not say what was appended."""
+        why = None
+        if not self._has_rowid:
+            why = "is WITHOUT ROWID"
+        elif self.descending:
+            # As many as are sorted anyhow may lie in any order, such as what came at the start.
+            rows = self._run(connection, self._sql("1", "", self._key, self.spec.reorder + 1))
+            why = "has its newest rows first" if len(rows.fetchall()) > self.spec.reorder else None
+            self.descending = False
+        if why:
+            raise recording_error(
+                self.path,
+                f"table {self.spec.name} {why}, so that nothing tells which rows are new: it "
+                "cannot be followed; replay it without --follow",
+            )
 
     def _find_index(self, connection: sqlite3.Connection) -> None:
         """Return whether an index gives the rows in order, also on from a position."""

@@ -1,13 +1,14 @@
-"""Write a recording in the input schema: the one place where a recording is made.
+"""Write a recording in the input schema: the one place where a recording is made or added to.
 
-The schema is in docs/reference.md; what `RecordingWriter` writes, `DBInterpreter` reads.
+The schema is in docs/reference.md; what `RecordingWriter` writes, `DBInterpreter` reads. A recorder
+adds to its files through `open_to_append`.
 """
 
 import os
 import secrets
 import sqlite3
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,7 @@ _TYPES = {"price": "REAL", "size": "REAL"} | dict.fromkeys(
     ("timestamp", "seq_id", "prev_seq_id"), "INTEGER"
 )
 _LEFTOVER_SECONDS = 86_400
+_LOCK_SECONDS = 5.0
 
 
 class NotWrittenError(OutputError):
@@ -30,6 +32,43 @@ class NotWrittenError(OutputError):
     def __init__(self, message: str, path: Path) -> None:
         super().__init__(message)
         self.path = path
+
+
+def open_to_append(path: Path, tables: dict[str, str]) -> sqlite3.Connection:
+    """Open a file for adding rows, in WAL mode; it and its `tables`, name to columns, are made.
+
+    A file that is new appears with its tables and not before. Raise `NotWrittenError` for a file
+    with other tables, which is left as it is, `OSError` or `sqlite3.Error` when the file can't be
+    opened or written. One process at a time may do this for a path.
+    """
+    if not path.exists():
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        with closing(sqlite3.connect(temporary)) as connection:
+            for table, columns in tables.items():
+                connection.execute(f"CREATE TABLE {table}({columns})")
+        temporary.rename(path)
+    connection = sqlite3.connect(
+        path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _check_tables(path, connection, tables)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_tables(path: Path, connection: sqlite3.Connection, tables: dict[str, str]) -> None:
+    """Raise `NotWrittenError` where one of `tables` is not there, or not as it should be."""
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    for table, columns in tables.items():
+        if found.get(table) != f"CREATE TABLE {table}({columns})":
+            there = found.get(table, "no such table")
+            msg = f"{path} is not a recorder's: table {table} is {there}; name another folder"
+            raise NotWrittenError(msg, path)
 
 
 class RecordingWriter:

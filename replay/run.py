@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from db_interpreter import DBInterpreter
@@ -13,6 +14,7 @@ from orderflow.errors import NothingToReplayError, OrderflowError
 from orderflow.events import BookBatch, Trade
 from orderflow.issues import IssueLog
 from recordings.discovery import Recording
+from recordings.recorder_losses import losses_of
 from replay.pacing import paced
 from replay.run_files import RunFiles
 from replay.summary import SCHEMA, collect_issues, issues_document, note_empty_tables
@@ -33,7 +35,7 @@ class ReplayOptions:
     """What to replay and how; times in ms since the epoch, UTC, the range half open.
 
     `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
-    processes may replay side by side.
+    processes may replay side by side; `follow` goes on with what is appended.
     """
 
     instrument: str
@@ -44,6 +46,7 @@ class ReplayOptions:
     uncross: bool = False
     speed: float | None = None
     jobs: int = 1
+    follow: bool = False
 
 
 class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out of the loop)
@@ -75,6 +78,7 @@ class Replay:
         self._seconds: float | None = None
         self._stop_asked = False
         self._is_whole = False
+        self.unchecked: list[str] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -86,14 +90,34 @@ class Replay:
             start_timestamp=options.start_ms,
             uncross=options.uncross,
         )
-        self._reader = DBInterpreter.of_tables(
+        self._reader = self._make_reader()
+        self._book_mode = self._reader.book_mode
+
+    def _make_reader(self) -> DBInterpreter:
+        return DBInterpreter.of_tables(
             self.recording.books,
             self.recording.trades,
-            options.start_ms,
-            options.end_ms,
+            self.options.start_ms,
+            self.options.end_ms,
             self.recording.book_mode,
         )
-        self.book_mode = self._reader.book_mode
+
+    @property
+    def book_mode(self) -> str:
+        """Return what book rows are (see `DBInterpreter.book_mode`)."""
+        return self._book_mode
+
+    @property
+    def recorder_losses(self) -> dict[str, int]:
+        """Count by kind what the recorder says it lost in the range."""
+        return self._recorded_losses
+
+    @cached_property
+    def _recorded_losses(self) -> dict[str, int]:
+        tables = (*self.recording.books, *self.recording.trades)
+        paths = sorted({table.path for table in tables})
+        instrument = tables[0].instrument if tables else None
+        return losses_of(paths, instrument, self.options.start_ms, self.options.end_ms)
 
     def stop(self) -> None:
         """Ask the run to end after the rows being processed.
@@ -251,12 +275,18 @@ class Replay:
             "longest_silence_ms": processor.silences.longest_ms,
             "counts": self.issues.counts(),
             "unknown_sides": processor.metrics.cvd.unknown_sides,
+            "recorder_losses": self.recorder_losses,
+            "unchecked": self.unchecked,
         }
 
     def status(self) -> dict[str, Any]:
         """Return what `status_data.json` holds: the summary so far, and a few fields more."""
         now = {"progress": self.progress, "written": int(time.time() * 1000), "pid": os.getpid()}
-        return self.summary() | now
+        return self.summary() | now | self.liveness()
+
+    def liveness(self) -> dict[str, Any]:
+        """Return how far a recording in progress is followed; of a plain replay nothing is live."""
+        return {"live": False, "behind_ms": None, "newest_row_age_ms": None, "waiting_for": None}
 
     @property
     def late_advice(self) -> list[str]:

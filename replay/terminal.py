@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any
 
-from orderflow.command import CLEAR_LINE, is_terminal
+from orderflow.command import CLEAR_LINE, is_terminal, say
 from orderflow.issues import HARMLESS, describe, losses
 from orderflow.times import format_duration, format_utc
 from replay.run import FINISHED, Replay
@@ -34,7 +34,15 @@ class Progress:
 
     def show(self, replay: Replay) -> None:
         """Show how far `replay` is."""
-        if self._shown:
+        if not self._shown:
+            return
+        liveness = replay.liveness()
+        if liveness["live"]:
+            rows = replay.processor.rows + replay.processor.warm_up_rows
+            self._write(live_line(liveness["behind_ms"], rows))
+        elif liveness["waiting_for"]:
+            self._write("waiting for a recording")
+        else:
             self._write(progress_line(replay.progress, replay.rows_per_second, replay.seconds))
 
     def _write(self, line: str) -> None:
@@ -56,14 +64,40 @@ def progress_line(share: float, rows_per_second: float, seconds: float) -> str:
     return f"{line}  {format_duration(left)} left" if left else line
 
 
+def live_line(behind_ms: int | None, rows: int) -> str:
+    """Return how far behind a followed recording the run is, in less than 40 columns."""
+    behind = "" if behind_ms is None else f", {behind_ms / 1000:,.1f} s behind"
+    return f"live{behind}, {rows:,} rows"
+
+
+class WaitingLine:
+    """Say once what a run waits for, terminal or not."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+
+    def show(self, replay: Replay) -> None:
+        """Say what `replay` waits for, if it does and that was not said before."""
+        waiting_for = replay.liveness()["waiting_for"]
+        if waiting_for and self._shown:
+            self._shown = False
+            say(f"Nothing to replay yet: {waiting_for}. Waiting for it; Ctrl+C ends.")
+
+
 def start_line(replay: Replay) -> str:
     """Return a line that says what is about to be replayed, and by which book."""
-    recording = replay.recording
+    recording, options = replay.recording, replay.options
+    if options.follow:
+        return f"following {options.instrument} with the {_engine(replay)}"
     files = len({table.path for table in (*recording.books, *recording.trades)})
     return (
-        f"replaying {replay.options.instrument} from {files} file{'s' * (files != 1)} "
-        f"({replay.book_mode}) with the {ENGINE_LABELS[replay.processor.book.engine]}"
+        f"replaying {options.instrument} from {files} file{'s' * (files != 1)} "
+        f"({replay.book_mode}) with the {_engine(replay)}"
     )
+
+
+def _engine(replay: Replay) -> str:
+    return ENGINE_LABELS[replay.processor.book.engine]
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
@@ -104,6 +138,18 @@ def data_issues(summary: dict[str, Any]) -> str:
             for text in lost
         ]
     harmless = describe({kind: count for kind, count in counts.items() if kind in HARMLESS})
-    none = "none" if summary["state"] == FINISHED else "none in what was read"
-    text = ", ".join(lost) or none
-    return f"{text} ({', '.join(harmless)}, each used once)" if harmless else text
+    is_known = summary["state"] == FINISHED and not summary["unchecked"]
+    text = ", ".join(lost) or ("none" if is_known else "none in what was read")
+    text = f"{text} ({', '.join(harmless)}, each used once)" if harmless else text
+    if summary["recorder_losses"]:
+        text += f"; lost by the recorder: {', '.join(recorder_losses(summary))}"
+    if summary["unchecked"]:
+        text += f"; not checked for damage: {', '.join(summary['unchecked'])}"
+    return text
+
+
+def recorder_losses(summary: dict[str, Any]) -> list[str]:
+    """Return in words how often the recorder lost something, by kind."""
+    return [
+        f"{count:,} {kind.replace('_', ' ')}" for kind, count in summary["recorder_losses"].items()
+    ]

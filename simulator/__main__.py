@@ -1,4 +1,4 @@
-"""The simulator's command line: `uv run -m simulator fetch …`, `… notifier …`."""
+"""The simulator's command line: `uv run -m simulator run …`, `fetch …`, `publish …` and more."""
 
 from orderflow import startup
 
@@ -23,15 +23,17 @@ from orderflow.issues import HARMLESS, describe, losses
 from orderflow.times import format_duration, format_utc, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, find_recording
 from replay.pacing import parse_speed
+from simulator import options, parent
+from simulator.commands_run import run
+from simulator.faults import make_faults
 from simulator.fetcher import STOPPED, DiskWait, Fetcher
 from simulator.publisher import Publisher, parse_contract_values
 from simulator.server import Server, tls_context
 from simulator.storage import StoreWriter
+from simulator.store_reader import instruments_in
 from simulator.stored_rows import Fetch
 from simulator.venue import Settings
 from simulator.venues import new_venue
-
-LOOPBACK = "127.0.0.1"
 
 app = command.new_app()
 
@@ -47,48 +49,28 @@ def simulator() -> None:
 
 @app.command()
 def fetch(
-    instrument: Annotated[
-        str, typer.Argument(metavar="INSTRUMENT", help="As recorded, such as BTC-USDT.")
-    ],
-    start_date: Annotated[
-        str, typer.Argument(metavar="START", help="YYYY-MM-DD, or with THH:MM, in UTC; included.")
-    ],
-    end_date: Annotated[str, typer.Argument(metavar="END", help="Likewise; not included.")],
+    instrument: options.Instrument,
+    start_date: options.Start,
+    end_date: options.End,
     store: Annotated[
         Path, typer.Option(metavar="DIR", help="The store to write; made where it is not there.")
     ],
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ORDERFLOW_DATA_DIR",
-            metavar="DIR",
-            help="Where the recordings are, by default data/OKX beside the project's folder.",
-        ),
-    ] = None,
-    speed: Annotated[
-        str, typer.Option(metavar="1|N|max", help="N times the recorded pace, or all at once.")
-    ] = "1",
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Make a market up and fetch it: no data needed.")
-    ] = False,
-    now: Annotated[
-        bool, typer.Option("--now", help="Shift the times so that the first row is now.")
-    ] = False,
-    notify: Annotated[
-        str,
-        typer.Option(
-            metavar="SPEC",
-            help="How to tell readers of new rows: none, file, pipe:FD, zmq:ENDPOINT, redis:URL.",
-        ),
-    ] = "none",
+    data_dir: options.DataDir = None,
+    speed: options.Speed = "1",
+    demo: options.Demo = False,
+    now: options.Now = False,
+    notify: options.Notify = "none",
     json_summary: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    with_parent: options.WithParent = False,
 ) -> None:
     """Write the rows of a recording into a store, each once; started again, it goes on."""
     command.set_up_logging(verbose, quiet=quiet)
+    if with_parent:
+        parent.end_with_parent()
     check_instrument(instrument)
     start_ms, end_ms = parse_range(start_date, end_date)
     pace = parse_speed(speed)
@@ -110,6 +92,8 @@ def fetch(
                 state = fetcher.run()
         finally:
             _report(fetcher, json_summary=json_summary, quiet=quiet)
+    if with_parent:
+        parent.report(last_seq=writer.last_seq)
     if state == STOPPED:
         raise typer.Exit(128 + signals.received)
 
@@ -120,7 +104,7 @@ def publish(
         str, typer.Argument(metavar="EXCHANGE", help="okx, binance, binance-usdm or kraken.")
     ],
     store: Annotated[Path, typer.Option(metavar="DIR", help="The store to publish.")],
-    host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = LOOPBACK,
+    host: options.Host = options.LOOPBACK,
     port: Annotated[
         int | None,
         typer.Option(
@@ -130,44 +114,31 @@ def publish(
             show_default=False,
         ),
     ] = None,
-    poll_seconds: Annotated[
-        float, typer.Option(metavar="S", help="Look into the store at least this often.")
-    ] = 1.0,
-    notify: Annotated[
-        str, typer.Option(metavar="SPEC", help="Look sooner when told: as of fetch.")
-    ] = "none",
-    contract_value: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=N", help="What a contract is worth, BTC-USDT-SWAP=0.01; repeatable."
-        ),
-    ] = None,
-    limits: Annotated[
-        bool, typer.Option(help="Refuse clients that ask more often than the exchange allows.")
-    ] = True,
-    okx_checksums: Annotated[
-        bool, typer.Option("--okx-checksums", help="Send the checksums OKX sent until June 2026.")
-    ] = False,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Serve https and wss with this certificate.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The certificate's key.")
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Answer to this name too, beside addresses; repeatable."),
-    ] = None,
+    poll_seconds: options.PollSeconds = 1.0,
+    notify: options.Notify = "none",
+    contract_value: options.ContractValues = None,
+    limits: options.Limits = True,
+    okx_checksums: options.OkxChecksums = False,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    allow_host: options.AllowHosts = None,
+    fault: options.FaultTexts = None,
+    fault_log: options.FaultLogPath = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    with_parent: options.WithParent = False,
 ) -> None:
     """Serve a store as an exchange does, over WebSocket and REST on one port."""
     command.set_up_logging(verbose, quiet=quiet)
+    if with_parent:
+        parent.end_with_parent()
     venue = new_venue(exchange, Settings(limits=limits, okx_checksums=okx_checksums))
     values = parse_contract_values(contract_value or ())
+    faults = make_faults(fault or (), venue, fault_log, say)
     listener = open_listener(notify, store)
     watch = Watch(listener, poll_seconds)
-    publisher = Publisher(venue, store, watch=watch, contract_values=values, say=say)
+    instruments_in(store)  # a store that is none is said before anything listens
+    publisher = Publisher(venue, store, watch=watch, contract_values=values, faults=faults, say=say)
     server = Server(
         publisher,
         host,
@@ -177,7 +148,9 @@ def publish(
     )
 
     def ready(host: str, port: int) -> None:
-        if not quiet:
+        if with_parent:
+            parent.report(port=port)
+        elif not quiet:
             say("\n".join(venue.addresses(host, port, tls=tls_cert is not None)))
 
     with closing(listener), command.stop_on_signals(server.stop) as signals:
@@ -192,20 +165,28 @@ def run_notifier(
     ],
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    with_parent: options.WithParent = False,
 ) -> None:
     """Pass on the notices of fetchers to publishers, which all connect here by ZeroMQ."""
     command.set_up_logging(verbose, quiet=quiet)
+    if with_parent:
+        parent.end_with_parent()
     endpoint = zmq_endpoint(spec)
     from messaging.zmq_channel import relay  # noqa: PLC0415 (no other command needs ZeroMQ)
 
     def ready() -> None:
-        if not quiet:
+        if with_parent:
+            parent.report()
+        elif not quiet:
             say(f"passing on notices at {endpoint}; Ctrl+C ends it")
 
     stopped = threading.Event()
     with command.stop_on_signals(stopped.set) as signals:
         relay(endpoint, ready, stopped.is_set)
     raise typer.Exit(128 + signals.received)
+
+
+app.command()(run)
 
 
 def _make_demo(what: Fetch, *, quiet: bool) -> Path:

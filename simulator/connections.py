@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import count
@@ -39,6 +40,8 @@ class Connection:
         self.socket = socket
         self.topics: dict[object, Topic] = {}
         self.sent = 0
+        self.sent_at = 0.0
+        """When the last frame was written, by `time.monotonic`."""
         self._hub = hub
         self._transport = request.transport
         self._allowed = MOST_BEHIND_BYTES
@@ -73,6 +76,7 @@ class Connection:
             self._hub.congested = True
         transport.write(frame)
         self.sent += 1
+        self.sent_at = time.monotonic()
         self._hub.frames_sent += 1
         self._hub.bytes_sent += len(frame)
 
@@ -92,6 +96,11 @@ class Connection:
             self.leave()
             closing = self.socket.close(code=code, message=text.encode()[:123])
             self._closing = asyncio.ensure_future(closing)
+
+    async def goodbye_said(self) -> None:
+        """Wait until a close that has begun is done."""
+        if self._closing is not None:
+            await self._closing
 
     def leave(self) -> None:
         """Unsubscribe from everything."""
@@ -116,6 +125,8 @@ class Topic:
 
     def add(self, connection: Connection) -> None:
         """Send the topic to a connection from now on; once, however often it asks."""
+        if connection not in self._hub.connections:
+            return  # it has left before its turn came
         self.members[connection] = None
         connection.topics[self.key] = self
 
@@ -136,6 +147,7 @@ class Topic:
 
 
 Delivery = Callable[[Topic, bytes], None]
+MakeConnection = Callable[[web.WebSocketResponse, web.Request, "Hub"], Connection]
 
 
 class Hub:
@@ -150,6 +162,8 @@ class Hub:
         """Set when a client is halfway to the bound; who sends may give it a moment."""
         self.deliver: Delivery = Topic.send
         """How a frame goes out; faults put themselves in its place."""
+        self.make_connection: MakeConnection = Connection
+        """What a client is made of; faults make one of their own."""
 
     def add(self, connection: Connection) -> None:
         """Take a connection in."""

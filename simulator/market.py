@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from exchanges.decimals import decimals_of
+from exchanges.decimals import most_decimals
 from exchanges.depth import Changes, TextBook
 from exchanges.levels import Level, read_side
 from exchanges.messages import TradeMessage
@@ -18,6 +18,8 @@ from simulator.stored_rows import Head, StoredBook, StoredTrade, parse_row
 
 logger = logging.getLogger(__name__)
 SIDES = ("buy", "sell")
+FIRST_ID = 2
+"""The id of a store's first row, and of the first one after a reset."""
 
 
 class BookStep(NamedTuple):
@@ -82,9 +84,25 @@ class Market:
         """Return the most decimals of prices, and of sizes, so far."""
         return self._price_decimals, self._size_decimals
 
-    def reset_ids(self) -> None:
-        """Let the ids of the rows to come begin anew, as an exchange does after maintenance."""
-        self._id_base += self.row_id
+    @property
+    def seq(self) -> int:
+        """Return the number of the last book row in the store, 0 before the first."""
+        return (self.row_id + self._id_base) // 2
+
+    @property
+    def last_seq(self) -> int:
+        """Return the number of the last row of any kind that has been read, 0 before the first."""
+        next_seq = self._reader.next_seq if self._reader else None
+        return (next_seq or 1) - 1
+
+    def reset_ids(self) -> int:
+        """Let the ids begin anew with the last book row, as an exchange does after maintenance.
+
+        Return the row's new id.
+        """
+        self._id_base += self.row_id - FIRST_ID
+        self.row_id = FIRST_ID
+        return self.row_id
 
     def close(self) -> None:
         """Let go of the store."""
@@ -142,8 +160,8 @@ class Market:
             self.counts["levels_rejected"] += rejected
         if levels:
             prices, sizes, _ = zip(*levels, strict=True)
-            self._price_decimals = max(self._price_decimals, *map(decimals_of, prices))
-            self._size_decimals = max(self._size_decimals, *map(decimals_of, sizes))
+            self._price_decimals = max(self._price_decimals, most_decimals(prices))
+            self._size_decimals = max(self._size_decimals, most_decimals(sizes))
         return levels
 
     def _trade(self, row: StoredTrade) -> TradeStep | None:

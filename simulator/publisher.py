@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from messaging.notification import Listener
 from messaging.watch import Watch
 from orderflow.errors import OrderflowError, UsageError
 from orderflow.instruments import Instrument
+from simulator.faults import Faults, Send
 from simulator.market import BookStep, Market, Step
 from simulator.segments import StoreError
 from simulator.store_reader import instruments_in
@@ -32,7 +34,8 @@ class Publisher:
 
     An instrument that has no form on the exchange, or whose store cannot be read, is said once and
     leaves the others alone. `watch` says when to look into the store, `contract_values` are those
-    of swaps and futures, by name, and `say` takes what a person should know.
+    of swaps and futures, by name, and `say` takes what a person should know. Without `faults` rows
+    go straight to the venue.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Publisher:
         *,
         watch: Watch | None = None,
         contract_values: dict[str, str] | None = None,
+        faults: Faults | None = None,
         say: Callable[[str], None] = logger.warning,
     ) -> None:
         self.watch = watch or Watch(Listener())
@@ -51,6 +55,8 @@ class Publisher:
         self.symbols: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         self._contract_values = contract_values or {}
+        self._faults = faults
+        self._send_step: Send = partial(faults.send, self._send) if faults else self._send
         self._say = say
         self._retry_at: dict[str, float] = {}
         self._began = time.monotonic()
@@ -77,7 +83,12 @@ class Publisher:
 
     def _discover(self) -> None:
         now = time.monotonic()
-        for name in instruments_in(self.store):
+        there = instruments_in(self.store)
+        for name in self.markets.keys() - set(there):
+            path = self.store / name
+            msg = f"{path} has been removed; it is published again when there is another one"
+            self._give_up(self.markets[name], StoreError(msg, path), 0.0)
+        for name in there:
             if name not in self.markets and now >= self._retry_at.get(name, 0.0):
                 self.markets[name] = Market(self.store, name, self._contract_values.get(name))
 
@@ -89,7 +100,8 @@ class Publisher:
             while (steps := market.read()) is not None:
                 found = True
                 for step in steps:
-                    self._send(market, step)
+                    if market.name in self.symbols:
+                        self._send_step(market, step)
                     if time.monotonic() - breath > BREATH_SECONDS:
                         hub = self.venue.hub
                         await asyncio.sleep(PATIENCE_SECONDS if hub.congested else 0)
@@ -98,6 +110,8 @@ class Publisher:
             if market.rows and market.name not in self.symbols:
                 self.symbols[market.name] = self.venue.add(market)
                 self.refused.pop(market.name, None)
+                if self._faults:
+                    self._faults.joined(market)
                 logger.info("publishing %s as %s", market.name, self.symbols[market.name])
         except StoreError as error:
             self._give_up(market, error, RETRY_SECONDS)
@@ -106,8 +120,6 @@ class Publisher:
         return found
 
     def _send(self, market: Market, step: Step) -> None:
-        if market.name not in self.symbols:
-            return
         if isinstance(step, BookStep):
             self.venue.book(market, step)
             return
@@ -150,6 +162,7 @@ class Publisher:
                 name: {
                     "symbol": self.symbols.get(name),
                     "rows": market.rows,
+                    "last_seq": market.last_seq,
                     "row_id": market.row_id,
                     "time_ms": market.ts,
                     "clock_behind_ms": now_ms - market.ts,
@@ -160,6 +173,7 @@ class Publisher:
                 for name, market in self.markets.items()
             },
             "refused": self.refused,
+            "faults": self._faults.status() if self._faults else None,
             "watch": self.watch.status(),
         }
 

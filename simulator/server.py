@@ -201,5 +201,6 @@ class Server:
             finally:
                 publishing.cancel()
                 stopping.cancel()
+                self.publisher.venue.goodbye()
                 self.publisher.venue.hub.close_all("the simulator has been stopped", "stopped")
                 await asyncio.sleep(0)

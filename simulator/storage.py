@@ -195,8 +195,18 @@ class StoreWriter:
         self._seal_whole_ones()
         return descriptor
 
+    def _check_still_there(self, descriptor: int) -> None:
+        """Raise `StoreError` where the segment has been removed: nobody would read what follows."""
+        if not os.fstat(descriptor).st_nlink:
+            msg = (
+                f"{self.directory} has been removed while it was written; rows up to "
+                f"{self.last_seq} are lost with it, begin again"
+            )
+            raise StoreError(msg, self.directory)
+
     def _write(self, descriptor: int, line: bytes) -> None:
         """Append a whole line or nothing, however long the disk is full."""
+        self._check_still_there(descriptor)
 
         def write() -> None:
             try:

@@ -140,12 +140,16 @@ def newest_fetch(store: Path, instrument: str) -> Head | None:
 def instruments_in(store: Path) -> list[str]:
     """List the instruments that have a segment in the store, by name; none where it is not there.
 
-    Directories with names that no instrument has are no part of it.
+    Directories with names that no instrument has are no part of it. Raise `StoreError` where the
+    store is no directory, or can't be read.
     """
     try:
         names = sorted(path.name for path in store.iterdir() if path.is_dir())
     except FileNotFoundError:
         return []
+    except OSError as error:
+        msg = f"{store} can't be read as a store ({error.strerror}); name a directory with --store"
+        raise StoreError(msg, store) from error
     return [name for name in names if _is_instrument(name) and first_seqs(store / name, *ANY)]
 
 

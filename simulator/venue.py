@@ -75,7 +75,7 @@ class Venue(ABC):
     ping_seconds: float | None = None
     """How often the server sends a WebSocket ping; no pong closes the connection."""
     silence_seconds: float | None = None
-    """A client that sends nothing for so long is closed."""
+    """A connection on which nothing goes either way for so long is closed."""
 
     def __init__(self, hub: Hub, settings: Settings) -> None:
         self.hub = hub
@@ -115,6 +115,9 @@ class Venue(ABC):
     def second(self) -> None:  # noqa: B027 (for those with nothing to do)
         """Do what is due each second."""
 
+    def goodbye(self) -> None:  # noqa: B027 (most go without a word)
+        """Tell clients that the server is about to be stopped."""
+
     def addresses(self, host: str, port: int, *, tls: bool) -> list[str]:
         """Return what to tell a person: the addresses to give to a client."""
         at, secure = f"{f'[{host}]' if ':' in host else host}:{port}", "s" if tls else ""
@@ -142,7 +145,7 @@ class Venue(ABC):
             compress=False, heartbeat=self.ping_seconds, max_msg_size=MOST_FRAME_BYTES
         )
         await socket.prepare(request)
-        connection = Connection(socket, request, self.hub)
+        connection = self.hub.make_connection(socket, request, self.hub)
         self.hub.add(connection)
         client = session(connection)
         try:
@@ -150,16 +153,24 @@ class Venue(ABC):
             await self._receive_all(socket, client)
         finally:
             connection.leave()
+            await connection.goodbye_said()
         return socket
 
     async def _receive_all(self, socket: web.WebSocketResponse, client: Session) -> None:
+        """Answer all that a client sends; one to whom nothing goes either is closed in the end."""
+        connection, silence = client.connection, self.silence_seconds
+        heard = time.monotonic()
         while True:
+            quiet = time.monotonic() - max(heard, connection.sent_at)
             try:
-                message = await socket.receive(timeout=self.silence_seconds)
+                message = await socket.receive(timeout=silence and max(0.01, silence - quiet))
             except TimeoutError:
-                text = f"No data received in {self.silence_seconds:.0f}s."
-                client.connection.close(4004, text, "silent")
+                if silence is None or time.monotonic() - connection.sent_at < silence:
+                    continue
+                text = f"No data received in {silence:.0f}s."
+                connection.close(4004, text, "silent")
                 return
+            heard = time.monotonic()
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return
             client.receive(message.data)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from orderflow.errors import UsageError
+from simulator.binance_venue import BinanceUsdmVenue, BinanceVenue
 from simulator.connections import Hub
 from simulator.kraken_venue import KrakenVenue
 from simulator.okx_venue import OkxVenue
@@ -10,6 +11,8 @@ from simulator.venue import Settings, Venue
 
 VENUES: dict[str, Callable[[Hub, Settings], Venue]] = {
     "okx": OkxVenue,
+    "binance": BinanceVenue,
+    "binance-usdm": BinanceUsdmVenue,
     "kraken": KrakenVenue,
 }
 

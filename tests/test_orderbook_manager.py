@@ -162,6 +162,15 @@ class TestBook:
         sums = book.update(side((100, 1e308), (99, 1e308)), side((101, 1)))
         assert sums == (float("inf"), 1.0)
 
+    def test_the_size_at_any_price_is_known_and_none_is_0(self, book_class: Any) -> None:
+        book = book_class(2)
+        far = [(price, price / 10) for price in range(1, 400)]
+        book.update(side(*far), side((500, 7), (501, 8)))
+        wanted = ([39.9, 0.1, 0.0, 0.0], [7.0, 0.0, 0.0, 0.0, 0.0])
+        asked = [399, 1.0, 0.5, 500], [500.0, 499.0, 0.0, -500.0, float("inf")]
+        assert book.sizes_at(*asked) == wanted
+        assert book_class(2).sizes_at([1.0], iter([2.0])) == ([0.0], [0.0])
+
     def test_clear_empties_the_book(self, book_class: Any) -> None:
         book = book_class(50)
         book.update(side((100, 1)), side((101, 1)))
@@ -219,6 +228,11 @@ def check_against_brute_force(
         bid_levels, ask_levels = book.top_levels(depth)
         assert bid_levels == [[*level] for level in brute.best_bids()[:depth]]
         assert ask_levels == [[*level] for level in brute.best_asks()[:depth]]
+        prices = [*brute.bids, *brute.asks]
+        wanted = [
+            [levels.get(price, 0.0) for price in prices] for levels in (brute.bids, brute.asks)
+        ]
+        assert list(book.sizes_at(prices, prices)) == wanted
     together = [(index, 0, bids, asks) for index, (bids, asks, _) in enumerate(rows)]
     outcome = book_class(depth).update_rows(together, [kind == 0 for _, _, kind in rows])
     assert (list(outcome.samples), outcome.skipped, outcome.crossed) == (sampled, [], crossing)

@@ -191,6 +191,13 @@ def test_a_level_that_comes_back_into_the_depth_is_sent() -> None:
     assert okx(book, 2).asks == (Level("101", "0", "0"), Level("103", "5"))
 
 
+def test_a_snapshot_that_has_a_price_twice_is_read_from_first_to_last() -> None:
+    book = TextBook()
+    twice = [Level("1", "5"), Level("2", "7"), Level("1.0", "0"), Level("2.0", "8")]
+    book.apply(twice, [], snapshot=True)
+    assert book.view(None).bids == (Level("2", "8"),)
+
+
 def test_one_price_written_in_two_ways_is_one_level() -> None:
     book = TextBook()
     book.apply([Level("1.5", "1")], [])

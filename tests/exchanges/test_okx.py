@@ -13,7 +13,7 @@ from exchanges import okx
 from exchanges.checksums import okx_checksum
 from exchanges.depth import Changes, DepthView, TextBook
 from exchanges.levels import Level, read_side
-from exchanges.messages import Acknowledged, BookMessage, Other, Refused, TradeMessage
+from exchanges.messages import Acknowledged, BookMessage, Notice, Other, Refused, TradeMessage
 from exchanges.sequence import OkxSequence, Step
 from exchanges.wire import FrameError, RequestId
 from orderflow.instruments import Instrument
@@ -121,6 +121,24 @@ def test_acks_and_errors_are_written_as_the_exchange_does() -> None:
         refused = okx.refusal(okx.Channel(name, "BTC-USDT"), {"BTC-USDT"})
         assert refused is not None
         assert refused.code == code
+
+
+@pytest.mark.parametrize("space", ["", " "])
+def test_the_sides_of_a_frame_come_back_character_for_character(space: str) -> None:
+    bids, asks = '[["1.50","2.0","0","1"]]', f'[["1.60",{space}"3e0","0","2"]]'
+    frame = f'{{"data":[{{"asks":{space}{asks},"bids" :{bids},"ts":"1"}}]}}'
+    assert okx.sides_as_sent(frame) == okx.sides_as_sent(frame.encode()) == (bids, asks)
+
+
+@pytest.mark.parametrize("more", ["", '"bids":[],"bids":[],'])
+def test_a_frame_whose_sides_are_not_one_each_is_refused(more: str) -> None:
+    with pytest.raises(FrameError, match=r"a book frame has bids once; found [02] times"):
+        okx.sides_as_sent(f'{{"data":[{{{more}"asks":[]}}]}}')
+
+
+def test_a_notice_comes_with_its_code() -> None:
+    frame = '{"event":"notice","code":"64008","msg":"closing soon","connId":"a4d3ae55"}'
+    assert okx.parse_message(frame) == [Notice(okx.CLOSING_SOON, "closing soon")]
 
 
 @given(st.one_of(st.none(), st.integers(0, 2**63), st.text(max_size=64)))

@@ -280,3 +280,50 @@ def test_the_ladder_says_what_is_missing_or_crossed() -> None:
     assert view.mid_line(Depth([], [(1.0, 1.0)]), 1) == "no bids"
     assert view.mid_line(Depth([(1.0, 1.0)], []), 1) == "no asks"
     assert view.mid_line(Depth([(2.0, 1.0)], [(1.0, 1.0)]), 1).endswith("crossed")
+
+
+@pytest.mark.parametrize(
+    ("told", "label", "detail"),
+    [
+        ({"live": True, "behind_ms": 300, "newest_row_age_ms": 400}, "live", "0.3 s behind"),
+        (
+            {"live": True, "behind_ms": 0, "newest_row_age_ms": 65_000},
+            "live",
+            "0 s behind · newest row 1 min 5 s old",
+        ),
+        # An old recording, written again now: how old its rows are says nothing.
+        ({"live": True, "behind_ms": 0, "newest_row_age_ms": 9 * 10**10}, "live", "0 s behind"),
+        (
+            {"live": False, "behind_ms": 7_200_000, "newest_row_age_ms": 500},
+            "catching up",
+            "2 h behind · 212,400 rows/s",
+        ),
+        ({"live": False, "waiting_for": "no recording of X"}, "waiting", ""),
+    ],
+)
+def test_a_followed_recording_says_how_far_behind_it_the_page_is(
+    tmp_path: Path, told: dict[str, Any], label: str, detail: str
+) -> None:
+    state = view.run_state(read(tmp_path, **told))
+    assert (state.label, state.detail) == (label, detail)
+    assert state.progress is None
+    assert bool(state.note) == bool(told.get("waiting_for"))
+
+
+def test_what_is_waited_for_stands_in_the_notes(tmp_path: Path) -> None:
+    put_run(tmp_path, 0, waiting_for="no recording of X under D", reliable=False)
+    data = PageFiles(tmp_path).refresh()
+    said = texts(view.notes_strip(data))
+    assert said == "Nothing to replay yet: no recording of X under D."
+    assert view.foot(data.status.content, Shown(Bars(), Metrics())) == []
+    assert "as soon as the recorder writes" in texts(view.hint(data))
+
+
+def test_what_the_recorder_lost_is_said_and_no_recording_is_whole_then(tmp_path: Path) -> None:
+    data = read(tmp_path, recorder_losses={"gap": 2, "late_writer": 1})
+    nothing = Shown(Bars(), Metrics())
+    foot = texts(view.foot(data.status.content, nothing))
+    assert "recorder lost: 2 \N{MULTIPLICATION SIGN} gap" in foot
+    assert "▲ data issues" in foot
+    lost_nothing = read(tmp_path / "other", recorder_losses={})
+    assert "no data issues so far" in texts(view.foot(lost_nothing.status.content, nothing))

@@ -14,7 +14,7 @@ import pytest
 
 import orderflow.command
 import replay.terminal
-from replay.terminal import Progress, progress_line
+from replay.terminal import Progress, WaitingLine, progress_line
 
 
 class Terminal:
@@ -52,8 +52,41 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     made.close()
 
 
-def run(share: float = 0.45, rate: float = 309_000.4, seconds: float = 100.0) -> Any:
-    return SimpleNamespace(progress=share, rows_per_second=rate, seconds=seconds)
+def run(
+    share: float = 0.45, rate: float = 309_000.4, seconds: float = 100.0, **liveness: Any
+) -> Any:
+    told = {"live": False, "behind_ms": None, "waiting_for": None} | liveness
+    return SimpleNamespace(
+        progress=share,
+        rows_per_second=rate,
+        seconds=seconds,
+        processor=SimpleNamespace(rows=12_000, warm_up_rows=345),
+        liveness=lambda: told,
+    )
+
+
+@pytest.mark.parametrize(
+    ("liveness", "line"),
+    [
+        ({"live": True, "behind_ms": 300}, "live, 0.3 s behind, 12,345 rows"),
+        ({"live": True}, "live, 12,345 rows"),
+        ({"waiting_for": "no recording"}, "waiting for a recording"),
+    ],
+)
+def test_a_followed_recording_shows_how_far_behind_it_the_run_is(
+    terminal: Terminal, liveness: dict[str, Any], line: str
+) -> None:
+    with Progress(shown=True) as progress:
+        progress.show(run(**liveness))
+        assert terminal.painted() == [line]
+
+
+def test_what_is_waited_for_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting = WaitingLine(shown=True)
+    for _ in range(3):
+        waiting.show(run(waiting_for="no recording of X under D"))
+    said = "Nothing to replay yet: no recording of X under D. Waiting for it; Ctrl+C ends.\n"
+    assert capsys.readouterr().err == said
 
 
 def test_progress_is_the_share_the_speed_and_the_time_left(terminal: Terminal) -> None:

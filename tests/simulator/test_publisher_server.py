@@ -15,7 +15,9 @@ from publishers import Desk, desk, received
 
 from orderflow.errors import PortTakenError, UsageError
 from simulator import connections, server
+from simulator.okx_venue import OkxVenue
 from simulator.publisher import Publisher
+from simulator.segments import StoreError
 from simulator.server import Server, build_app, serving, tls_context
 from simulator.venue import Settings
 from simulator.venues import new_venue
@@ -198,5 +200,46 @@ def test_wss_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
             await secure.send_str("ping")
             assert await received(secure) == ["pong"]
             await secure.close()
+
+    asyncio.run(test())
+
+
+def test_a_client_that_only_reads_stays_and_one_on_whom_nothing_goes_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OkxVenue, "silence_seconds", 0.5)
+
+    async def test() -> None:
+        async with desk("okx", tmp_path) as here:
+            await here.book(0, WIDE, snapshot=True)
+            reader, silent = await here.connect(PATH), await here.connect(PATH)
+            await reader.send_str(SUBSCRIBE)
+            await received(reader, 2)
+            for number in range(1, 31):
+                await here.book(number, [("100", str(number))])
+                await received(reader)
+                await asyncio.sleep(0.05)
+            assert (await silent.receive(timeout=20)).type == WSMsgType.CLOSE
+            assert silent.close_code == 4004
+            assert here.publisher.venue.hub.closed == {"silent": 1}
+            assert (await reader.receive(timeout=20)).type == WSMsgType.CLOSE
+            assert here.publisher.venue.hub.closed == {"silent": 2}
+
+    asyncio.run(test())
+
+
+def test_a_store_that_is_removed_is_said_and_another_one_is_published(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with desk("okx", tmp_path / "store") as here:
+            await here.book(0, WIDE, snapshot=True)
+            reader = await here.connect(PATH)
+            await reader.send_str(SUBSCRIBE)
+            await received(reader, 2)
+            shutil.rmtree(tmp_path / "store")
+            await here.publisher.look()
+            assert (await reader.receive(timeout=20)).type == WSMsgType.CLOSE
+            assert "has been removed" in str((await status(here))["refused"])
+            with pytest.raises(StoreError, match="removed while it was written"):
+                await here.book(1, WIDE)
 
     asyncio.run(test())

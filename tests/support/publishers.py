@@ -10,6 +10,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 from stores import FETCH
 
 from orderflow.events import Trade
+from simulator.faults import make_faults
 from simulator.publisher import Publisher
 from simulator.server import build_app, serving
 from simulator.storage import StoreWriter
@@ -31,6 +32,7 @@ class Desk:
         self.writer.__enter__()
         self.writer.begin(fetch, snapshot=True, shift_ms=0)
         self.fetch = fetch
+        self.said: list[str] = []
 
     async def book(
         self,
@@ -87,17 +89,22 @@ async def desk(
     fetch: Fetch = FETCH,
     settings: Settings | None = None,
     contract_values: dict[str, str] | None = None,
+    faults: Sequence[str] = (),
+    fault_log: Path | None = None,
 ) -> AsyncIterator[Desk]:
     """Publish the empty store as an exchange while the context lasts."""
     said: list[str] = []
+    venue = new_venue(exchange, settings or Settings())
     publisher = Publisher(
-        new_venue(exchange, settings or Settings()),
+        venue,
         store,
         contract_values=contract_values,
+        faults=make_faults(faults, venue, fault_log, said.append),
         say=said.append,
     )
     async with serving(build_app(publisher), "127.0.0.1", 0) as port, ClientSession() as http:
         found = Desk(store, publisher, f"http://127.0.0.1:{port}", http, fetch)
+        found.said = said
         try:
             yield found
         finally:

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from orderflow_native._samples import Samples
@@ -29,5 +29,8 @@ class OrderbookManager:
     @property
     def level_counts(self) -> tuple[int, int]: ...
     def top_levels(self, count: int) -> tuple[list[list[float]], list[list[float]]]: ...
+    def sizes_at(
+        self, bid_prices: Iterable[float], ask_prices: Iterable[float]
+    ) -> tuple[list[float], list[float]]: ...
 
 def parse_plain_side(text: bytes) -> tuple[list[float], list[float]] | None: ...

@@ -46,7 +46,7 @@ cdef extern from "book_side.h" nogil:
     int book_side_apply(BookSide *side, const Key *keys, const double *sizes, size_t count)
     size_t book_side_count(const BookSide *side)
     Key book_side_best(const BookSide *side)
-    int book_side_has(const BookSide *side, Key key)
+    double book_side_size(const BookSide *side, Key key)
     size_t book_side_top(const BookSide *side, size_t wanted, Level *top)
     int book_side_sum(const BookSide *side, double *sum)
     const double *book_side_summed(const BookSide *side, size_t *count)
@@ -182,6 +182,15 @@ cdef list top_of(const BookSide *side, Key side_bits, size_t count):
         free(top)
 
 
+cdef list sizes_of(const BookSide *side, Key side_bits, prices):
+    cdef double price
+    found = []
+    for price in prices:
+        # What is no price must not become a key: 0 marks a free slot (level_table.h).
+        found.append(book_side_size(side, key_of(price, side_bits)) if price > 0.0 else 0.0)
+    return found
+
+
 cdef int drop_older(
         BookSide *bids, BookSide *asks, const LevelRow *bid_row, const LevelRow *ask_row) except -1:
     """Drop the levels that cross one of the row's own, unless they are of the row too."""
@@ -200,7 +209,7 @@ cdef set keys_of(const LevelRow *row):
 
 cdef Key best_of(const BookSide *side, set keys) except? 0:
     """Return the best of `keys` that is in the book now, or 0."""
-    return max([key for key in keys if book_side_has(side, key)], default=0)
+    return max([key for key in keys if book_side_size(side, key) != 0.0], default=0)
 
 
 cdef set keys_down_to(const BookSide *side, Key limit):
@@ -395,6 +404,11 @@ cdef class OrderbookManager:
         self._check_idle()
         cdef size_t wanted = max(0, min(count, DEEPEST))
         return top_of(&self._bids, BIDS, wanted), top_of(&self._asks, ASKS, wanted)
+
+    def sizes_at(self, bid_prices, ask_prices):
+        """Return the sizes of the bids and of the asks at these prices, 0 where there is none."""
+        self._check_idle()
+        return sizes_of(&self._bids, BIDS, bid_prices), sizes_of(&self._asks, ASKS, ask_prices)
 
 
 def parse_plain_side(bytes text):

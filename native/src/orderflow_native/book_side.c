@@ -247,12 +247,13 @@ Key book_side_best(const BookSide *side)
     return side->count ? side->keys[side->start + side->count - 1] : 0;
 }
 
-int book_side_has(const BookSide *side, Key key)
+double book_side_size(const BookSide *side, Key key)
 {
     if (key < side->floor)
-        return level_table_has(&side->outside, key);
+        return level_table_size(&side->outside, key);
     size_t at = position_of(side, key);
-    return at < side->count && side->keys[side->start + at] == key;
+    return at < side->count && side->keys[side->start + at] == key ? side->sizes[side->start + at]
+                                                                   : 0.0;
 }
 
 size_t book_side_top(const BookSide *side, size_t wanted, Level *top)

@@ -31,7 +31,8 @@ int book_side_apply(BookSide *side, const Key *keys, const double *sizes, size_t
 size_t book_side_count(const BookSide *side);
 /* Return the largest key, or 0 for an empty side. */
 Key book_side_best(const BookSide *side);
-int book_side_has(const BookSide *side, Key key);
+/* Return the size at a key, or 0 where there is none. */
+double book_side_size(const BookSide *side, Key key);
 /* Write at most `wanted` levels, best first, and return how many. */
 size_t book_side_top(const BookSide *side, size_t wanted, Level *top);
 

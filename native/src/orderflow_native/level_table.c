@@ -93,9 +93,12 @@ void level_table_remove(LevelTable *table, Key key)
     table->slots[hole].key = 0;
 }
 
-int level_table_has(const LevelTable *table, Key key)
+double level_table_size(const LevelTable *table, Key key)
 {
-    return table->count && table->slots[slot_of(table, key)].key != 0;
+    if (!table->count)
+        return 0.0;
+    const Level *slot = &table->slots[slot_of(table, key)];
+    return slot->key ? slot->size : 0.0;
 }
 
 /* Let heap[at] sink to its place in a heap whose root is the worst level. */

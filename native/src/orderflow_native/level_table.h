@@ -49,7 +49,8 @@ void level_table_clear(LevelTable *table);
 int level_table_put(LevelTable *table, Key key, double size);
 /* Deleting what is not there is normal. */
 void level_table_remove(LevelTable *table, Key key);
-int level_table_has(const LevelTable *table, Key key);
+/* Return the size at a key, or 0 where there is none. */
+double level_table_size(const LevelTable *table, Key key);
 
 /* Write the best `wanted` levels, best first, or all where there are fewer. Takes time in
    proportion to the table, not to its square, however the keys lie. Return how many. */
