@@ -37,8 +37,8 @@ class Level:
     """A price at which the market has turned, once for each of `swings`.
 
     `side` is 1 for a level that became known below the price, -1 above it. `touched` is the index
-    of the last bar that touched it, and `passes` counts the last closes beyond it. `has_signalled`
-    holds until a bar has not touched it.
+    of the last bar that touched it, at first its swing's, and `passes` counts the last closes
+    beyond it. `has_signalled` holds until a bar has not touched it.
     """
 
     swings: list[float]
@@ -154,13 +154,11 @@ class LevelFinder:
             self._add_swing(middle.low, close)
 
     def _add_swing(self, price: float, close: float) -> None:
-        seen = self._index - self._k
         near = min(self.levels, key=lambda level: abs(level.price - price), default=None)
         if near is None or abs(near.price - price) > self.tolerance:
-            self.levels.append(Level([price], 1 if close >= price else -1, seen))
+            self.levels.append(Level([price], 1 if close >= price else -1, self._index - self._k))
         else:
             near.swings.append(price)
-            near.touched = max(near.touched, seen)
 
 
 @dataclass

@@ -130,8 +130,8 @@ class Definition:
     def stays(self, level: Level, j: int) -> bool:
         first = max(level.born + 1, j - self.m + 1)
         beyond = [self.is_beyond(level, t) for t in range(max(first, j - 1), j + 1)]
-        seen = [swing.bar > j - self.m for swing in self.swings(level, j)]
-        touched = any(seen) or any(self.touches(level, t) for t in range(first, j + 1))
+        is_new = level.swings[0].bar > j - self.m
+        touched = is_new or any(self.touches(level, t) for t in range(first, j + 1))
         return touched and beyond != [True, True]
 
     def decisions(self, j: int) -> list[Found]:

@@ -58,7 +58,7 @@ def test_the_prices_at_a_time_are_the_last_of_its_ms() -> None:
 
 
 def test_equity_is_cash_and_position_less_fees_at_each_close_and_at_the_end() -> None:
-    quotes = quotes_of((1500, 99, 101), (2500, 109, 111), (5200, 119, 121), last_ms=5300)
+    quotes = quotes_of((1500, 99, 101), (2500, 109, 111), (5000, 119, 121), last_ms=5300)
     fills = [fill(1600, BUY, "101", "2", fee="0.5"), fill(4000, SELL, "109", "3", fee="-0.25")]
     assert equity_curve(fills, quotes, LINEAR, 1000) == [
         EquityPoint(1500, 0, 0, 0, 0),
@@ -180,10 +180,8 @@ def test_limit_orders_are_counted_by_number_and_by_quantity() -> None:
     assert (found.accepted, found.filled) == (5, 3)
     assert (found.fill_ratio, found.fill_ratio_by_quantity) == (0.6, 0.7)
     assert found.share_cancelled == 0.2
-    assert (found.mean_time_to_fill_ms, found.median_time_to_fill_ms) == (
-        pytest.approx(1100 / 3),
-        100,
-    )
+    assert found.mean_time_to_fill_ms == pytest.approx(1100 / 3)
+    assert found.median_time_to_fill_ms == 100
 
 
 def test_without_limit_orders_there_are_no_ratios() -> None:
@@ -192,8 +190,8 @@ def test_without_limit_orders_there_are_no_ratios() -> None:
     assert found.fill_ratio_by_quantity is found.mean_time_to_fill_ms is None
 
 
-def near(mean: Mean) -> tuple[Any, int]:
-    return pytest.approx(mean.bp), mean.fills
+def near(mean: Mean) -> list[Any]:
+    return [pytest.approx(mean.bp), mean.fills]
 
 
 def test_slippage_costs_and_markout_earns_in_bp_by_quantity() -> None:
@@ -211,13 +209,13 @@ def test_slippage_costs_and_markout_earns_in_bp_by_quantity() -> None:
     found = fill_quality(fills, orders, quotes, 10)
     assert found.fills == 2
     decision = (3 * (102 - 100) / 100 - (100 - 98) / 98) / 4
-    assert near(found.slippage_at_decision) == (1e4 * decision, 2)
+    assert near(found.slippage_at_decision) == [1e4 * decision, 2]
     arrival = (3 * (102 - 101) / 101 - (100 - 101) / 101) / 4
-    assert near(found.slippage_at_arrival) == (1e4 * arrival, 2)
+    assert near(found.slippage_at_arrival) == [1e4 * arrival, 2]
     one = (3 * (102 - 102) / 102 - (102 - 100) / 100) / 4
-    assert near(found.markout_1s) == (1e4 * one, 2)
+    assert near(found.markout_1s) == [1e4 * one, 2]
     # The market ended 4 s after the second fill, and before 30 s.
-    assert near(found.markout_5s) == (1e4 * (90 - 102) / 102, 1)
+    assert near(found.markout_5s) == [1e4 * (90 - 102) / 102, 1]
     assert found.markout_30s == Mean(None, 0)
 
 
