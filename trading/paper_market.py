@@ -113,10 +113,12 @@ class PaperMarket:
         self.quotes = Quotes()
         self.placed: dict[int, Placed] = {}
         self._answers: list[Answer] = []
+        self._refused: list[Rejected] = []
         self.engine = AnsweringEngine(rules, gate, self._answers.append, self.placed)
         self._orders: dict[tuple[str, int], int] = {}
         self._events = _events(stream)
         self._next = next(self._events, None)
+        self._ended = False
 
     def advance(self, to_ms: int) -> None:
         """Let everything happen before `to_ms`; with `END_MS`, the market ends."""
@@ -125,6 +127,7 @@ class PaperMarket:
             self._next = next(self._events, None)
         if to_ms >= END_MS:
             self.engine.finish()
+            self._ended = True
 
     def _happen(self, event: OrderbookUpdate | Trade) -> None:
         engine = self.engine
@@ -177,13 +180,20 @@ class PaperMarket:
 
     def _reject(self, signal: TradingSignal, reason: str) -> None:
         time_ms = self.engine.arrival_of(signal.time_ms)
-        self._answers.append(
+        self._refused.append(
             Rejected(strategy=signal.strategy, signal=signal.number, time_ms=time_ms, reason=reason)
         )
 
     def answers(self) -> Sequence[Answer]:
-        """Return what has become of signals since the last call, by time."""
-        taken = sorted(self._answers, key=lambda answer: answer.time_ms)
+        """Return what has become of signals since the last call, by time.
+
+        A signal that was refused without the engine is answered when the engine has answered all
+        that arrived with it, so that the order does not depend on how far the market was moved.
+        """
+        until = END_MS if self._ended else self.engine.now_ms or 0
+        due = [one for one in self._refused if one.time_ms < until]
+        self._refused = [one for one in self._refused if one.time_ms >= until]
+        taken = sorted([*self._answers, *due], key=lambda answer: answer.time_ms)
         self._answers.clear()
         return taken
 

@@ -109,6 +109,7 @@ def test_an_order_that_cannot_be_meant_is_rejected(given: TradingSignal, reason:
 def test_a_signal_for_another_instrument_is_rejected() -> None:
     market = PaperMarket(rows(), "ETH-USDT", RULES)
     market.submit(signal(1))
+    market.advance(END_MS)
     (answer,) = market.answers()
     assert isinstance(answer, Rejected)
     assert answer.reason == "this is the market of ETH-USDT"
@@ -181,3 +182,26 @@ def check_answers(paper: PaperMarket, answers: list[Answer]) -> None:
         assert last is None or isinstance(mine[-1], last)
         if end.status is OrderStatus.FILLED:
             assert fills[-1].remaining == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_answers_come_in_one_order_however_the_market_is_moved(seed: int) -> None:
+    market, requests = market_and_orders(seed)
+    signals = sorted(scripted(requests, market), key=lambda one: one.time_ms)
+    numbered = [buy_as(one, number) for number, one in enumerate(signals)]
+    numbered += [cancel(900 + n, 7 * n, 901) for n in range(100)]  # which is no order
+    numbered.sort(key=lambda one: (one.time_ms, one.number))
+    runs = []
+    for step in (1, 7, 100, 10**6):
+        paper, answers = PaperMarket(market, INSTRUMENT, RULES), list[Answer]()
+        for until in range(step, 4000 + step, step):
+            for one in numbered:
+                if until - step <= one.time_ms < until:
+                    paper.submit(one)
+            paper.advance(until + RULES.entry_ms)
+            answers += paper.answers()
+        paper.advance(END_MS)
+        runs.append([*answers, *paper.answers()])
+    assert all(run == runs[0] for run in runs)
+    assert [one.time_ms for one in runs[0]] == sorted(one.time_ms for one in runs[0])
+    assert sum(isinstance(one, Rejected) for one in runs[0]) > 50

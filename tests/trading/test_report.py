@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from made_up_market import market_and_orders
 from messages import INSTRUMENT, alert, buy
+from paper_orders import RECORDINGS as ORDERED
+from paper_orders import orders_of, tape_of
 from real_recordings import DATA, needs_recordings
 from recorded_ticks import RECORDINGS
 
@@ -46,6 +48,24 @@ def test_a_list_of_orders_has_the_fills_and_ends_it_has_without_strategies(
     assert found.statistics.cash == float(wanted.account.cash)
     assert found.statistics.fees == float(wanted.account.fees)
     assert found.lost == 0
+
+
+@needs_recordings
+@pytest.mark.thorough
+@pytest.mark.parametrize("latency", [(0, 0), (10, 5), (50, 20)], ids=str)
+@pytest.mark.parametrize("name", ORDERED)
+def test_2000_orders_on_a_recording_have_the_fills_they_have_without_strategies(
+    name: str, latency: tuple[int, int]
+) -> None:
+    tape, rules = tape_of(*ORDERED[name]), Rules(*latency, accept_unreliable=True)
+    tick = Decimal("0.1") if "futures" in name else Decimal("0.0001")
+    requests = orders_of(tape, tick, Decimal("0.001"), 2000, latency, 4)
+    wanted = run_orders(tape.market, requests, rules)
+    strategies = {SCRIPTED: ScriptedStrategy(requests)}
+    found = run_strategies(lambda: tape.market, ORDERED[name][1], strategies, rules)
+    assert without_strategy(found.fills) == json.loads(fills_json(wanted.fills))
+    assert without_strategy(found.orders) == json.loads(orders_json(wanted.ends))
+    assert len(found.fills) > 500
 
 
 def real_run(window_ms: int = 10, bar_seconds: int = 5) -> Report:
