@@ -142,6 +142,7 @@ PURE_MODULES = {
     "trading.orders",
     "trading.own_orders",
     "trading.rules",
+    "trading.statistics",
 }
 # Files, sockets, threads, processes and clocks.
 OUTSIDE_WORLD = {

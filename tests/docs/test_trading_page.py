@@ -1,28 +1,69 @@
-"""The code of docs/trading.md is run with the orders that stand there, and prints what it shows."""
+"""The code of docs/trading.md is run as it stands there, and prints what it shows."""
 
 import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from places import PROJECT
 
+from trading.order_flow_strategy import OrderFlowStrategy
+from trading.statistics import EquityPoint, FillQuality, LimitOrders, Mean, Sharpe, Statistics
+from trading.support_resistance import SupportResistanceStrategy
+
 PAGE = (PROJECT / "docs" / "trading.md").read_text()
-BLOCKS: dict[str, str] = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
+STRATEGIES, EXECUTION = PAGE.split("\n## Paper execution\n")
 
 
-def test_the_code_prints_what_the_page_shows(tmp_path: Path) -> None:
-    (tmp_path / "orders.json").write_text(BLOCKS["json"])
-    (tmp_path / "script.py").write_text(BLOCKS["python"])
+def blocks_of(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def run(folder: Path, script: str) -> str:
+    """Run a script in a folder and return what it prints."""
+    (folder / "script.py").write_text(script)
     environment = os.environ | {
         "PYTHONPATH": str(PROJECT),
-        "ORDERFLOW_CACHE_DIR": str(tmp_path / "cache"),
+        "ORDERFLOW_CACHE_DIR": str(folder / "cache"),
     }
-    run = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "script.py"],
-        cwd=tmp_path, env=environment, capture_output=True, check=False, text=True, timeout=120,
+        cwd=folder, env=environment, capture_output=True, check=False, text=True, timeout=120,
     )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    assert run.stdout == BLOCKS["text"]
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_the_strategy_in_15_lines_runs_and_prints_what_the_page_shows(tmp_path: Path) -> None:
+    strategy, script = blocks_of(STRATEGIES, "python")
+    own = strategy[strategy.index("@dataclass") :]
+    assert len([line for line in own.splitlines() if line.strip()]) <= 15
+    (tmp_path / "streak.py").write_text(strategy)
+    assert [run(tmp_path, script)] == blocks_of(STRATEGIES, "text")
+    written = {path.name for path in (tmp_path / "results").iterdir()}
+    listed = set(re.findall(r"^\| `(\w+\.json)`", STRATEGIES, re.MULTILINE))
+    assert written == listed
+
+
+def test_orders_are_executed_as_the_page_shows(tmp_path: Path) -> None:
+    (orders,) = blocks_of(EXECUTION, "json")
+    (tmp_path / "orders.json").write_text(orders)
+    (script,) = blocks_of(EXECUTION, "python")
+    assert [run(tmp_path, script)] == blocks_of(EXECUTION, "text")
     assert (tmp_path / "results" / "fills.json").is_file()
+
+
+def test_every_statistic_is_on_the_page() -> None:
+    section = PAGE.split("\n## Statistics of a run\n")[1]
+    named = set(re.findall(r"`(\w+)`", section))
+    kinds = (Statistics, EquityPoint, Sharpe, LimitOrders, FillQuality, Mean)
+    assert {field.name for kind in kinds for field in fields(kind)} <= named
+
+
+def test_every_setting_is_on_the_page() -> None:
+    section = PAGE.split("\n## Strategies that are there\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(\w+)", section))
+    for kind in (SupportResistanceStrategy, OrderFlowStrategy):
+        assert {field.name for field in fields(kind) if field.init} <= named

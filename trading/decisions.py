@@ -1,0 +1,34 @@
+"""What the strategies of this package make of a decision: a market order, or an alert."""
+
+from decimal import Decimal
+
+from trading.messages import Alert, Side, SignalType, TickEvent, TradingSignal
+
+
+def mid_of(tick: TickEvent) -> float | None:
+    """Return the mid after a tick, None where a side of the book is empty."""
+    if tick.best_bid is None or tick.best_ask is None:
+        return None
+    return tick.best_bid / 2 + tick.best_ask / 2
+
+
+def market_order(
+    tick: TickEvent, side: Side, quantity: Decimal, reason: str, *, alert_only: bool = False
+) -> TradingSignal | Alert:
+    """Return a market order at a tick, or where only that is wanted an alert that says the same."""
+    if alert_only:
+        return Alert(
+            instrument=tick.instrument,
+            time_ms=tick.time_ms,
+            text=f"{side.value}: {reason}",
+            price=mid_of(tick),
+        )
+    return TradingSignal(
+        instrument=tick.instrument,
+        time_ms=tick.time_ms,
+        side=side,
+        order=SignalType.MARKET,
+        quantity=quantity,
+        reason=reason,
+        mid=mid_of(tick),
+    )

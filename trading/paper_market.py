@@ -1,0 +1,210 @@
+"""The recorded market as the executor sees it: signals in, answers out, matched on paper."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from orderflow.events import OrderbookUpdate, Trade
+from trading.account import RiskGate
+from trading.matching import MatchingEngine
+from trading.messages import (
+    END_MS,
+    Accepted,
+    Answer,
+    Cancelled,
+    Expired,
+    Filled,
+    Rejected,
+    Side,
+    SignalType,
+    TradingSignal,
+)
+from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus, OrderType
+from trading.orders import Side as OrderSide
+from trading.rules import Rules
+from trading.statistics import Quotes
+
+NO_SUCH_ORDER = "there is no order of that number to cancel"
+
+Stream = Iterable[tuple[OrderbookUpdate, Sequence[Trade]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An order that reached the market, the signal it came from, and the mid at its decision."""
+
+    strategy: str
+    signal: int
+    request: OrderRequest
+    mid: float | None
+
+
+class AnsweringEngine(MatchingEngine):
+    """A matching engine that says what becomes of orders when it does; `tell` gets the answers."""
+
+    def __init__(
+        self, rules: Rules, gate: RiskGate | None, tell: Callable[[Answer], None],
+        placed: dict[int, Placed],
+    ) -> None:  # fmt: skip
+        super().__init__(rules, gate)
+        self._tell = tell
+        self._placed = placed
+        self._accepted: set[int] = set()
+
+    def _accept(self, request: OrderRequest, now: int) -> None:
+        if request.order not in self._accepted:
+            self._accepted.add(request.order)
+            placed = self._placed[request.order]
+            self._tell(Accepted(strategy=placed.strategy, signal=placed.signal, time_ms=now))
+
+    def _rest(self, request: OrderRequest, left: Decimal, *, crosses: bool = False) -> None:
+        self._accept(request, self.now_ms or 0)
+        super()._rest(request, left, crosses=crosses)
+
+    def _fill(
+        self, request: OrderRequest, now: int, price: Decimal, quantity: Decimal, *, maker: bool
+    ) -> None:
+        self._accept(request, now)
+        super()._fill(request, now, price, quantity, maker=maker)
+        placed, fill = self._placed[request.order], self.fills[-1]
+        self._tell(
+            Filled(
+                strategy=placed.strategy,
+                signal=placed.signal,
+                time_ms=now,
+                side=Side(fill.side.value),
+                price=price,
+                quantity=quantity,
+                remaining=MATH.subtract(request.quantity, self._filled[request.order]),
+                maker=maker,
+                fee=fill.fee,
+            )
+        )
+
+    def _end(self, request: OrderRequest, status: OrderStatus, now: int, reason: str = "") -> None:
+        super()._end(request, status, now, reason)
+        placed = self._placed[request.order]
+        remaining = MATH.subtract(request.quantity, self.ends[request.order].filled)
+        who = {"strategy": placed.strategy, "signal": placed.signal, "time_ms": now}
+        if status is OrderStatus.REJECTED:
+            self._tell(Rejected(**who, reason=reason))  # type: ignore[arg-type]
+        elif status is OrderStatus.CANCELLED:
+            self._tell(Cancelled(**who, remaining=remaining))  # type: ignore[arg-type]
+        elif status is OrderStatus.EXPIRED:
+            self._tell(
+                Expired(**who, remaining=remaining, reason=reason)  # type: ignore[arg-type]
+            )
+
+
+class PaperMarket:
+    """A recorded market, which an `Execution` moves on, and sends signals into.
+
+    `stream` is what `DBInterpreter.stream` yields. Orders have the numbers in which they were
+    submitted; `placed` says whose they are. `quotes` has the best prices so far. An order that
+    cannot be meant is rejected, with the reason. Its end is known when the market has been moved to
+    `END_MS`.
+    """
+
+    def __init__(
+        self, stream: Stream, instrument: str, rules: Rules, gate: RiskGate | None = None
+    ) -> None:
+        self.instrument = instrument
+        self.rules = rules
+        self.quotes = Quotes()
+        self.placed: dict[int, Placed] = {}
+        self._answers: list[Answer] = []
+        self._refused: list[Rejected] = []
+        self.engine = AnsweringEngine(rules, gate, self._answers.append, self.placed)
+        self._orders: dict[tuple[str, int], int] = {}
+        self._events = _events(stream)
+        self._next = next(self._events, None)
+        self._ended = False
+
+    def advance(self, to_ms: int) -> None:
+        """Let everything happen before `to_ms`; with `END_MS`, the market ends."""
+        while self._next is not None and self._next[0] < to_ms:
+            self._happen(self._next[1])
+            self._next = next(self._events, None)
+        if to_ms >= END_MS:
+            self.engine.finish()
+            self._ended = True
+
+    def _happen(self, event: OrderbookUpdate | Trade) -> None:
+        engine = self.engine
+        if not isinstance(event, OrderbookUpdate):
+            engine.on_trade(event)
+            self.quotes.reached(event[5])
+            return
+        engine.on_update(event)
+        if event.id is not None:
+            bids, asks = engine.book.top_levels(1)
+            self.quotes.reached(event.timestamp)
+            if bids and asks and bids[0][0] < asks[0][0]:
+                self.quotes.add(event.timestamp, bids[0][0], asks[0][0])
+
+    def submit(self, signal: TradingSignal) -> None:
+        """Send the order of a signal, or the cancellation that it is."""
+        try:
+            if signal.instrument != self.instrument:
+                self._reject(signal, f"this is the market of {self.instrument}")
+            elif signal.order is SignalType.CANCEL:
+                self._cancel(signal)
+            else:
+                self._place(signal)
+        except OrderError as error:
+            self._reject(signal, str(error))
+
+    def _place(self, signal: TradingSignal) -> None:
+        assert signal.side is not None and signal.quantity is not None, "as every order"  # noqa: S101, PT018
+        number = len(self.placed)
+        request = OrderRequest(
+            order=number,
+            side=OrderSide(signal.side.value),
+            type=OrderType(signal.order.value),
+            quantity=signal.quantity,
+            price=signal.price,
+            sent_ms=signal.time_ms,
+            cancel_ms=signal.cancel_ms,
+            valid_until_ms=signal.valid_until_ms,
+        )
+        self.placed[number] = Placed(signal.strategy, signal.number, request, signal.mid)
+        self._orders[signal.strategy, signal.number] = number
+        self.engine.submit(request)
+
+    def _cancel(self, signal: TradingSignal) -> None:
+        number = self._orders.get((signal.strategy, signal.reference or 0))
+        if number is None:
+            self._reject(signal, NO_SUCH_ORDER)
+        else:
+            self.engine.cancel(number, signal.time_ms)
+
+    def _reject(self, signal: TradingSignal, reason: str) -> None:
+        time_ms = self.engine.arrival_of(signal.time_ms)
+        self._refused.append(
+            Rejected(strategy=signal.strategy, signal=signal.number, time_ms=time_ms, reason=reason)
+        )
+
+    def answers(self) -> Sequence[Answer]:
+        """Return what has become of signals since the last call, by time.
+
+        A signal that was refused without the engine is answered when the engine has answered all
+        that arrived with it, so that the order does not depend on how far the market was moved.
+        """
+        until = END_MS if self._ended else self.engine.now_ms or 0
+        due = [one for one in self._refused if one.time_ms < until]
+        self._refused = [one for one in self._refused if one.time_ms >= until]
+        taken = sorted([*self._answers, *due], key=lambda answer: answer.time_ms)
+        self._answers.clear()
+        return taken
+
+    def ends(self) -> Iterator[tuple[Placed, OrderEnd]]:
+        """Yield each order that was placed, with its end, when the market has ended."""
+        for number, placed in self.placed.items():
+            yield placed, self.engine.ends[number]
+
+
+def _events(stream: Stream) -> Iterator[tuple[int, OrderbookUpdate | Trade]]:
+    for update, trades in stream:
+        yield update.timestamp, update
+        for trade in trades:
+            yield trade[5], trade
