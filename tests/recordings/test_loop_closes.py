@@ -100,6 +100,10 @@ def losses(paths: list[Path]) -> list[tuple[str, int]]:
     return [row for path in paths for row in query(path, sql)]
 
 
+def whole_lines(path: Path) -> bytes:
+    return path.read_bytes().rpartition(b"\n")[0]
+
+
 def close_loop(
     source: Path,
     tmp_path: Path,
@@ -117,8 +121,8 @@ def close_loop(
     common = ("--data-dir", source, "--store", store, "--speed", speed)
     fetch = ("simulator", "fetch", instrument, *span, *common)
     # Or all would be over before somebody listens. The next one goes on from there, at its pace.
-    with started(*fetch):
-        until(lambda: b'"book"' in b"".join(p.read_bytes() for p in store.glob("*/*.jsonl")))
+    with started(*fetch):  # until a row is whole: one of 5,000 levels is seen while it is written
+        until(lambda: any(b'"book"' in whole_lines(path) for path in store.glob("*/*.jsonl")))
     with (
         publisher(store, *publishing) as url,
         started("recordings", "record", "okx", instrument, "--url", url, "--data-dir",

@@ -23,7 +23,7 @@ from recordings.row_writer import QUEUE_BYTES, RowWriter
 INSTRUMENT = "BTC-USDT"
 NOON = 1_749_470_400_000  # 2025-06-09 12:00
 MIDNIGHT = 1_749_513_600_000
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 Answer = TypeVar("Answer")
 
