@@ -180,7 +180,10 @@ def test_what_is_recorded_of_the_simulator_over_midnight_equals_its_source(
     ("stem", "instrument", "speed", "least"),
     [
         ("binance_spot_ethusdt_20240808", "ETH-USDT", "20", 5000),
-        ("binance_usdm_btcusdt_20240718", "BTC-USDT-SWAP", "20", 5000),
+        pytest.param(
+            *("binance_usdm_btcusdt_20240718", "BTC-USDT-SWAP", "20", 5000),
+            marks=pytest.mark.slow,  # as long as the one before, and of the same kind
+        ),
         ("okx_v5_202205", "BTC-USDT", "1", 30),
     ],
 )
