@@ -203,14 +203,6 @@ def scale_of(instrument: Instrument, *, usdm: bool) -> Scale:
     return Scale(decimals_of(instrument.tick), lot)
 
 
-def next_ids(last_id: int, changed_levels: int) -> tuple[int, int]:
-    """Return `U` and `u` of the row after `last_id`: an id a changed level, at least one a row.
-
-    Ids of a recording without its own are made up so; keep the last one, so that it never falls.
-    """
-    return last_id + 1, last_id + max(changed_levels, 1)
-
-
 def sides(levels: Changes | DepthView, scale: Scale) -> tuple[bytes, bytes]:
     """Return bids and asks as Binance writes them, `[["px","sz"],…]`."""
     return _levels(levels.bids, scale), _levels(levels.asks, scale)

@@ -24,9 +24,6 @@ class DepthView(NamedTuple):
     asks: tuple[Level, ...]
 
 
-EMPTY_VIEW = DepthView(None, (), ())
-
-
 Touched = dict[int, Level | None]
 """What a row wrote to, by its place in the order of prices: the level before, None for none."""
 

@@ -164,7 +164,7 @@ class FileMerge:
         for ms, index, order, source, row in tagged:
             if ms != seen_ms:
                 seen, times_in, seen_ms = {}, Counter(), ms
-            what = (finer_than_ms(order), *_payload(row))
+            what = (finer_than_ms(order), *payload_of(row))
             times_in[index, what] += 1
             first, given = seen.get(what, (source, 0))
             if times_in[index, what] <= given and _overlap(first, source, ms):
@@ -175,7 +175,7 @@ class FileMerge:
         return rows
 
 
-def _payload(row: Row) -> Row:
+def payload_of(row: Row) -> Row:
     """Return what a row says; what another file records as NULL it may not record at all."""
     said = row[2:]
     while said and said[-1] is None:

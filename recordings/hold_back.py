@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
 
+from recordings.file_merge import payload_of
 from recordings.row_order import Row, finer_than_ms, is_sorted
 
 HOLD_MS = 500
@@ -150,7 +151,7 @@ class HoldBack:
         for ms, number, order, file, row in tagged:
             if ms != seen_ms:
                 given, times_in, seen_ms = {}, Counter(), ms
-            what = (finer_than_ms(order), *_payload(row))
+            what = (finer_than_ms(order), *payload_of(row))
             times_in[number, what] += 1
             first, times = given.get(what, (file, 0))
             if times_in[number, what] <= times and _overlap(first, file, ms):
@@ -159,14 +160,6 @@ class HoldBack:
                 given[what] = first, times + 1
                 rows.append(row)
         return rows
-
-
-def _payload(row: Row) -> Row:
-    """Return what a row says; what another file records as NULL it may not record at all."""
-    said = row[2:]
-    while said and said[-1] is None:
-        said = said[:-1]
-    return said
 
 
 def _overlap(earlier: HeldFile, later: HeldFile, ms: int) -> bool:

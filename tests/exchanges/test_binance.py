@@ -133,15 +133,6 @@ def test_usdm_ids_must_chain_by_the_previous_one() -> None:
     assert sequence.follow(update(33, 34, 32)) == Step.GAP
 
 
-@given(st.integers(0, 10**12), st.lists(st.integers(0, 30), min_size=1))
-def test_made_up_ids_chain_and_grow_with_every_row(last: int, changed: list[int]) -> None:
-    sequence = BinanceSequence()
-    sequence.start(last)
-    for levels in changed:
-        first, last = binance.next_ids(last, levels)
-        assert sequence.follow(update(first, last)) == Step.NEXT
-
-
 @pytest.mark.parametrize(
     ("path", "streams", "endpoint"),
     [
