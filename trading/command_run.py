@@ -108,7 +108,7 @@ def run(
     command.set_up_logging(verbose, quiet=quiet)
     given = dict(context.params)
     chosen = _check(given)
-    given["data_dir"] = _find_data(market_of(given), demo=demo)
+    given["data_dir"] = _find_data(market_of(given), demo=demo, quiet=quiet)
     given["output_dir"] = output_dir or OUTPUT_DIR
     if ui:
         check_port(host, port)
@@ -142,12 +142,13 @@ def _check(given: Mapping[str, Any]) -> dict[str, StrategyChoice]:
     return chosen
 
 
-def _find_data(market: MarketChoice, *, demo: bool) -> Path:
+def _find_data(market: MarketChoice, *, demo: bool, quiet: bool) -> Path:
     """Return where the recording is; raise an `OrderflowError` where there is none."""
     if demo:
         from synthetic_market import demo_recording  # noqa: PLC0415 (only a demo needs it)
 
-        say("demo: a made-up market, not a recording")
+        if not quiet:
+            say("demo: a made-up market, not a recording")
         return demo_recording(market.instrument, market.start_ms, market.end_ms).parent
     market.open()
     return market.data_dir

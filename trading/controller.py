@@ -21,6 +21,8 @@ EXECUTOR_FIRST_SECONDS = 0.5
 KILL_SECONDS = 1.7
 """What has not ended so long after it was told to is killed."""
 LOOK_SECONDS = 0.1
+HALTED_SECONDS = 1.5
+"""Whoever was halted by a signal for so long is taken for dead, be it before the run or in it."""
 
 Say = Callable[[str], None]
 
@@ -65,6 +67,7 @@ class StartController:
         self._left: set[str] = set()
         self._asked = False
         self._told_at: float | None = None
+        self._halted_since: dict[str, float] = {}
         self._directory: Path | None = None
 
     def __enter__(self) -> Self:
@@ -104,12 +107,22 @@ class StartController:
         with contextlib.suppress(Empty):
             event = self._events.get(timeout=seconds) if seconds else self._events.get_nowait()
             self._take(event)
+        if self._told_at is None:
+            self._see_who_is_halted(time.monotonic())
         if self._asked and self._told_at is None:
             if self._left & self._members.keys():
                 self.outcome.state = STOPPED
             self._end("")
         if self._told_at is not None:
             self._see_to_the_end(time.monotonic() - self._told_at)
+
+    def _see_who_is_halted(self, now: float) -> None:
+        halted = [name for name in self._left if self._children[name].is_halted]
+        self._halted_since = {name: self._halted_since.get(name, now) for name in halted}
+        for name, since in self._halted_since.items():
+            if name in self._members and now - since > HALTED_SECONDS:
+                self._note_failure(name, f"was halted by a signal {now - since:.1f} s ago")
+                return
 
     def _take(self, event: Event) -> None:
         match event:
