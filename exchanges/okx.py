@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -56,8 +56,7 @@ _OPERATIONS = ("subscribe", "unsubscribe")
 _DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(NamedTuple):
     """One `arg` of a request: a channel of an instrument, not yet known to exist."""
 
     channel: str
@@ -189,25 +188,22 @@ def format_book(
     before; fields that are None are left out.
     """
     bids, asks = sides
-    numbers = b"".join(
-        [
-            name % number
-            for name, number in (
-                (b',"checksum":%d', checksum),
-                (b',"seqId":%d', seq_id),
-                (b',"prevSeqId":%d', prev_seq_id),
-            )
-            if number is not None
-        ]
-    )
-    head = _book_head(channel, action)
-    return b'%b"asks":%b,"bids":%b,"ts":"%d"%b}]}' % (head, asks, bids, time_ms, numbers)
+    numbers = checksum, seq_id, prev_seq_id
+    if None in numbers:
+        template = _book_template(channel, action, tuple(number is None for number in numbers))
+        return template % (asks, bids, time_ms, *(n for n in numbers if n is not None))
+    return _book_template(channel, action) % (asks, bids, time_ms, *numbers)
 
 
 @lru_cache(maxsize=1 << 10)  # the same for every frame of a channel
-def _book_head(channel: Channel, action: str | None) -> bytes:
+def _book_template(
+    channel: Channel, action: str | None, left_out: tuple[bool, ...] = (False, False, False)
+) -> bytes:
     said = b"" if action is None else b',"action":"%b"' % action.encode()
-    return b'{%b%b,"data":[{' % (_arg(channel), said)
+    names = (b'"checksum"', b'"seqId"', b'"prevSeqId"')
+    numbers = [b",%b:%%d" % name for name, out in zip(names, left_out, strict=True) if not out]
+    head = (_arg(channel) + said).replace(b"%", b"%%")
+    return b'{%b,"data":[{"asks":%%b,"bids":%%b,"ts":"%%d"%b}]}' % (head, b"".join(numbers))
 
 
 def _arg(channel: Channel) -> bytes:

@@ -169,7 +169,9 @@ class Hub:
         self.congested = False
         """Set when a client is halfway to the bound; who sends may give it a moment."""
         self.in_burst = False
-        self._held: list[tuple[Topic, bytes]] = []
+        # Two lists, as a pair for each frame would keep the garbage collector busy.
+        self._held_topics: list[Topic] = []
+        self._held_frames: list[bytes] = []
         self._held_bytes = 0
         self.deliver: Delivery = Topic.send
         """How a frame goes out; faults put themselves in its place."""
@@ -193,24 +195,26 @@ class Hub:
 
     def hold(self, topic: Topic, frame: bytes) -> None:
         """Keep a frame of a burst; write all that is kept where that is enough."""
-        self._held.append((topic, frame))
+        self._held_topics.append(topic)
+        self._held_frames.append(frame)
         self._held_bytes += len(frame)
         if self._held_bytes >= JOINED_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write what is kept, each connection's frames in their order and in one piece."""
-        if not self._held:
+        if not self._held_frames:
             return
-        held, self._held, self._held_bytes = self._held, [], 0
-        topics = tuple({topic: None for topic, _ in held})
+        by_topic, held = self._held_topics, self._held_frames
+        self._held_topics, self._held_frames, self._held_bytes = [], [], 0
+        topics = tuple(dict.fromkeys(by_topic))
         members = {member: None for topic in topics for member in topic.members}
         joined: dict[tuple[bool, ...], tuple[bytes, int]] = {}
         for member in members:
             followed = tuple([member in topic.members for topic in topics])
             if followed not in joined:
                 wanted = {topic for topic, follows in zip(topics, followed, strict=True) if follows}
-                frames = [frame for topic, frame in held if topic in wanted]
+                frames = [f for f, topic in zip(held, by_topic, strict=True) if topic in wanted]
                 joined[followed] = b"".join(frames), len(frames)
             member.send_frame(*joined[followed])
 

@@ -122,10 +122,11 @@ class Publisher:
     def _send_burst(self, market: Market, steps: Iterator[Step]) -> bool:
         """Send rows for as long as the sockets need not be looked at; return whether all are."""
         end, hub = time.monotonic() + BREATH_SECONDS, self.venue.hub
+        is_known = market.name in self.symbols
         # What faults do to a frame, they do to one as it is written.
         with contextlib.nullcontext() if self._faults else hub.burst():
             for step in steps:
-                if market.name in self.symbols:
+                if is_known:
                     self._send_step(market, step)
                 if hub.congested or time.monotonic() > end:
                     return False

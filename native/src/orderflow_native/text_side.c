@@ -3,6 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    COMMON_TEXT = 60,   /* bytes; levels with so much text have room of one size */
+    COPIED_AT_MOST = 64 /* entries a level of a row, where to search each costs more */
+};
+
+struct FreeLevel {
+    FreeLevel *next;
+};
+
 /* Return memory for `wanted` items and one more, NULL when there is none. */
 static void *grown(void *items, size_t *room, size_t wanted, size_t size)
 {
@@ -15,12 +24,12 @@ static void *grown(void *items, size_t *room, size_t wanted, size_t size)
     return larger;
 }
 
-static int reserve_entries(TextSide *side, size_t count)
+static int reserve_entries(Entry **entries, size_t *room, size_t count)
 {
-    Entry *entries = grown(side->entries, &side->room, count, sizeof *entries);
-    if (!entries)
+    Entry *larger = grown(*entries, room, count, sizeof **entries);
+    if (!larger)
         return -1;
-    side->entries = entries;
+    *entries = larger;
     return 0;
 }
 
@@ -33,10 +42,35 @@ static int reserve_touches(TextSide *side, size_t count)
     return 0;
 }
 
+/* Return room for a level with so much text, NULL without memory. */
+static inline BookLevel *take_room(TextSide *side, size_t length)
+{
+    FreeLevel *first = side->free_levels;
+    if (length > COMMON_TEXT)
+        return malloc(sizeof(BookLevel) + length);
+    if (!first)
+        return malloc(sizeof(BookLevel) + COMMON_TEXT);
+    side->free_levels = first->next;
+    return (BookLevel *)first;
+}
+
+static inline void release(TextSide *side, BookLevel *level)
+{
+    if (!level)
+        return;
+    if ((size_t)level->price_length + level->size_length + level->orders_length > COMMON_TEXT) {
+        free(level);
+        return;
+    }
+    FreeLevel *freed = (FreeLevel *)level;
+    freed->next = side->free_levels;
+    side->free_levels = freed;
+}
+
 static void forget_touches(TextSide *side)
 {
     for (size_t i = 0; i < side->touch_count; i++)
-        free(side->touches[i].before);
+        release(side, side->touches[i].before);
     side->touch_count = 0;
 }
 
@@ -44,17 +78,23 @@ void text_side_free(TextSide *side)
 {
     forget_touches(side);
     for (size_t i = 0; i < side->count; i++)
-        free(side->entries[i].level);
+        release(side, side->entries[i].level);
+    while (side->free_levels) {
+        FreeLevel *next = side->free_levels->next;
+        free(side->free_levels);
+        side->free_levels = next;
+    }
     free(side->entries);
+    free(side->spare);
     free(side->touches);
     memset(side, 0, sizeof *side);
 }
 
-/* Return where a key is, or where it would be inserted. */
-static inline size_t place_of(const TextSide *side, PriceKey key)
+/* Return where a key is from `from` on, or where it would be inserted. */
+static inline size_t place_of(const TextSide *side, size_t from, PriceKey key)
 {
-    const Entry *base = side->entries;
-    size_t left = side->count;
+    const Entry *base = side->entries + from;
+    size_t left = side->count - from;
     while (left > 1) {
         size_t half = left / 2;
         base += is_better(key, base[half - 1].key) ? half : 0;
@@ -64,19 +104,20 @@ static inline size_t place_of(const TextSide *side, PriceKey key)
     return place + (left == 1 && is_better(key, base->key));
 }
 
-/* Make a level; a price that is in the book already keeps its text. */
-static inline BookLevel *new_level(const char *price, uint8_t price_length, const GivenLevel *given)
+/* Make a level; a price that is in the book already, with `before`, keeps its text. */
+static inline BookLevel *new_level(TextSide *side, const BookLevel *before, const GivenLevel *given)
 {
-    size_t length = (size_t)price_length + given->size_length + given->orders_length;
-    BookLevel *level = malloc(sizeof *level + length);
+    size_t price_length = before ? before->price_length : given->price_length;
+    size_t length = price_length + given->size_length + given->orders_length;
+    BookLevel *level = take_room(side, length);
     if (!level)
         return NULL;
-    level->price_length = price_length;
+    level->price_length = (uint8_t)price_length;
     level->size_length = given->size_length;
     level->orders_length = given->orders_length;
     level->has_orders = given->orders != NULL;
     char *at = level->text;
-    memcpy(at, price, price_length);
+    memcpy(at, before ? before->text : given->price, price_length);
     memcpy(at += price_length, given->size, given->size_length);
     if (given->orders)
         memcpy(at + given->size_length, given->orders, given->orders_length);
@@ -86,15 +127,13 @@ static inline BookLevel *new_level(const char *price, uint8_t price_length, cons
 /* Write one level; there is room for an entry and for a touch. */
 static inline int put_level(TextSide *side, const GivenLevel *given)
 {
-    size_t place = place_of(side, given->key);
+    size_t place = place_of(side, 0, given->key);
     Entry *entry = &side->entries[place];
     size_t beyond = (side->count - place) * sizeof *entry;
     int known = beyond && is_same(entry->key, given->key);
     BookLevel *before = known ? entry->level : NULL, *after = NULL;
     if (!given->deletes) {
-        after = known ? new_level(before->text, before->price_length, given)
-                      : new_level(given->price, given->price_length, given);
-        if (!after)
+        if (!(after = new_level(side, before, given)))
             return -1;
         if (!known) {
             memmove(entry + 1, entry, beyond);
@@ -147,7 +186,7 @@ static void settle_touches(TextSide *side)
     for (size_t i = 1; i < count; i++) {
         if (is_same(touches[kept].key, touches[i].key)) {
             touches[kept].after = touches[i].after;
-            free(touches[i].before);
+            release(side, touches[i].before);
         } else {
             touches[++kept] = touches[i];
         }
@@ -155,11 +194,59 @@ static void settle_touches(TextSide *side)
     side->touch_count = kept + 1;
 }
 
+static int is_in_order(const GivenRow *row)
+{
+    for (size_t i = 1; i < row->count; i++)
+        if (!is_better(row->levels[i - 1].key, row->levels[i].key))
+            return 0;
+    return 1;
+}
+
+/* Write a row whose levels are in order by copying the side as it becomes. Without memory the side
+   stays as it was. */
+static int merge(TextSide *side, const GivenRow *row)
+{
+    if (reserve_entries(&side->spare, &side->spare_room, side->count + row->count) < 0)
+        return -1;
+    Entry *entries = side->entries, *at = side->spare;
+    size_t taken = 0;
+    for (size_t i = row->count; i-- > 0;) {
+        const GivenLevel *given = &row->levels[i];
+        size_t place = place_of(side, taken, given->key);
+        int known = place < side->count && is_same(entries[place].key, given->key);
+        BookLevel *before = known ? entries[place].level : NULL, *after = NULL;
+        if (!given->deletes && !(after = new_level(side, before, given))) {
+            while (++i < row->count)
+                release(side, side->touches[i].after);
+            return -1;
+        }
+        memcpy(at, entries + taken, (place - taken) * sizeof *at);
+        at += place - taken;
+        if (after)
+            *at++ = (Entry){given->key, after};
+        taken = place + (size_t)known;
+        side->touches[i] = (Touch){given->key, before, after, i};
+    }
+    memcpy(at, entries + taken, (side->count - taken) * sizeof *at);
+    at += side->count - taken;
+    size_t room = side->room;
+    side->entries = side->spare;
+    side->room = side->spare_room;
+    side->count = (size_t)(at - side->entries);
+    side->spare = entries;
+    side->spare_room = room;
+    side->touch_count = row->count;
+    return 0;
+}
+
 int text_side_put(TextSide *side, const GivenRow *row)
 {
     forget_touches(side);
-    if (reserve_entries(side, side->count + row->count) < 0 || reserve_touches(side, row->count) < 0)
+    if (reserve_entries(&side->entries, &side->room, side->count + row->count) < 0 ||
+        reserve_touches(side, row->count) < 0)
         return -1;
+    if (side->count < COPIED_AT_MOST * row->count && is_in_order(row))
+        return merge(side, row);
     for (size_t i = 0; i < row->count; i++)
         if (put_level(side, &row->levels[i]) < 0)
             return -1;
@@ -199,7 +286,7 @@ int text_side_replace(TextSide *side, const GivenRow *row)
     forget_touches(side);
     failed = failed < 0 || touch_both(side, old, old_count) < 0;
     for (size_t i = 0; failed && i < old_count; i++)
-        free(old[i].level);
+        release(side, old[i].level);
     free(old);
     return failed ? -1 : 0;
 }

@@ -20,6 +20,9 @@ typedef struct {
     BookLevel *level;
 } Entry;
 
+/* The room of a level that is gone, for the next one. */
+typedef struct FreeLevel FreeLevel;
+
 /* What a row did to a price: the level before and after, NULL for none. */
 typedef struct {
     PriceKey key;
@@ -45,6 +48,9 @@ typedef struct {
     Entry *entries; /* the best last: most changes are near it and move few */
     size_t count;
     size_t room;
+    Entry *spare; /* what a row in order is merged into */
+    size_t spare_room;
+    FreeLevel *free_levels;
     Touch *touches; /* of the last row, the best first, one for each price */
     size_t touch_count;
     size_t touch_room;
