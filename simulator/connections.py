@@ -76,8 +76,8 @@ class Connection:
         elif behind + len(frame) > self._allowed:
             self.drop("slow", f"{behind:,} bytes unread")
             return
-        elif behind > MOST_BEHIND_BYTES >> 1:
-            self._hub.congested = True
+        elif behind > MOST_BEHIND_BYTES >> 1 and self._hub.in_long_burst:
+            self._hub.wants_pause = True
         transport.write(frame)
         self.sent += count
         self.sent_at = time.monotonic()
@@ -166,9 +166,12 @@ class Hub:
         self.closed: Counter[str] = Counter()
         self.frames_sent = self.bytes_sent = 0
         self.accepted = 0
-        self.congested = False
-        """Set when a client is halfway to the bound; who sends may give it a moment."""
-        self.in_burst = False
+        self.wants_pause = False
+        """Set when a long burst has a client halfway to the bound; who sends may give it a moment.
+
+        Not by the few rows of a moment, which must not be late for the sake of one who is stuck.
+        """
+        self.in_burst = self.in_long_burst = False
         # Two lists, as a pair for each frame would keep the garbage collector busy.
         self._held_topics: list[Topic] = []
         self._held_frames: list[bytes] = []
@@ -192,6 +195,7 @@ class Hub:
         finally:
             self.in_burst = False
             self.flush()
+            self.in_long_burst = False
 
     def hold(self, topic: Topic, frame: bytes) -> None:
         """Keep a frame of a burst; write all that is kept where that is enough."""
@@ -199,6 +203,7 @@ class Hub:
         self._held_frames.append(frame)
         self._held_bytes += len(frame)
         if self._held_bytes >= JOINED_BYTES:
+            self.in_long_burst = True
             self.flush()
 
     def flush(self) -> None:
@@ -218,12 +223,11 @@ class Hub:
                 joined[followed] = b"".join(frames), len(frames)
             member.send_frame(*joined[followed])
 
-    def calm_down(self) -> bool:
+    def is_calm(self) -> bool:
         """Return whether no client is more than a quarter of the bound behind."""
-        self.congested = any(
-            connection.behind_bytes > MOST_BEHIND_BYTES >> 2 for connection in self.connections
+        return all(
+            connection.behind_bytes <= MOST_BEHIND_BYTES >> 2 for connection in self.connections
         )
-        return not self.congested
 
     def close_all(self, text: str, reason: str) -> None:
         """Close every connection, as an exchange does that goes away."""

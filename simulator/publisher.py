@@ -24,8 +24,11 @@ logger = logging.getLogger(__name__)
 
 BREATH_SECONDS = 0.005
 """Longest stretch of rows without a look at the sockets."""
-PATIENCE_SECONDS = 0.005
-"""How long a burst pauses for clients that read, but not as fast as rows are sent."""
+PATIENCE_SECONDS = 0.05
+"""How long a burst pauses for clients that read, but not as fast as rows are sent.
+
+Between the first pause and the bound one that does not read gets a few pieces: so many pauses.
+"""
 SPIN_SECONDS = 0.0005
 """So much of that pause is spent looking whether they have taken what they were sent."""
 RETRY_SECONDS = 5.0
@@ -128,19 +131,22 @@ class Publisher:
             for step in steps:
                 if is_known:
                     self._send_step(market, step)
-                if hub.congested or time.monotonic() > end:
+                if hub.wants_pause or time.monotonic() > end:
                     return False
         return True
 
     async def _breathe(self) -> None:
         """Look at the sockets, and wait a moment for clients that are slower than the rows."""
         hub = self.venue.hub
-        end = time.monotonic() + PATIENCE_SECONDS
+        began = time.monotonic()
         await asyncio.sleep(0)
-        while not hub.calm_down() and (left := end - time.monotonic()) > 0:
+        while hub.wants_pause and not hub.is_calm():
+            waited = time.monotonic() - began
+            if waited > PATIENCE_SECONDS:
+                break
             # The first looks come without a pause, which is a millisecond at least.
-            await asyncio.sleep(0 if left > PATIENCE_SECONDS - SPIN_SECONDS else 0.001)
-        hub.congested = False
+            await asyncio.sleep(0 if waited < SPIN_SECONDS else 0.001)
+        hub.wants_pause = False
 
     def _send(self, market: Market, step: Step) -> None:
         if isinstance(step, BookStep):
