@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from orderflow.events import OrderbookUpdate, Trade
 from trading.account import RiskGate
+from trading.equity import Quotes
 from trading.matching import MatchingEngine
 from trading.messages import (
     END_MS,
@@ -22,7 +23,6 @@ from trading.messages import (
 from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus, OrderType
 from trading.orders import Side as OrderSide
 from trading.rules import Rules
-from trading.statistics import Quotes
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
 
