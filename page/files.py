@@ -20,11 +20,10 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from page.checks import MAX_TIMESTAMP_MS, FileContentError
 from page.contents import (
-    MAX_TIMESTAMP_MS,
     Bars,
     Depth,
-    FileContentError,
     Issues,
     Metrics,
     Status,
