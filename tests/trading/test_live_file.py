@@ -12,21 +12,18 @@ import pytest
 from made_up_market import Market, market_and_orders
 from messages import INSTRUMENT, alert, buy
 from places import PROJECT
+from shown_run import run_shown
 
 from orderflow.errors import OutputError
 from trading import live_file
 from trading.account import Fees, RiskGate, RiskLimits
-from trading.execution import Execution
-from trading.gateway import new_start
-from trading.in_process import run_in_process
 from trading.live_file import LiveRun
-from trading.messages import END_MS, Alert, SignalType, TickEvent, TradingSignal
+from trading.messages import Alert, SignalType, TickEvent, TradingSignal
 from trading.paper_market import PaperMarket
-from trading.report import Report, RunLog, report_of
+from trading.report import Report, RunLog
 from trading.rules import Rules
 from trading.sessions import Strategy
 from trading.strategy import ScriptedStrategy
-from trading.ticks import TickMaker
 from viz_io import TRADING_FILE
 
 RULES = Rules(7, 3, fees=Fees(Decimal("-0.0001"), Decimal("0.0005")))
@@ -43,32 +40,15 @@ class Clock:
         return self.now
 
 
-class Watched(Execution):
-    """An execution that shows its run whenever something is settled."""
-
-    live: LiveRun
-    market: PaperMarket
-    log: RunLog
-    clock: Clock
-
-    def settle(self) -> None:
-        super().settle()
-        self.clock.now += 1
-        self.live.update(self.market, self.log, self.market.engine.now_ms or 0)
-
-
 def run(
     live: LiveRun, clock: Clock, market: Market, strategies: dict[str, Strategy], **given: Any
 ) -> Report:
-    """Run strategies on a market, shown by `live`, and return the report."""
-    start = new_start(INSTRUMENT, strategies, window_ms=100)
-    paper, log = PaperMarket(market, INSTRUMENT, RULES, given.pop("gate", None)), RunLog()
-    execution = Watched(paper, start, RULES.entry_ms, log.answer, log.alert)
-    execution.live, execution.market, execution.log, execution.clock = live, paper, log, clock
-    ticks = TickMaker(start.run_id, INSTRUMENT).ticks(market)
-    run_in_process(ticks, strategies, execution, start)
-    live.update(paper, log, END_MS)
-    return report_of(paper, execution, log, {}, **given)
+    """Run strategies on a market, shown by `live` every second, and return the report."""
+
+    def a_second_later() -> None:
+        clock.now += 1
+
+    return run_shown(live, lambda: market, strategies, RULES, before_update=a_second_later, **given)
 
 
 def content(directory: Path) -> dict[str, Any]:
