@@ -16,15 +16,15 @@ from trading.messages import (
     Expired,
     Filled,
     Rejected,
-    Side,
     SignalType,
     TradingSignal,
 )
 from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus, OrderType
-from trading.orders import Side as OrderSide
 from trading.rules import Rules
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
+
+EVENTS_BETWEEN_IDLES = 500
 
 Stream = Iterable[tuple[OrderbookUpdate, Sequence[Trade]]]
 
@@ -72,7 +72,7 @@ class AnsweringEngine(MatchingEngine):
                 strategy=placed.strategy,
                 signal=placed.signal,
                 time_ms=now,
-                side=Side(fill.side.value),
+                side=fill.side,
                 price=price,
                 quantity=quantity,
                 remaining=MATH.subtract(request.quantity, self._filled[request.order]),
@@ -102,13 +102,14 @@ class PaperMarket:
     `stream` is what `DBInterpreter.stream` yields. Orders have the numbers in which they were
     submitted; `placed` says whose they are. `quotes` has the best prices so far. An order that
     cannot be meant is rejected, with the reason. Its end is known when the market has been moved to
-    `END_MS`.
+    `END_MS`, or was stopped. `idle` is called now and then while the market moves far.
     """
 
     def __init__(
         self, stream: Stream, instrument: str, rules: Rules, gate: RiskGate | None = None
     ) -> None:
         self.instrument = instrument
+        self.idle: Callable[[], None] = lambda: None
         self.rules = rules
         self.quotes = Quotes()
         self.placed: dict[int, Placed] = {}
@@ -122,12 +123,20 @@ class PaperMarket:
 
     def advance(self, to_ms: int) -> None:
         """Let everything happen before `to_ms`; with `END_MS`, the market ends."""
+        count = 0
         while self._next is not None and self._next[0] < to_ms:
             self._happen(self._next[1])
             self._next = next(self._events, None)
+            count += 1
+            if not count % EVENTS_BETWEEN_IDLES:
+                self.idle()
         if to_ms >= END_MS:
-            self.engine.finish()
-            self._ended = True
+            self.stop()
+
+    def stop(self) -> None:
+        """End the market where it is."""
+        self.engine.finish()
+        self._ended = True
 
     def _happen(self, event: OrderbookUpdate | Trade) -> None:
         engine = self.engine
@@ -159,7 +168,7 @@ class PaperMarket:
         number = len(self.placed)
         request = OrderRequest(
             order=number,
-            side=OrderSide(signal.side.value),
+            side=signal.side,
             type=OrderType(signal.order.value),
             quantity=signal.quantity,
             price=signal.price,
