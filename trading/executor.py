@@ -64,7 +64,7 @@ class OrderExecutor:
     def run(self) -> None:
         """Execute until all strategies have ended; raise a `RunError` if a process fails."""
         with self._member.telling(self._tell):
-            while not self.execution or self.execution.running:
+            while not self.execution or not self.execution.is_over:
                 self._round()
             self._settle(self.execution)
             for name in self.execution.messages:
@@ -95,7 +95,7 @@ class OrderExecutor:
             if not self.process_received_signal():
                 break
             took = True
-        if took and self.execution:
+        if self.execution and (took or not self.execution.is_settled):
             self._settle(self.execution)
         if not took:
             self._waiter.wait(WAIT_MS)
