@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from desk_runs import desk_run
-from live_writer import DAY, START, market_plan
+from live_writer import DAY, START, Market, Recorder, market_plan, name_of_day
 from live_writer import run as write_plan
 from messages import INSTRUMENT, RUN, buy, tick
 from scripted_okx import ScriptedOkx, until
@@ -240,6 +240,23 @@ def test_stopped_a_run_is_that_of_a_recording_which_ends_there(tmp_path: Path) -
         live = run_on(source, stop_on_the_way, every=3)
     assert 60 <= len(live.ticks) < 120
     check_replay(live, tmp_path, live.end_ms, every=3)
+
+
+def test_it_is_never_stopped_within_a_millisecond(tmp_path: Path) -> None:
+    market, recorder = Market(1), Recorder(tmp_path)
+    recorder.open(name_of_day(0))
+    times = [100] * 5 + [200] * 5 + [5000]
+    book = [market.snapshot(0), *(market.update(at) for at in times)]
+    recorder.commit(book, [market.trade(at) for at in (100, 200, 5000)])
+    with open_source(options(tmp_path, follow=True)) as source:
+        shown = []
+        for event in source.stream():
+            if event is not None:
+                shown.append(event[0].timestamp - START)
+                if shown[-1] == 100:
+                    source.stop()
+    recorder.close("plain")
+    assert shown == [0] + [100] * 5
 
 
 def test_while_there_is_nothing_to_follow_the_others_hear_that_it_lives(tmp_path: Path) -> None:
