@@ -15,16 +15,16 @@ from trading.messages import (
     Expired,
     Filled,
     Rejected,
-    Side,
     SignalType,
     TradingSignal,
 )
 from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus, OrderType
-from trading.orders import Side as OrderSide
 from trading.rules import Rules
 from trading.statistics import Quotes
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
+
+EVENTS_BETWEEN_IDLES = 500
 
 Stream = Iterable[tuple[OrderbookUpdate, Sequence[Trade]]]
 LiveStream = Iterable[tuple[OrderbookUpdate, Sequence[Trade]] | None]
@@ -78,7 +78,7 @@ class AnsweringEngine(MatchingEngine):
                 strategy=placed.strategy,
                 signal=placed.signal,
                 time_ms=now,
-                side=Side(fill.side.value),
+                side=fill.side,
                 price=price,
                 quantity=quantity,
                 remaining=MATH.subtract(request.quantity, self._filled[request.order]),
@@ -108,7 +108,7 @@ class PaperMarket:
     `stream` is what `DBInterpreter.stream` yields. Orders have the numbers in which they were
     submitted; `placed` says whose they are. `quotes` has the best prices so far. An order that
     cannot be meant is rejected, with the reason. Its end is known when the market has been moved to
-    `END_MS`.
+    `END_MS`, or was stopped. `idle` is called now and then while the market moves far.
 
     Of a live market the stream has None where nothing is there now, and `end_at` gets the time at
     which the ticks have ended: the stream is to end there, or behind it.
@@ -123,6 +123,7 @@ class PaperMarket:
         end_at: Callable[[int], None] | None = None,
     ) -> None:
         self.instrument = instrument
+        self.idle: Callable[[], None] = lambda: None
         self.rules = rules
         self.quotes = Quotes()
         self.placed: dict[int, Placed] = {}
@@ -141,7 +142,7 @@ class PaperMarket:
 
         Return whether it has; False, of a live market that is not known so far.
         """
-        until = min(to_ms, self._end_ms)
+        until, count = min(to_ms, self._end_ms), 0
         while True:
             self._next = self._next or next(self._events, _OVER)
             if self._next is None:
@@ -150,9 +151,11 @@ class PaperMarket:
                 break
             self._happen(self._next[1])
             self._next = None
+            count += 1
+            if not count % EVENTS_BETWEEN_IDLES:
+                self.idle()
         if to_ms >= END_MS and not self._ended:
-            self.engine.finish()
-            self._ended = True
+            self.stop()
         return True
 
     def close_at(self, until_ms: int) -> None:
@@ -160,6 +163,11 @@ class PaperMarket:
         if self._end_at:
             self._end_ms = until_ms
             self._end_at(until_ms)
+
+    def stop(self) -> None:
+        """End the market where it is."""
+        self.engine.finish()
+        self._ended = True
 
     def _happen(self, event: OrderbookUpdate | Trade) -> None:
         engine = self.engine
@@ -191,7 +199,7 @@ class PaperMarket:
         number = len(self.placed)
         request = OrderRequest(
             order=number,
-            side=OrderSide(signal.side.value),
+            side=signal.side,
             type=OrderType(signal.order.value),
             quantity=signal.quantity,
             price=signal.price,

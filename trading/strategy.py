@@ -11,9 +11,9 @@ from importlib import import_module
 
 from orderflow.errors import UsageError
 from trading.decisions import market_order, mid_of
-from trading.messages import Alert, Side, SignalType, TickEvent, TradingSignal
+from trading.messages import Alert, SignalType, TickEvent, TradingSignal
 from trading.order_flow_strategy import OrderFlowStrategy
-from trading.orders import OrderRequest
+from trading.orders import OrderRequest, Side
 from trading.sessions import Strategy
 from trading.settings import parse_settings, with_settings
 from trading.support_resistance import SupportResistanceStrategy
@@ -22,6 +22,7 @@ __all__ = [
     "STRATEGIES",
     "OrderFlowStrategy",
     "ScriptedStrategy",
+    "Side",
     "Strategy",
     "SupportResistanceStrategy",
     "make_strategy",
@@ -96,7 +97,7 @@ def _signal_of(order: OrderRequest, instrument: str) -> TradingSignal:
     return TradingSignal(
         instrument=instrument,
         time_ms=order.sent_ms,
-        side=Side(order.side.value),
+        side=order.side,
         order=SignalType(order.type.value),
         price=order.price,
         quantity=order.quantity,

@@ -10,7 +10,8 @@ from orderflow.continuity import BookReliability
 from orderflow.errors import NumbersError
 from orderflow.events import BookBatch, OrderbookUpdate, Trade
 from orderflow.issues import IssueLog
-from trading.messages import Side, TickEvent, TickKind
+from trading.messages import TickEvent, TickKind
+from trading.orders import Side
 
 _Best = tuple[float | None, float | None, float | None, float | None]
 _SIDES = {side.value: side for side in Side}

@@ -14,12 +14,12 @@ from trading.messages import (
     Alert,
     AnyMessage,
     Name,
-    Side,
     SignalType,
     TickEvent,
     TickKind,
     TradingSignal,
 )
+from trading.orders import Side
 
 RUN = "0123456789abcdef"
 INSTRUMENT = "BTC-USDT"

@@ -29,11 +29,11 @@ from trading.messages import (
     END_MS,
     Alert,
     Filled,
-    Side,
     SignalType,
     TickEvent,
     TradingSignal,
 )
+from trading.orders import Side
 from trading.paper_market import LiveStream, PaperMarket
 from trading.protocol import windows
 from trading.report import Report, RunLog, report_of
