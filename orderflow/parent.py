@@ -12,6 +12,7 @@ import orjson
 from orderflow.command import print_result
 
 GRACE_SECONDS = 1.0
+GONE = "the process that had started it has ended"
 
 
 def end_with_parent(
@@ -20,11 +21,13 @@ def end_with_parent(
     """Stop this process, as SIGTERM does, when its stdin ends; its parent holds the other end.
 
     So it ends in whatever way the parent dies. A line from the parent stops it too: `hear` is told
-    first what it says. One that is too busy to stop is ended after `grace_seconds` all the same.
+    first what it says, or that there is no parent any more. One that is too busy to stop is ended
+    after `grace_seconds` all the same.
     """
 
     def wait() -> None:
-        hear(os.read(sys.stdin.fileno(), 4096).decode(errors="replace").strip())
+        line = os.read(sys.stdin.fileno(), 4096)
+        hear(line.decode(errors="replace").strip() if line else GONE)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(grace_seconds)
         os._exit(128 + signal.SIGTERM)

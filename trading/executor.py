@@ -251,7 +251,12 @@ class OrderExecutor:
     def report(self) -> dict[str, object]:
         """Return the counts of all that came."""
         counts = self.execution.report() if self.execution else {}
-        return {**counts, "strange": self._member.strange}
+        return {**counts, "strange": self.strange}
+
+    @property
+    def strange(self) -> int:
+        """Return how many messages came that were none of this program or run."""
+        return self._member.strange
 
     @property
     def lost(self) -> int:

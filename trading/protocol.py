@@ -6,6 +6,7 @@ Pure: what time it is, in seconds of any clock that does not jump, is handed in.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import extract_tb
 
 from orderflow.errors import OrderflowError, UsageError
 from trading.messages import TickEvent
@@ -119,6 +120,17 @@ class CameAgainError(RunError):
 
 class RunAbortedError(RunError):
     """Report that another process has ended the run, because of `name`."""
+
+
+class StrategyFailedError(RunError):
+    """Report an `error` that a strategy raised at the tick with this `number`."""
+
+    def __init__(self, name: str, number: int, error: Exception) -> None:
+        places = extract_tb(error.__traceback__)
+        at = f" in {places[-1].filename}, line {places[-1].lineno}" if places else ""
+        super().__init__(name, f"the strategy failed at tick {number:,}: {error!r}{at}")
+        self.number = number
+        self.error = error
 
 
 class RunStoppedError(RunError):

@@ -40,11 +40,12 @@ The orders of all others have the numbers of their signals.
 class RunLog:
     """What an executor has to keep of a run beside its market: alerts, and signals refused early.
 
-    `answer` and `alert` take what an `Execution` hands out.
+    `answer` and `alert` take what an `Execution` hands out; `on_alert` gets each alert too.
     """
 
     alerts: list[Alert] = field(default_factory=list)
     rejections: list[Rejected] = field(default_factory=list)
+    on_alert: Callable[[Alert], None] = lambda _: None
 
     def answer(self, answer: Answer) -> None:
         """Note an answer."""
@@ -54,6 +55,13 @@ class RunLog:
     def alert(self, alert: Alert) -> None:
         """Note an alert."""
         self.alerts.append(alert)
+        self.on_alert(alert)
+
+    def stop(self, market: PaperMarket) -> None:
+        """End a market where it is, and note the answers that are left."""
+        market.stop()
+        for answer in market.answers():
+            self.answer(answer)
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,15 @@ class Report:
 
     def files(self) -> dict[str, bytes]:
         """Return the content of each file by its name."""
+        return {
+            FILLS_FILE: orjson.dumps(self.fills),
+            ORDERS_FILE: orjson.dumps(self.orders),
+            ALERTS_FILE: orjson.dumps(self.alerts),
+            REPORT_FILE: self.report_json(),
+        }
+
+    def report_json(self) -> bytes:
+        """Return the content of report.json."""
         report = {
             "schema": SCHEMA,
             "instrument": self.instrument,
@@ -87,12 +104,7 @@ class Report:
             "state": self.state,
             "reason": self.reason,
         }
-        return {
-            FILLS_FILE: orjson.dumps(self.fills),
-            ORDERS_FILE: orjson.dumps(self.orders),
-            ALERTS_FILE: orjson.dumps(self.alerts),
-            REPORT_FILE: orjson.dumps(report),
-        }
+        return orjson.dumps(report)
 
     def write(self, directory: Path) -> None:
         """Write all files, each replaced as a whole; raise `OutputError`."""
@@ -164,14 +176,12 @@ def counts_of(
     Left out is what depends on windows, and not on what happened: so they are the same however the
     run was made, unless a message was lost or came again.
     """
-    told = {key: value for key, value in gateway.items() if key != "windows"}
-    return {
-        **told,
-        "strategies": {
-            name: {key: value for key, value in found.items() if key != "messages"}
-            for name, found in sorted(strategies.items())
-        },
-    }
+
+    def without(left_out: str, counts: Mapping[str, object]) -> dict[str, object]:
+        return {key: counts[key] for key in sorted(counts) if key != left_out}
+
+    each = {name: without("messages", found) for name, found in sorted(strategies.items())}
+    return {**without("windows", gateway), "strategies": each}
 
 
 def _executor_counts(
@@ -209,7 +219,7 @@ class PaperRun:
     `open_stream` opens the recording, as `DBInterpreter.stream` yields it, anew each time: it is
     read once for the ticks and once for the market that orders go to. What lies before `start_ms`
     builds up the book. Equity is sampled each `bar_seconds`. `idle` is called often, and may raise
-    an error to end the run; `on_window` is called after each window.
+    an error to end the run.
     """
 
     def __init__(
@@ -226,28 +236,30 @@ class PaperRun:
         bar_seconds: int = 60,
         balance: Decimal | None = None,
         on_alert: Callable[[Alert], None] = lambda _: None,
-        on_window: Callable[[], None] = lambda: None,
         idle: Callable[[], None] = lambda: None,
     ) -> None:
         self.start = new_start(instrument, strategies, window_ms=window_ms)
-        self.log = RunLog()
+        self.log = RunLog(on_alert=on_alert)
         self.market = PaperMarket(open_stream(), instrument, rules or Rules(), gate)
         self.market.idle = idle
         self.sessions = sessions_of(strategies, self.start)
         self._execution = Execution(
-            self.market, self.start, self.market.rules.entry_ms, self._answer, self._alert,
+            self.market, self.start, self.market.rules.entry_ms, self._answer, self.log.alert,
             begin_ms=start_ms or 0,
         )  # fmt: skip
         self._ticks = TickMaker(self.start.run_id, instrument, depth=depth, start_ms=start_ms)
         self._stream = open_stream()
-        self._on_alert, self._on_window, self._idle = on_alert, on_window, idle
+        self._idle = idle
         self._bar_seconds, self._start_ms, self._balance = bar_seconds, start_ms, balance
 
-    def run(self, speed: float | None = None) -> None:
-        """Run to the end, `speed` times as fast as recorded, None for as fast as can be."""
+    def run(self, speed: float | None = None, on_window: Callable[[], None] = lambda: None) -> None:
+        """Run to the end, `speed` times as fast as recorded, None for as fast as can be.
+
+        `on_window` is called after each window.
+        """
         ticks = self._ticks.ticks(self._stream, self._idle)
         paced = _paced(ticks, Pace(speed, self._idle)) if speed else ticks
-        feed(paced, self.sessions, self._execution, self.start, self._on_window)
+        feed(paced, self.sessions, self._execution, self.start, on_window)
 
     def report(
         self,
@@ -260,9 +272,7 @@ class PaperRun:
         `reader_issues` are those found in reading the recording.
         """
         if state != FINISHED:
-            self.market.stop()
-            for answer in self.market.answers():
-                self.log.answer(answer)
+            self.log.stop(self.market)
         found = data_issues(reader_issues or IssueLog(), self._ticks)
         gateway = {"ticks": self._ticks.number, "data_issues": found, "foreign": 0, "strange": 0}
         strategies = {
@@ -278,10 +288,6 @@ class PaperRun:
     def _answer(self, answer: Answer) -> None:
         self.log.answer(answer)
         self.sessions[answer.strategy].answers.take(answer.run_id, answer.number)
-
-    def _alert(self, alert: Alert) -> None:
-        self.log.alert(alert)
-        self._on_alert(alert)
 
 
 def run_strategies(

@@ -29,6 +29,7 @@ __all__ = [
     "market_order",
     "mid_of",
     "parse_settings",
+    "strategy_class",
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -43,6 +44,11 @@ def make_strategy(name: str, settings: Mapping[str, str] | None = None) -> Strat
     The module is looked for where Python looks for modules, the current directory included for
     `python -m`. Raise `UsageError` for what is not there, is no strategy, or does not fit.
     """
+    return with_settings(strategy_class(name), name, settings or {})
+
+
+def strategy_class(name: str) -> type[Strategy]:
+    """Return the class of a strategy, by its name or as `module:Class`; raise `UsageError`."""
     kind = _own(name) if ":" in name else STRATEGIES.get(name)
     if kind is None:
         near = get_close_matches(name, STRATEGIES, 1)
@@ -52,7 +58,7 @@ def make_strategy(name: str, settings: Mapping[str, str] | None = None) -> Strat
             "and your own as module:Class"
         )
         raise UsageError(msg, "strategy", name)
-    return with_settings(kind, name, settings or {})
+    return kind
 
 
 def _own(name: str) -> type[Strategy]:
