@@ -7,7 +7,7 @@ live run can be replayed: docs/trading.md says what is then the same.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from threading import Thread
 from typing import Protocol, Self
 
 from db_interpreter import DBInterpreter
-from orderflow.errors import NothingToReplayError, UsageError
+from orderflow.errors import NothingToReplayError
 from orderflow.events import OrderbookUpdate, Trade
 from orderflow.issues import IssueLog
 from recordings.discovery import find_recording
@@ -91,13 +91,9 @@ def open_source(
     """Return the source that the options ask for.
 
     Of a feed, one process of a run `records`; the others follow what it writes. `say` takes lines
-    of the recorder for a person. Raise `UsageError` for options that cannot be meant,
-    `NothingToReplayError` or `RecordingError` where there is no such recording, `OutputError` where
-    a feed cannot be recorded.
+    of the recorder for a person. Raise `NothingToReplayError` or `RecordingError` where there is no
+    such recording, `OutputError` where a feed cannot be recorded.
     """
-    if options.url is not None and options.follow:
-        msg = "--url records and follows by itself; leave --follow out"
-        raise UsageError(msg, "--follow")
     if not options.is_live:
         return RecordedSource(options)
     feed = Feed(options.url, options, say) if options.url is not None and records else None
@@ -152,7 +148,7 @@ class RecordedSource:
         """Count by kind what the recorder says it lost in the range, and rows out of order."""
         options = self._options
         lost = losses_of(self._paths, options.instrument, options.start_ms, options.end_ms)
-        return dict(_late_in(self._shown)) | lost
+        return _sorted(_late_in(self._shown) | Counter(lost))
 
     def stop(self) -> None:
         """Do nothing: a run on a recording goes to its end, or fails."""
@@ -162,6 +158,37 @@ class RecordedSource:
 
     def __exit__(self, *_: object) -> None:
         """Do nothing: every reader has closed what it opened."""
+
+
+class OpenedSource:
+    """A market that a function opens, anew each time, as `DBInterpreter.stream` yields it."""
+
+    end_at = None
+
+    def __init__(self, open_stream: Callable[[], Iterable[Event]]) -> None:
+        self._open_stream = open_stream
+        self.issues = IssueLog()
+
+    def stream(self) -> Iterator[Event]:
+        """Yield what ticks are made of, to the end."""
+        return iter(self._open_stream())
+
+    def market(self) -> Iterator[Event]:
+        """Yield the same for orders to go to."""
+        return iter(self._open_stream())
+
+    def losses(self) -> dict[str, int]:
+        """Return nothing: nobody knows."""
+        return {}
+
+    def stop(self) -> None:
+        """Do nothing: the run goes to its end, or fails."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: there is nothing to close."""
 
 
 class LiveSource:
@@ -237,7 +264,7 @@ class LiveSource:
         most: Counter[str] = Counter()
         for reading in self._readings:
             most |= reading.losses()
-        return dict(most)
+        return _sorted(most)
 
     def __enter__(self) -> Self:
         return self
@@ -354,6 +381,10 @@ class Feed:
         if self._failure:
             raise self._failure
         self._run.check(stopped=stopped)
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
 
 
 def _late_in(reader: DBInterpreter) -> Counter[str]:

@@ -394,11 +394,6 @@ def test_a_run_that_fails_leaves_no_recorder_behind(tmp_path: Path) -> None:
     assert [path.suffix for path in sorted(tmp_path.iterdir())] == [".lock", ".db"]
 
 
-def test_a_feed_cannot_be_followed_twice(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--url records and follows by itself"):
-        open_source(options(tmp_path, url="ws://localhost/", follow=True))
-
-
 def test_there_has_to_be_a_recording(tmp_path: Path) -> None:
     with pytest.raises(NothingToReplayError, match="no recording under"):
         open_source(options(tmp_path))
