@@ -111,7 +111,8 @@ class PaperMarket:
     `END_MS`, or was stopped. `idle` is called now and then while the market moves far.
 
     Of a live market the stream has None where nothing is there now, and `end_at` gets the time at
-    which the ticks have ended: the stream is to end there, or behind it.
+    which the ticks have ended: the stream is to end there, or behind it. Such a market is moved no
+    further than the strategies were shown it, short of the entry latency.
     """
 
     def __init__(
@@ -143,6 +144,9 @@ class PaperMarket:
         Return whether it has; False, of a live market that is not known so far.
         """
         until, count = min(to_ms, self._end_ms), 0
+        if self._end_at and to_ms < END_MS:
+            # The strategies were shown no more than this, and may not be shown more.
+            until = to_ms - self.rules.entry_ms
         while True:
             self._next = self._next or next(self._events, _OVER)
             if self._next is None:

@@ -35,7 +35,7 @@ from trading.messages import (
 )
 from trading.orders import Side
 from trading.paper_market import LiveStream, PaperMarket
-from trading.protocol import windows
+from trading.protocol import StrategyFailedError, windows
 from trading.report import Report, RunLog, report_of
 from trading.rules import Rules
 from trading.sources import Source, SourceOptions, open_source, recording_dir
@@ -191,6 +191,13 @@ def test_what_comes_after_the_last_tick_is_no_part_of_a_live_market() -> None:
     assert told == [21]
     kinds = [(answer.signal, type(answer).__name__) for answer in market.answers()]
     assert kinds == [(1, "Accepted"), (1, "Filled"), (2, "Rejected")]  # it would arrive at 25
+
+
+def test_a_live_market_is_not_moved_beyond_what_was_shown() -> None:
+    stream: LiveStream = iter([(BOOK, []), row(9), row(20), row(30)])
+    market = PaperMarket(stream, INSTRUMENT, Rules(10, 10), None, lambda _: None)
+    assert market.advance(20 + 10)  # the watermark is 20
+    assert market.engine.now_ms == 9
 
 
 def test_a_recording_is_read_to_its_end_whatever_the_last_tick_was() -> None:
@@ -372,11 +379,8 @@ def test_stopped_before_there_was_a_connection_a_run_is_empty(tmp_path: Path) ->
 
 
 def test_a_run_that_fails_leaves_no_recorder_behind(tmp_path: Path) -> None:
-    class OutOfIdeasError(Exception):
-        pass
-
     def fail(count: int) -> None:
-        raise OutOfIdeasError
+        raise KeyError(count)
 
     def go_on() -> None:
         until(server.subscribed, "never subscribed")
@@ -385,7 +389,7 @@ def test_a_run_that_fails_leaves_no_recorder_behind(tmp_path: Path) -> None:
 
     with ScriptedOkx() as server:
         with (
-            pytest.raises(OutOfIdeasError),
+            pytest.raises(StrategyFailedError),
             open_source(options(tmp_path, url=server.url)) as source,
             beside(go_on),
         ):
