@@ -14,9 +14,10 @@ from replay.pacing import parse_speed
 from trading import options
 from trading.executor import OrderExecutor
 from trading.gateway import EXECUTOR, GATEWAY, TickProducer, new_start
-from trading.output import Ledger, NoLive, RunOutput
+from trading.live_file import LiveRun
+from trading.output import Ledger, RunOutput
 from trading.paper_market import PaperMarket
-from trading.report import FINISHED, Report, RunLog, data_issues, report_of
+from trading.report import FINISHED, Report, RunLog, found_in, report_of
 from trading.setup import (
     endpoints_of,
     gate_of,
@@ -25,6 +26,7 @@ from trading.setup import (
     rules_of,
     strategy_of,
 )
+from trading.sources import open_source
 from trading.standing import Standing
 from trading.strategy_process import StrategyProcess
 from trading.terminal import AlertLines, say_report
@@ -44,6 +46,8 @@ def gateway(
         ),
     ],
     data_dir: options.DataDir = None,
+    follow: options.Follow = False,
+    url: options.Url = None,
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     depth_levels: options.DepthLevels = 50,
     speed: options.Speed = "max",
@@ -67,17 +71,18 @@ def gateway(
         market = market_of(context.params)
         start = new_start(instrument, strategies, window_ms=window_ms, credit=credit, free=free)
         pace = parse_speed(speed)
-        reader = market.open()
         maker = TickMaker(start.run_id, instrument, depth=depth_levels, start_ms=market.start_ms)
         where = endpoints_of(context.params)
-        with ZmqContext(keys) as sockets:
+        with open_source(market, say=standing.say) as source, ZmqContext(keys) as sockets:
+            if market.is_live:
+                standing.finish_with(source.stop)
             producer = TickProducer(start, where, sockets, speed=pace, stopped=standing.stopped)
 
             def report() -> dict[str, object]:
-                return producer.report() | {"data_issues": data_issues(reader.issues, maker)}
+                return producer.report() | found_in(source, maker)
 
             with standing.handing_in(report):
-                producer.run(maker.ticks(reader.stream(), producer.idle))
+                producer.run(maker.ticks(source.stream(), producer.idle))
 
 
 def strategy(
@@ -123,6 +128,7 @@ def executor(
     start_date: options.Start,
     end_date: options.End,
     data_dir: options.DataDir = None,
+    follow: options.Follow = False,
     output_dir: options.OutputDir = None,
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     window_seconds: options.WindowSeconds = 60,
@@ -161,7 +167,8 @@ def executor(
         choice, rules = market_of(given), rules_of(given)
         gate, start_balance = gate_of(given), optional_number(given, "balance")
         where = endpoints_of(given)
-        market = PaperMarket(choice.open().stream(), instrument, rules, gate)
+        source = open_source(choice, records=False)
+        market = PaperMarket(source.market(), instrument, rules, gate, source.end_at)
         alerts = AlertLines(standing.say)
         log = RunLog(on_alert=alerts.show)
 
@@ -172,13 +179,20 @@ def executor(
             if process.execution is None:
                 return None
             return report_of(
-                market, process.execution, log, {},
+                market, process.execution, log, {"market_lost": source.losses()},
                 bar_seconds=window_seconds, start_ms=choice.start_ms, balance=start_balance,
                 strange=process.strange, state=state, reason=reason,
             )  # fmt: skip
 
+        def show() -> LiveRun:
+            names = list(process.execution.messages) if process.execution else []
+            return LiveRun(
+                output.directory, instrument, names,
+                bar_seconds=window_seconds, start_ms=choice.start_ms, balance=start_balance,
+            )  # fmt: skip
+
         with RunOutput(output_dir or OUTPUT_DIR) as output, ZmqContext(keys) as sockets:
-            ledger = Ledger(output, market, log, NoLive(), make_report, standing.tell_progress)
+            ledger = Ledger(output, market, log, show, make_report, standing.tell_progress)
 
             def close(state: str, reason: str) -> None:
                 ledger.close(state, reason)

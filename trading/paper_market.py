@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from orderflow.events import OrderbookUpdate, Trade
 from trading.account import RiskGate
+from trading.equity import Quotes
 from trading.matching import MatchingEngine
 from trading.messages import (
     END_MS,
@@ -20,13 +21,18 @@ from trading.messages import (
 )
 from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus, OrderType
 from trading.rules import Rules
-from trading.statistics import Quotes
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
 
 EVENTS_BETWEEN_IDLES = 500
 
 Stream = Iterable[tuple[OrderbookUpdate, Sequence[Trade]]]
+LiveStream = Iterable[tuple[OrderbookUpdate, Sequence[Trade]] | None]
+"""A stream in which None says that nothing is there now."""
+
+_Event = tuple[int, OrderbookUpdate | Trade]
+_OVER: _Event = END_MS, OrderbookUpdate(None, None, END_MS, None)
+"""Stands behind the last event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +109,19 @@ class PaperMarket:
     submitted; `placed` says whose they are. `quotes` has the best prices so far. An order that
     cannot be meant is rejected, with the reason. Its end is known when the market has been moved to
     `END_MS`, or was stopped. `idle` is called now and then while the market moves far.
+
+    Of a live market the stream has None where nothing is there now, and `end_at` gets the time at
+    which the ticks have ended: the stream is to end there, or behind it. Such a market is moved no
+    further than the strategies were shown it, short of the entry latency.
     """
 
     def __init__(
-        self, stream: Stream, instrument: str, rules: Rules, gate: RiskGate | None = None
+        self,
+        stream: LiveStream,
+        instrument: str,
+        rules: Rules,
+        gate: RiskGate | None = None,
+        end_at: Callable[[int], None] | None = None,
     ) -> None:
         self.instrument = instrument
         self.idle: Callable[[], None] = lambda: None
@@ -118,20 +133,40 @@ class PaperMarket:
         self.engine = AnsweringEngine(rules, gate, self._answers.append, self.placed)
         self._orders: dict[tuple[str, int], int] = {}
         self._events = _events(stream)
-        self._next = next(self._events, None)
+        self._next: _Event | None = None
+        self._end_at = end_at
+        self._end_ms = END_MS
         self._ended = False
 
-    def advance(self, to_ms: int) -> None:
-        """Let everything happen before `to_ms`; with `END_MS`, the market ends."""
-        count = 0
-        while self._next is not None and self._next[0] < to_ms:
+    def advance(self, to_ms: int) -> bool:
+        """Let everything happen before `to_ms`; with `END_MS`, the market ends.
+
+        Return whether it has; False, of a live market that is not known so far.
+        """
+        until, count = min(to_ms, self._end_ms), 0
+        if self._end_at and to_ms < END_MS:
+            # The strategies were shown no more than this, and may not be shown more.
+            until = to_ms - self.rules.entry_ms
+        while True:
+            self._next = self._next or next(self._events, _OVER)
+            if self._next is None:
+                return False
+            if self._next[0] >= until:
+                break
             self._happen(self._next[1])
-            self._next = next(self._events, None)
+            self._next = None
             count += 1
             if not count % EVENTS_BETWEEN_IDLES:
                 self.idle()
-        if to_ms >= END_MS:
+        if to_ms >= END_MS and not self._ended:
             self.stop()
+        return True
+
+    def close_at(self, until_ms: int) -> None:
+        """Let a live market end at `until_ms`."""
+        if self._end_at:
+            self._end_ms = until_ms
+            self._end_at(until_ms)
 
     def stop(self) -> None:
         """End the market where it is."""
@@ -212,8 +247,12 @@ class PaperMarket:
             yield placed, self.engine.ends[number]
 
 
-def _events(stream: Stream) -> Iterator[tuple[int, OrderbookUpdate | Trade]]:
-    for update, trades in stream:
+def _events(stream: LiveStream) -> Iterator[_Event | None]:
+    for event in stream:
+        if event is None:
+            yield None
+            continue
+        update, trades = event
         yield update.timestamp, update
         for trade in trades:
             yield trade[5], trade

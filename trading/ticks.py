@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf, isfinite
+from typing import overload
 
 from metrics.rolling_bars import CompensatedSum
 from orderbook_manager import OrderbookManager
@@ -37,18 +38,37 @@ class TickMaker:
         self._best: _Best = (None, None, None, None)
         self._obi: float | None = None
 
+    @overload
     def ticks(
         self,
         stream: Iterable[tuple[OrderbookUpdate, Sequence[Trade]]],
+        idle: Callable[[], None] = ...,
+    ) -> Iterator[TickEvent]: ...
+
+    @overload
+    def ticks(
+        self,
+        stream: Iterable[tuple[OrderbookUpdate, Sequence[Trade]] | None],
+        idle: Callable[[], None] = ...,
+    ) -> Iterator[TickEvent | None]: ...
+
+    def ticks(
+        self,
+        stream: Iterable[tuple[OrderbookUpdate, Sequence[Trade]] | None],
         idle: Callable[[], None] = lambda: None,
-    ) -> Iterator[TickEvent]:
+    ) -> Iterator[TickEvent | None]:
         """Yield ticks by time, at equal times those of book rows first; `idle` is called often.
 
+        None in the stream of a live market, where nothing is there now, is handed on.
         A row that cannot be read changes nothing and gives no tick. Raise `NumbersError` for
         trades whose sizes add up to more than a double can hold.
         """
-        for update, trades in stream:
+        for event in stream:
             idle()
+            if event is None:
+                yield None
+                continue
+            update, trades = event
             if self._apply(update) and update.timestamp >= self._start:
                 yield self._tick(TickKind.BOOK, update.timestamp)
             for _, _, price, size, side, timestamp in trades:

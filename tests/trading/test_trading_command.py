@@ -56,7 +56,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_demo_gives_fills_and_the_bars_beneath_them(tmp_path: Path) -> None:
     span = (INSTRUMENT, "2025-06-09", "2025-06-09T00:05")
     done = trading(
-        "run", *span, "--demo", "--strategy", "support-resistance", "--set", "bar_seconds=5", "--no-ui",
+        "run", *span, "--demo", "--strategy", "support-resistance", "--set", "bar_seconds=5",
+        "--no-ui",
         "--output-dir", tmp_path, ORDERFLOW_CACHE_DIR=str(tmp_path / "cache"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -70,6 +71,9 @@ def test_the_demo_gives_fills_and_the_bars_beneath_them(tmp_path: Path) -> None:
     assert report["state"] == "finished"
     assert report["statistics"]["fills"] == len(fills)
     assert report["counts"]["ticks"] > 1000
+    shown = json.loads((tmp_path / "trading_data.json").read_bytes())
+    assert (shown["state"], shown["fill_count"]) == ("finished", len(fills))
+    assert shown["equity"] == report["statistics"]["equity"]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +266,8 @@ def test_after_the_death_of_a_process_the_run_ends_and_names_it(
         assert run.text.count("Error: ") == 1
         assert f"Error: {victim}: was killed by signal 9\n" in run.text
         run.check_nothing_is_left()
+    shown = json.loads((tmp_path / "out" / "trading_data.json").read_bytes())
+    assert (shown["state"], shown["reason"]) == ("failed", f"{victim}: was killed by signal 9")
     if victim != "executor":
         report = report_in(tmp_path / "out")
         assert (report["state"], report["reason"]) == (
