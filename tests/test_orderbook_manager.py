@@ -178,7 +178,6 @@ class TestBook:
         assert book.is_empty
         assert book.top_levels(5) == ([], [])
 
-    @settings(max_examples=150)
     @given(
         st.integers(1, 6),
         st.lists(st.tuples(side_texts(), side_texts(), st.integers(0, 30)), max_size=12),
@@ -189,6 +188,7 @@ class TestBook:
         check_against_brute_force(book_class, depth, rows)
 
     @pytest.mark.parametrize("depth", [1, 5, 50])
+    @pytest.mark.thorough
     def test_a_long_walk_agrees_with_dicts_and_sorting(self, book_class: Any, depth: int) -> None:
         rng = random.Random(depth)
         book, brute = book_class(depth), BruteBook(depth)

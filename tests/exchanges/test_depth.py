@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges.depth import (
@@ -147,7 +147,6 @@ def test_a_binance_client_that_writes_each_raw_change_has_the_whole_book(rows: R
 
 
 @given(rows, st.integers(1, 5))
-@settings(max_examples=50)
 def test_joined_changes_end_in_the_same_book(rows: Rows, joined: int) -> None:
     book, client = TextBook(), BruteClient(None)
     waiting: list[Changes] = []

@@ -84,13 +84,15 @@ def compare_sequence(random: Random) -> None:
     assert_same_levels(books, 0, 1, 10**6)
 
 
-def many(examples: int) -> settings:
+def many(times: int) -> settings:
     return settings(
-        max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=times * settings().max_examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
     )
 
 
-@many(300)
+@many(3)
 @given(st.randoms(use_true_random=False, note_method_calls=False))
 def test_hostile_rows_leave_the_same_book(random: Random) -> None:
     compare_sequence(Random(random.getrandbits(64)))
@@ -125,7 +127,7 @@ SIDES = st.one_of(
 
 
 @pytest.mark.thorough
-@many(1000)
+@many(10)
 @given(st.lists(st.tuples(SIDES, SIDES, st.booleans()), max_size=5), st.booleans())
 def test_any_text_is_read_alike(rows: list[Any], uncross: bool) -> None:
     books = both(2, uncross=uncross)
@@ -331,7 +333,7 @@ def recorded_instruments() -> list[tuple[str, str]]:
     return found or [("", "")]
 
 
-@pytest.mark.parametrize("uncross", [False, True])
+@pytest.mark.parametrize("uncross", [False, pytest.param(True, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(("file", "instrument"), recorded_instruments())
 def test_real_recordings_give_the_same_figures(file: str, instrument: str, uncross: bool) -> None:
     if not file:

@@ -116,6 +116,7 @@ def test_stopped_it_closes_its_file_and_says_what_it_has(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.thorough
 def test_it_ends_by_itself_after_the_seconds_asked_for(tmp_path: Path) -> None:
     with ScriptedOkx() as server:
         done = run(command(server, tmp_path, "--seconds", 0.5))

@@ -70,7 +70,7 @@ def check_beside_writer(follower: Follower, plan: list[Step]) -> None:
     assert follower.bars() == bars
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.thorough)])
 def test_beside_a_writer_over_midnight_the_files_are_those_of_a_plain_replay(
     follow: Callable[..., Follower], seed: int
 ) -> None:
@@ -300,6 +300,7 @@ def test_a_recorder_that_keeps_a_rollback_journal_is_followed_too(
     follower.stop()
 
 
+@pytest.mark.thorough
 def test_it_leaves_no_trace_beside_a_file_that_its_recorder_has_closed(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:

@@ -143,6 +143,7 @@ def test_what_no_client_sends_ends_in_a_close_and_no_traceback(
     assert [r for r in caplog.records if r.levelno > logging.INFO or r.exc_info] == []
 
 
+@pytest.mark.thorough
 def test_a_client_is_closed_when_neither_side_has_anything_to_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ def test_strategies_on_a_recording_give_a_report_that_adds_up() -> None:
 
 
 @needs_recordings
+@pytest.mark.thorough
 def test_the_same_run_writes_the_same_bytes_whatever_its_windows(tmp_path: Path) -> None:
     whole = real_run()
     whole.write(tmp_path / "new")
