@@ -121,7 +121,7 @@ def gateway(given: Given) -> Given:
             ticks: Iterable[TickEvent] = stamped(start.run_id, given["count"])
         else:
             maker = TickMaker(start.run_id, INSTRUMENT)
-            ticks = maker.ticks(recorded(given["path"]).stream(), producer.idle)
+            ticks = maker.ticks(recorded(given["path"]).batches(), producer.idle)
         timed = Timed(ticks)
         producer.run(timed)
         return {"ticks": timed.count, "seconds": time.monotonic() - timed.began}
@@ -140,7 +140,7 @@ def executor(given: Given) -> Given:
     arrivals = Arrivals()
     is_stamped = given["strategy"] == "stamp"
     market = None if is_stamped else PaperMarket(
-        recorded(given["path"]).stream(), INSTRUMENT, Rules(accept_unreliable=True)
+        recorded(given["path"]).batches(), INSTRUMENT, Rules(accept_unreliable=True)
     )  # fmt: skip
     with ZmqContext() as context:
         executor = OrderExecutor(market or arrivals, Endpoints(**given["endpoints"]), context)
@@ -153,7 +153,7 @@ def in_process(given: Given) -> Given:
     """Run a strategy on a recording without sockets, report included."""
     began = time.monotonic()
     report = run_strategies(
-        lambda: recorded(given["path"]).stream(), INSTRUMENT,
+        lambda: recorded(given["path"]).batches(), INSTRUMENT,
         {given["strategy"]: strategy_of(given["strategy"])}, Rules(accept_unreliable=True),
         **given["options"],
     )  # fmt: skip
@@ -165,7 +165,7 @@ def in_process(given: Given) -> Given:
 
 def frames_of(path: str, window_ms: int) -> tuple[list[bytes], int]:
     """Return the frames a gateway would publish, and how many ticks are in them."""
-    ticks = TickMaker("0" * 16, INSTRUMENT).ticks(recorded(path).stream())
+    ticks = TickMaker("0" * 16, INSTRUMENT).ticks(recorded(path).batches())
     frames, count = [], 0
     for number, (until, some) in enumerate(windows(ticks, window_ms), 1):
         window = Window("0" * 16, number, until, some)

@@ -146,6 +146,8 @@ class ZmqSubscriber:
 
     def __init__(self, endpoint: str, topics: Iterable[str], context: ZmqContext) -> None:
         self.socket = context.open(zmq.SUB)
+        # Where the publisher has gone first, its subscriptions are unsent: closing would wait.
+        self.socket.linger = 0
         for topic in topics:
             self.socket.subscribe(_topic(topic))
         context.connect(self.socket, endpoint)

@@ -1,11 +1,12 @@
 """The recorded market as the executor sees it: signals in, answers out, matched on paper."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from orderflow.events import OrderbookUpdate, Trade
+from orderflow.events import BookBatch, OrderbookUpdate, Trade
 from trading.account import RiskGate
+from trading.market_feed import MarketFeed
 from trading.matching import MatchingEngine
 from trading.messages import (
     END_MS,
@@ -23,10 +24,11 @@ from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus
 from trading.orders import Side as OrderSide
 from trading.rules import Rules
 from trading.statistics import Quotes
+from trading.stream import Stream
+
+__all__ = ["NO_SUCH_ORDER", "AnsweringEngine", "PaperMarket", "Placed", "Stream"]
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
-
-Stream = Iterable[tuple[OrderbookUpdate, Sequence[Trade]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,10 @@ class AnsweringEngine(MatchingEngine):
 class PaperMarket:
     """A recorded market, which an `Execution` moves on, and sends signals into.
 
-    `stream` is what `DBInterpreter.stream` yields. Orders have the numbers in which they were
-    submitted; `placed` says whose they are. `quotes` has the best prices so far. An order that
-    cannot be meant is rejected, with the reason. Its end is known when the market has been moved to
-    `END_MS`.
+    `stream` is what `DBInterpreter.stream` or `batches` yields. Orders have the numbers in which
+    they were submitted; `placed` says whose they are. `quotes` has the best prices so far. An order
+    that cannot be meant is rejected, with the reason. Its end is known when the market has been
+    moved to `END_MS`.
     """
 
     def __init__(
@@ -116,18 +118,28 @@ class PaperMarket:
         self._refused: list[Rejected] = []
         self.engine = AnsweringEngine(rules, gate, self._answers.append, self.placed)
         self._orders: dict[tuple[str, int], int] = {}
-        self._events = _events(stream)
-        self._next = next(self._events, None)
+        self._feed = MarketFeed(stream)
         self._ended = False
 
     def advance(self, to_ms: int) -> None:
         """Let everything happen before `to_ms`; with `END_MS`, the market ends."""
-        while self._next is not None and self._next[0] < to_ms:
-            self._happen(self._next[1])
-            self._next = next(self._events, None)
+        feed, engine = self._feed, self.engine
+        while (now := feed.next_ms()) is not None and now < to_ms:
+            quiet = engine.quiet_to
+            if now <= quiet:
+                self._pass_by(*feed.take_before(min(to_ms, quiet + 1)))
+            else:
+                self._happen(feed.take())
         if to_ms >= END_MS:
-            self.engine.finish()
+            engine.finish()
             self._ended = True
+
+    def _pass_by(self, batch: BookBatch, trades: Sequence[Trade]) -> None:
+        for row, quote in zip(batch.rows, self.engine.pass_by(batch, trades), strict=True):
+            if quote is not None:
+                self._note_best(row[0], quote[0], quote[1])
+        if self.engine.now_ms is not None:
+            self.quotes.reached(self.engine.now_ms)
 
     def _happen(self, event: OrderbookUpdate | Trade) -> None:
         engine = self.engine
@@ -139,8 +151,13 @@ class PaperMarket:
         if event.id is not None:
             bids, asks = engine.book.top_levels(1)
             self.quotes.reached(event.timestamp)
-            if bids and asks and bids[0][0] < asks[0][0]:
-                self.quotes.add(event.timestamp, bids[0][0], asks[0][0])
+            self._note_best(
+                event.timestamp, bids[0][0] if bids else None, asks[0][0] if asks else None
+            )
+
+    def _note_best(self, time_ms: int, bid: float | None, ask: float | None) -> None:
+        if bid is not None and ask is not None and bid < ask:
+            self.quotes.add(time_ms, bid, ask)
 
     def submit(self, signal: TradingSignal) -> None:
         """Send the order of a signal, or the cancellation that it is."""
@@ -201,10 +218,3 @@ class PaperMarket:
         """Yield each order that was placed, with its end, when the market has ended."""
         for number, placed in self.placed.items():
             yield placed, self.engine.ends[number]
-
-
-def _events(stream: Stream) -> Iterator[tuple[int, OrderbookUpdate | Trade]]:
-    for update, trades in stream:
-        yield update.timestamp, update
-        for trade in trades:
-            yield trade[5], trade

@@ -20,6 +20,11 @@ RESEND_SECONDS = 1.0
 MAX_WINDOW_MS = 10_000
 MAX_CREDIT = 500
 """Less than the high-water mark of the sockets, so that a deterministic run never meets it."""
+MOST_TICKS = 200
+"""A window with so many ends before its time, with their last millisecond: some 50 kB of bytes.
+
+So the high-water mark bounds memory in a free run, however long the windows are.
+"""
 RUN_TOPIC = "run"
 
 
@@ -244,10 +249,12 @@ def windows(
     """Yield `(until_ms, ticks)` for each window that has ticks, which come in time order.
 
     Windows are aligned to the epoch, so they are cut between two milliseconds and never within
-    one: no tick of a later window has a time before `until_ms`.
+    one: no tick of a later window has a time before `until_ms`. One of many ticks is cut into more.
     """
     until, waiting = 0, list[TickEvent]()
     for tick in ticks:
+        if len(waiting) >= MOST_TICKS and tick.time_ms > waiting[-1].time_ms:
+            until = waiting[-1].time_ms + 1
         if tick.time_ms >= until:
             if waiting:
                 yield until, tuple(waiting)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import tee
 from pathlib import Path
 
 import orjson
@@ -156,16 +157,17 @@ def run_strategies(
 ) -> Report:
     """Run strategies, by their names, on a recorded market in this process; return the report.
 
-    `open_stream` opens the recording, as `DBInterpreter.stream` yields it, anew each time: it is
-    read once for the ticks and once for the market that orders go to. Equity is sampled each
-    `bar_seconds`.
+    `open_stream` opens the recording: what `DBInterpreter.batches` yields or, slower, `stream`.
+    Equity is sampled each `bar_seconds`.
     """
     start = new_start(instrument, strategies, window_ms=window_ms)
-    market = PaperMarket(open_stream(), instrument, rules or Rules(), gate)
+    # Read once: the two are never further apart than a window and the latency.
+    seen, traded = tee(open_stream())
+    market = PaperMarket(traded, instrument, rules or Rules(), gate)
     log = RunLog()
     execution = Execution(market, start, market.rules.entry_ms, log.answer, log.alert)
     ticks = TickMaker(start.run_id, instrument, start_ms=start_ms)
-    sessions = run_in_process(ticks.ticks(open_stream()), strategies, execution, start)
+    sessions = run_in_process(ticks.ticks(seen), strategies, execution, start)
     counts: dict[str, object] = {
         "ticks": ticks.number,
         "strategies": {name: session.report() for name, session in sorted(sessions.items())},

@@ -69,9 +69,7 @@ class _Run:
             self.counts["executor"] = executor.report()
             self.lost += executor.lost
             assert executor.execution
-            return report_of(
-                self.market, executor.execution, log, {}, bar_seconds=self.bar_seconds
-            )
+            return report_of(self.market, executor.execution, log, {}, bar_seconds=self.bar_seconds)
 
 
 def run_over_bus(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -37,6 +37,7 @@ from trading.messages import (
     Window,
 )
 from trading.protocol import (
+    MOST_TICKS,
     RESEND_SECONDS,
     SILENCE_SECONDS,
     CameAgainError,
@@ -131,10 +132,20 @@ def test_windows_are_cut_between_milliseconds_and_lose_nothing(
         ticks.append(tick(number, time_ms))
     found = list(windows(ticks, window_ms))
     assert [one for _, some in found for one in some] == ticks
+    assert all(some for _, some in found)
     before = 0
     for until_ms, some in found:
         assert all(before <= one.time_ms < until_ms for one in some)
         before = until_ms
+
+
+def test_a_window_of_many_ticks_ends_with_a_millisecond_of_its_own() -> None:
+    ticks = [tick(number, number // 3) for number in range(5 * MOST_TICKS)]
+    found = list(windows(ticks, 10_000))
+    assert [one for _, some in found for one in some] == ticks
+    assert {len(some) for _, some in found[:-1]} <= {MOST_TICKS, MOST_TICKS + 1, MOST_TICKS + 2}
+    for (until_ms, some), (_, later) in pairwise(found):
+        assert some[-1].time_ms < until_ms <= later[0].time_ms
 
 
 @pytest.mark.parametrize(("window_ms", "credit"), [(0, 1), (10_001, 1), (1, 0), (1, 501)])
