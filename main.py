@@ -18,7 +18,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from orderflow import command
+from orderflow import command, parent
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
@@ -143,6 +143,7 @@ def replay(
     ] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,
@@ -154,6 +155,8 @@ def replay(
     Without data:  main.py BTC-USDT 2025-06-09 2025-06-10 --demo
     """  # noqa: D301 (the escape keeps the lines apart)
     command.set_up_logging(verbose, quiet=quiet)
+    if with_parent:
+        parent.end_with_parent()
     check_instrument(instrument)
     options = ReplayOptions(
         instrument,

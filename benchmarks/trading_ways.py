@@ -22,13 +22,13 @@ from trading.messages import (
     SERIALIZER,
     Alert,
     Answer,
-    Side,
     SignalType,
     TickEvent,
     TickKind,
     TradingSignal,
     Window,
 )
+from trading.orders import Side
 from trading.paper_market import PaperMarket
 from trading.protocol import Endpoints, windows
 from trading.report import run_strategies

@@ -27,7 +27,13 @@ MODULES = sorted(PROJECT.glob("*.py"))
 
 def test_every_option_is_in_the_reference_and_no_other() -> None:
     command = typer.main.get_command(main.app)
-    options = {name for p in command.params for name in (*p.opts, *p.secondary_opts) if "-" in name}
+    options = {
+        name
+        for p in command.params
+        if not getattr(p, "hidden", False)
+        for name in (*p.opts, *p.secondary_opts)
+        if "-" in name
+    }
     listed = set(re.findall(r"`(--?[a-z-]+)`", REFERENCE.split("### Exit codes")[0]))
     assert listed - {"--help", "-h", "-vv"} == options
 

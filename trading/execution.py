@@ -23,6 +23,7 @@ from trading.messages import (
     TradingSignal,
 )
 from trading.protocol import Sequence as Numbers
+from trading.rules import BEFORE_START, TOO_LATE
 
 
 class MarketAndOrders(Protocol):
@@ -82,7 +83,8 @@ class Execution:
     `on_answer` gets each answer, numbered for its strategy, and `on_alert` each alert. `counts` has
     `signals`, `alerts`, `late` (before the promise of their strategy, or in a free run behind the
     market: the former are rejected), `too_old` (rejected for their `valid_until_ms`) and `ahead`
-    (messages that came before their turn, and are to come again).
+    (messages that came before their turn, and are to come again). Signals before `begin_ms` are
+    rejected.
     """
 
     def __init__(
@@ -92,6 +94,8 @@ class Execution:
         entry_ms: int,
         on_answer: Callable[[Answer], None],
         on_alert: Callable[[Alert], None] = lambda _: None,
+        *,
+        begin_ms: int = 0,
     ) -> None:
         self.run_id = start.run_id
         self.counts: Counter[str] = Counter(signals=0, alerts=0, late=0, too_old=0, ahead=0)
@@ -100,6 +104,7 @@ class Execution:
         self.answered: Counter[str] = Counter(dict.fromkeys(start.strategies, 0))
         self._market = market
         self._entry_ms = entry_ms
+        self._begin_ms = begin_ms
         self._on_answer = on_answer
         self._on_alert = on_alert
         self._is_free = start.mode is Mode.FREE
@@ -159,7 +164,9 @@ class Execution:
     def _take_signal(self, signal: TradingSignal) -> None:
         self.counts["signals"] += 1
         promised = self._merge.watermark_of(signal.strategy)
-        if signal.time_ms < promised:
+        if signal.time_ms < self._begin_ms:
+            self._reject(signal, BEFORE_START)
+        elif signal.time_ms < promised:
             self.counts["late"] += 1
             reason = f"its time, {signal.time_ms}, is before {promised}, which was promised"
             self._reject(signal, reason)
@@ -173,8 +180,7 @@ class Execution:
         arrival = max(signal.time_ms + self._entry_ms, self._reached)
         if signal.valid_until_ms is not None and arrival > signal.valid_until_ms:
             self.counts["too_old"] += 1
-            reason = f"it arrives at {arrival}, and was valid until {signal.valid_until_ms}"
-            self._reject(signal, reason)
+            self._reject(signal, TOO_LATE)
         else:
             self._market.submit(signal)
 

@@ -242,6 +242,9 @@ class MatchingEngine:
             return NOBODY_THERE
         if misfit := self._misfit(request):
             return misfit
+        bid, ask = self._best[Side.SELL], self._best[Side.BUY]
+        if bid is not None and ask is not None and self.gate.limits.max_loss is not None:
+            self.gate.mark(self.account.equity(exact(bid / 2 + ask / 2)), now)
         own = self._own[request.side].quantity
         return self.gate.refusal(request.side, request.quantity, now, self.account.position, own)
 

@@ -16,12 +16,10 @@ from trading.messages import (
     Expired,
     Filled,
     Rejected,
-    Side,
     SignalType,
     TradingSignal,
 )
 from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus, OrderType
-from trading.orders import Side as OrderSide
 from trading.rules import Rules
 from trading.statistics import Quotes
 from trading.stream import Stream
@@ -29,6 +27,8 @@ from trading.stream import Stream
 __all__ = ["NO_SUCH_ORDER", "AnsweringEngine", "PaperMarket", "Placed", "Stream"]
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
+
+EVENTS_BETWEEN_IDLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class AnsweringEngine(MatchingEngine):
                 strategy=placed.strategy,
                 signal=placed.signal,
                 time_ms=now,
-                side=Side(fill.side.value),
+                side=fill.side,
                 price=price,
                 quantity=quantity,
                 remaining=MATH.subtract(request.quantity, self._filled[request.order]),
@@ -104,13 +104,14 @@ class PaperMarket:
     `stream` is what `DBInterpreter.stream` or `batches` yields. Orders have the numbers in which
     they were submitted; `placed` says whose they are. `quotes` has the best prices so far. An order
     that cannot be meant is rejected, with the reason. Its end is known when the market has been
-    moved to `END_MS`.
+    moved to `END_MS`, or was stopped. `idle` is called now and then while the market moves far.
     """
 
     def __init__(
         self, stream: Stream, instrument: str, rules: Rules, gate: RiskGate | None = None
     ) -> None:
         self.instrument = instrument
+        self.idle: Callable[[], None] = lambda: None
         self.rules = rules
         self.quotes = Quotes()
         self.placed: dict[int, Placed] = {}
@@ -123,16 +124,24 @@ class PaperMarket:
 
     def advance(self, to_ms: int) -> None:
         """Let everything happen before `to_ms`; with `END_MS`, the market ends."""
-        feed, engine = self._feed, self.engine
+        feed, engine, count = self._feed, self.engine, 0
         while (now := feed.next_ms()) is not None and now < to_ms:
             quiet = engine.quiet_to
             if now <= quiet:
                 self._pass_by(*feed.take_before(min(to_ms, quiet + 1)))
+                self.idle()
             else:
                 self._happen(feed.take())
+                count += 1
+                if not count % EVENTS_BETWEEN_IDLES:
+                    self.idle()
         if to_ms >= END_MS:
-            engine.finish()
-            self._ended = True
+            self.stop()
+
+    def stop(self) -> None:
+        """End the market where it is."""
+        self.engine.finish()
+        self._ended = True
 
     def _pass_by(self, batch: BookBatch, trades: Sequence[Trade]) -> None:
         for row, quote in zip(batch.rows, self.engine.pass_by(batch, trades), strict=True):
@@ -176,7 +185,7 @@ class PaperMarket:
         number = len(self.placed)
         request = OrderRequest(
             order=number,
-            side=OrderSide(signal.side.value),
+            side=signal.side,
             type=OrderType(signal.order.value),
             quantity=signal.quantity,
             price=signal.price,

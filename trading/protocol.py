@@ -6,6 +6,7 @@ Pure: what time it is, in seconds of any clock that does not jump, is handed in.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import extract_tb
 
 from orderflow.errors import OrderflowError, UsageError
 from trading.messages import TickEvent
@@ -18,6 +19,8 @@ START_SECONDS = 30.0
 RESEND_SECONDS = 1.0
 """What has not been acknowledged for so long is sent again."""
 MAX_WINDOW_MS = 10_000
+PACED_WINDOW_MS = 10
+"""The usual window where somebody watches: a tick waits so long for the others of its window."""
 MAX_CREDIT = 500
 """Less than the high-water mark of the sockets, so that a deterministic run never meets it."""
 MOST_TICKS = 200
@@ -124,6 +127,17 @@ class CameAgainError(RunError):
 
 class RunAbortedError(RunError):
     """Report that another process has ended the run, because of `name`."""
+
+
+class StrategyFailedError(RunError):
+    """Report an `error` that a strategy raised at the tick with this `number`."""
+
+    def __init__(self, name: str, number: int, error: Exception) -> None:
+        places = extract_tb(error.__traceback__)
+        at = f" in {places[-1].filename}, line {places[-1].lineno}" if places else ""
+        super().__init__(name, f"the strategy failed at tick {number:,}: {error!r}{at}")
+        self.number = number
+        self.error = error
 
 
 class RunStoppedError(RunError):
@@ -263,6 +277,13 @@ def windows(
         waiting.append(tick)
     if waiting:
         yield until, tuple(waiting)
+
+
+def window_ms_of(asked: int | None, speed: float | None) -> int:
+    """Return how long windows are: as asked, or as is usual at a speed, None for full speed."""
+    if asked is not None:
+        return asked
+    return MAX_WINDOW_MS if speed is None else PACED_WINDOW_MS
 
 
 def check_options(window_ms: int, credit: int) -> None:

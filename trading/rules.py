@@ -8,6 +8,7 @@ from trading.account import Contract, Fees
 UNRELIABLE = "the book is not reliable"
 CROSSED = "the book is crossed"
 NOBODY_THERE = "the other side of the book is empty"
+BEFORE_START = "it was sent before the start of the run"
 TOO_LATE = "it arrived after valid_until_ms"
 AFTER_END = "it arrived after the last event of the market"
 OFF_TICK = "the price is no multiple of the tick"

@@ -9,7 +9,8 @@ from orderflow.continuity import BookReliability
 from orderflow.errors import NumbersError
 from orderflow.events import BookBatch, Quote, Trade
 from orderflow.issues import IssueLog
-from trading.messages import Side, TickEvent, TickKind
+from trading.messages import TickEvent, TickKind
+from trading.orders import Side
 from trading.stream import Stream, as_batch
 
 _SIDES: dict[str | None, Side] = {side.value: side for side in Side}

@@ -29,12 +29,12 @@ from trading.messages import (
     Accepted,
     Alert,
     Answer,
-    Side,
     SignalType,
     TickEvent,
     TickKind,
     TradingSignal,
 )
+from trading.orders import Side
 from trading.protocol import Endpoints
 from trading.strategy_process import StrategyProcess
 

@@ -14,13 +14,12 @@ from trading.messages import (
     Alert,
     AnyMessage,
     Name,
-    Side,
     SignalType,
     TickEvent,
     TickKind,
     TradingSignal,
 )
-from trading.orders import OrderRequest
+from trading.orders import OrderRequest, Side
 
 RUN = "0123456789abcdef"
 INSTRUMENT = "BTC-USDT"

@@ -50,6 +50,7 @@ from trading.protocol import (
     windows,
 )
 from trading.protocol import Sequence as Numbers
+from trading.rules import BEFORE_START, TOO_LATE
 from trading.sessions import Attendance, GatewaySession, StrategySession
 
 NOW = datetime(2025, 6, 9, tzinfo=UTC)
@@ -365,9 +366,24 @@ def test_what_arrives_after_its_validity_is_refused_and_not_executed() -> None:
     doing.settle()
     assert [signal.number for signal in market.submitted] == [2]
     assert isinstance(answers[0], Rejected)
-    assert answers[0].reason == "it arrives at 15, and was valid until 14"
+    assert answers[0].reason == TOO_LATE
     assert [answer.number for answer in answers] == [1, 2]
     assert doing.counts["too_old"] == 1
+
+
+def test_a_signal_before_the_start_of_the_run_is_refused_and_not_executed() -> None:
+    answers: list[Answer] = []
+    market = Market()
+    doing = Execution(market, start("a"), ENTRY_MS, answers.append, begin_ms=5)
+    early, in_time = (
+        replace(buy(time_ms), run_id=RUN, strategy="a", number=number)
+        for number, time_ms in ((1, 4), (2, 5))
+    )
+    doing.take(Signals(RUN, "a", 1, 1, 50, (early, in_time)))
+    doing.settle()
+    assert [signal.number for signal in market.submitted] == [2]
+    assert isinstance(answers[0], Rejected)
+    assert answers[0].reason == BEFORE_START
 
 
 def test_a_signal_before_its_strategys_promise_is_refused_and_counted() -> None:

@@ -10,10 +10,9 @@ from real_recordings import needs_recordings
 from recorded_ticks import RECORDINGS, all_ticks, decisions_of, ticks_of
 
 from orderflow.errors import UsageError
-from trading.messages import Side, SignalType, TradingSignal
+from trading.messages import SignalType, TradingSignal
 from trading.order_flow_strategy import OrderFlowStrategy
-from trading.orders import OrderRequest, OrderType
-from trading.orders import Side as OrderSide
+from trading.orders import OrderRequest, OrderType, Side
 from trading.strategy import ScriptedStrategy, make_strategy, parse_settings
 from trading.support_resistance import SupportResistanceStrategy
 
@@ -128,8 +127,8 @@ def test_other_text_is_no_setting(given: list[str], message: str) -> None:
 
 def test_the_scripted_one_sends_every_order_at_its_own_time_once() -> None:
     orders = [
-        OrderRequest(0, OrderSide.BUY, OrderType.LIMIT, Decimal(2), Decimal(100), 50, 70, 90),
-        OrderRequest(1, OrderSide.SELL, OrderType.MARKET, Decimal(1), None, 20),
+        OrderRequest(0, Side.BUY, OrderType.LIMIT, Decimal(2), Decimal(100), 50, 70, 90),
+        OrderRequest(1, Side.SELL, OrderType.MARKET, Decimal(1), None, 20),
     ]
     made = decisions_of(ScriptedStrategy(orders), [tick(1, 10), tick(2, 60)])
     assert made == [

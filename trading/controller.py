@@ -1,0 +1,154 @@
+"""Start the processes of a run, watch them, and end them: none is left, whatever happens."""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
+from types import TracebackType
+from typing import Any, Self
+
+from orderflow.command import say_error
+from trading.children import Child, Ended, Event, Events, Reported, Said, how_ended
+from trading.gateway import EXECUTOR
+from trading.report import FAILED, FINISHED, STOPPED
+
+EXECUTOR_FIRST_SECONDS = 0.5
+"""When a run is stopped the executor is told first, so that its report says why."""
+KILL_SECONDS = 1.7
+"""What has not ended so long after it was told to is killed."""
+LOOK_SECONDS = 0.1
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """How a run has ended: `reports` are those of its processes, `lost` what each has missed.
+
+    `is_written` says whether the executor has written its files, `failed_beside` whether something
+    has failed that is beside the run.
+    """
+
+    state: str = FINISHED
+    reason: str = ""
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    is_written: bool = False
+    failed_beside: bool = False
+
+
+class StartController:
+    """Run processes, given by their names with their arguments, until all have ended.
+
+    `members` meet in a directory of this run's own, which is removed at the end; one of them is
+    the executor. When one fails, or is killed, the run ends, and so do all others. Those in
+    `beside` belong to the run and not to its result: when one fails, it is said. A context manager,
+    which leaves nothing behind.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, Sequence[str]],
+        beside: Mapping[str, Sequence[str]],
+        say: Say,
+    ) -> None:
+        self.outcome = Outcome()
+        self._members, self._beside, self._say = members, beside, say
+        self._events = Events()
+        self._children: dict[str, Child] = {}
+        self._left: set[str] = set()
+        self._asked = False
+        self._told_at: float | None = None
+        self._directory: Path | None = None
+
+    def __enter__(self) -> Self:
+        if self._members:
+            self._directory = Path(tempfile.mkdtemp(prefix="orderflow-trading-"))
+        for name, words in {**self._members, **self._beside}.items():
+            where = ["--endpoints", str(self._directory)] if name in self._members else []
+            self._children[name] = Child(name, [*words, *where, "--with-parent"], self._events)
+            self._left.add(name)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        for name in self._left:
+            self._children[name].kill()
+        if self._directory:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Ask all to end; from a signal handler too."""
+        self._asked = True
+        self._events.put(None)
+
+    def wait(self, on_look: Callable[[], None] = lambda: None) -> Outcome:
+        """Return when all processes have ended; `on_look` is called now and then meanwhile."""
+        while self._left:
+            self.look(LOOK_SECONDS)
+            on_look()
+        return self.outcome
+
+    def look(self, seconds: float = 0.0) -> None:
+        """See to what has happened, or happens within `seconds`."""
+        with contextlib.suppress(Empty):
+            event = self._events.get(timeout=seconds) if seconds else self._events.get_nowait()
+            self._take(event)
+        if self._asked and self._told_at is None:
+            if self._left & self._members.keys():
+                self.outcome.state = STOPPED
+            self._end("")
+        if self._told_at is not None:
+            self._see_to_the_end(time.monotonic() - self._told_at)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Said():
+                self._say(f"{event.name}: {event.text}")
+            case Reported():
+                self._take_report(event.name, event.facts)
+            case Ended():
+                self._left.discard(event.name)
+                if event.code and self._told_at is None:
+                    self._note_failure(event.name, how_ended(event.code))
+
+    def _take_report(self, name: str, facts: dict[str, Any]) -> None:
+        if "said" in facts:
+            self._say(facts["said"])
+        if "failed" in facts and self._told_at is None:
+            self._note_failure(facts["failed"], facts["reason"])
+        if "report" in facts:
+            self.outcome.reports[name] = facts["report"]
+        self.outcome.lost[name] = facts.get("lost", self.outcome.lost.get(name, 0))
+        self.outcome.is_written |= facts.get("is_written", False)
+
+    def _note_failure(self, name: str, reason: str) -> None:
+        """End the run for a member that has failed; of others only say it."""
+        if name in self._beside:
+            self.outcome.failed_beside = True
+            self._say(f"{name} {reason}; the run goes on without it")
+            return
+        self.outcome.state, self.outcome.reason = FAILED, f"{name}: {reason}"
+        say_error(self.outcome.reason)
+        self._end(self.outcome.reason)
+
+    def _end(self, words: str) -> None:
+        """Tell the executor to end, whose report says why, and what is beside the run."""
+        self._told_at = time.monotonic()
+        for name in self._left & {EXECUTOR, *self._beside}:
+            self._children[name].stop(words)
+
+    def _see_to_the_end(self, seconds: float) -> None:
+        for name in self._left:
+            if seconds > KILL_SECONDS:
+                self._children[name].kill()
+            elif seconds > EXECUTOR_FIRST_SECONDS or EXECUTOR not in self._left:
+                self._children[name].stop()
