@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics_calculator": {"orderflow", "metrics"},
     "ohlc_processor": {"orderflow", "metrics", "metrics_calculator", "orderbook_manager"},
     "recordings": {"orderflow", "level_parser", "exchanges"},
+    "recordings.__main__": {"orderflow", "messaging"},
     "db_interpreter": {"orderflow", "recordings"},
     "replay": {
         "orderflow",
@@ -99,7 +100,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
-    "main": {"orderflow", "recordings", "replay", "synthetic_market", "viz_io"},
+    "main": {"orderflow", "messaging", "recordings", "replay", "synthetic_market", "viz_io"},
     "orderflow_native": set(),
 }
 

@@ -393,6 +393,46 @@ def follow_here(
     return run.summary()
 
 
+PATIENT_MAIN = f"""import sys
+sys.path.insert(0, {str(PROJECT)!r})
+import main, replay.follow
+replay.follow.POLL_SECONDS = 3600.0
+main.app()
+"""
+
+
+class PatientFollower(Follower):
+    """One that looks again only when it gets a notice."""
+
+    def _command(self, out: Path) -> list[str]:
+        python, _, *arguments = super()._command(out)
+        return [python, "-c", PATIENT_MAIN, *arguments]
+
+
+def test_a_notice_makes_it_look(tmp_path: Path) -> None:
+    data, market = tmp_path / "data", Market(1)
+    data.mkdir()
+    span = ("BTC-USDT", "2025-06-09", "2025-06-10")
+    follower = PatientFollower(data, tmp_path / "out", "--notify", "file", span=span)
+    try:
+        follower.wait_for(state="running")
+        recorder = Recorder(data)
+        recorder.open(name_of_day(0))
+        recorder.commit([market.snapshot(0)], [market.trade(1)])
+        seconds = count(1)
+
+        def commits_until_it_reads() -> bool:
+            at = 1000 * next(seconds)
+            recorder.commit([market.update(at)], [market.trade(at + 1)])
+            return bool(follower.status["rows"] > 3)
+
+        wait_until(commits_until_it_reads, "no notice made it look")
+        follower.stop()
+        recorder.close("plain")
+    finally:
+        follower.kill()
+
+
 def test_what_is_held_back_counts_when_it_is_stopped(tmp_path: Path) -> None:
     write_day(tmp_path / "data").close("plain")
     said = follow_here(tmp_path / "data", lambda run, _: run.stop())
