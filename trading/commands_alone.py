@@ -168,7 +168,7 @@ def executor(
         def make_report(state: str, reason: str) -> Report | None:
             alerts.close()
             if state != FINISHED:
-                log.stop(market)
+                log.stop(market, process.execution)
             if process.execution is None:
                 return None
             return report_of(

@@ -128,13 +128,13 @@ class PaperMarket:
         while (now := feed.next_ms()) is not None and now < to_ms:
             quiet = engine.quiet_to
             if now <= quiet:
-                self._pass_by(*feed.take_before(min(to_ms, quiet + 1)))
-                self.idle()
+                count += self._pass_by(*feed.take_before(min(to_ms, quiet + 1)))
             else:
                 self._happen(feed.take())
                 count += 1
-                if not count % EVENTS_BETWEEN_IDLES:
-                    self.idle()
+            if count >= EVENTS_BETWEEN_IDLES:
+                self.idle()
+                count = 0
         if to_ms >= END_MS:
             self.stop()
 
@@ -143,12 +143,13 @@ class PaperMarket:
         self.engine.finish()
         self._ended = True
 
-    def _pass_by(self, batch: BookBatch, trades: Sequence[Trade]) -> None:
+    def _pass_by(self, batch: BookBatch, trades: Sequence[Trade]) -> int:
         for row, quote in zip(batch.rows, self.engine.pass_by(batch, trades), strict=True):
             if quote is not None:
                 self._note_best(row[0], quote[0], quote[1])
         if self.engine.now_ms is not None:
             self.quotes.reached(self.engine.now_ms)
+        return len(batch) + len(trades)
 
     def _happen(self, event: OrderbookUpdate | Trade) -> None:
         engine = self.engine

@@ -58,10 +58,10 @@ class RunLog:
         self.alerts.append(alert)
         self.on_alert(alert)
 
-    def stop(self, market: PaperMarket) -> None:
-        """End a market where it is, and note the answers that are left."""
+    def stop(self, market: PaperMarket, execution: Execution | None) -> None:
+        """End a market where it is, and note what has become of all signals that are here."""
         market.stop()
-        for answer in market.answers():
+        for answer in (*market.answers(), *(execution.give_up() if execution else ())):
             self.answer(answer)
 
 
@@ -273,7 +273,7 @@ class PaperRun:
         `reader_issues` are those found in reading the recording.
         """
         if state != FINISHED:
-            self.log.stop(self.market)
+            self.log.stop(self.market, self._execution)
         found = data_issues(reader_issues or IssueLog(), self._ticks)
         gateway = {"ticks": self._ticks.number, "data_issues": found, "foreign": 0, "strange": 0}
         strategies = {

@@ -50,7 +50,7 @@ from trading.protocol import (
     windows,
 )
 from trading.protocol import Sequence as Numbers
-from trading.rules import BEFORE_START, TOO_LATE
+from trading.rules import BEFORE_START, RUN_ENDED, TOO_LATE
 from trading.sessions import Attendance, GatewaySession, StrategySession
 
 NOW = datetime(2025, 6, 9, tzinfo=UTC)
@@ -221,6 +221,20 @@ class ByNumber:
         if tick.number % self._of == 0:
             made += [buy(tick.time_ms, quantity=Decimal(tick.number)), buy(tick.time_ms + 3)]
         return made if tick.number % 7 else [*made, alert(tick.time_ms)]
+
+
+def test_signals_that_wait_when_a_run_is_broken_off_are_rejected_once_and_say_so() -> None:
+    doing, market, answers = executing(start("a", "b"))
+    doing.take(signals("a", 1, 50, 10, 30, 40))
+    doing.take(signals("b", 1, 20, 10, 30))
+    doing.settle()
+    assert order_of(market.submitted) == [(10, "a", 1), (10, "b", 1)]
+    given_up = [(one.time_ms, one.strategy, one.signal, one.reason) for one in doing.give_up()]
+    assert given_up == [
+        (30, "a", 2, RUN_ENDED), (30, "b", 2, RUN_ENDED), (40, "a", 3, RUN_ENDED),
+    ]  # fmt: skip
+    assert doing.give_up() == []
+    assert len(answers) == 2  # nobody is told
 
 
 def all_signals(ticks: list[TickEvent], names: str) -> list[tuple[int, str, int]]:
