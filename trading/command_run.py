@@ -42,7 +42,7 @@ from trading.setup import (
     strategies_of,
 )
 from trading.standing import Standing
-from trading.terminal import AlertLines, say_report
+from trading.terminal import AlertLines, ProgressLine, say_report
 from viz_io import OUTPUT_DIR
 
 MAIN = Path(__file__).resolve().parents[1] / "main.py"
@@ -170,9 +170,11 @@ def _make_directory(directory: Path) -> None:
 def _run_apart(
     given: Mapping[str, Any], chosen: Mapping[str, StrategyChoice], page: PageProcess | None
 ) -> int:
-    controller = StartController(_members(given, chosen), _beside(given), say)
+    progress = _progress(given)
+    controller = StartController(_members(given, chosen), _beside(given), say, progress.show)
     with command.stop_on_signals(controller.stop) as signals, controller:
         outcome = controller.wait(page.check if page else lambda: None)
+    progress.close()
     directory = given["output_dir"]
     if outcome.state == FAILED or outcome.failed_beside:
         remove_locks(directory)
@@ -242,6 +244,7 @@ def _run_here(
     market = market_of(given)
     others = StartController({}, _beside(given), say)
     standing = Standing("run", with_parent=False, quiet=given["quiet"])
+    progress = _progress(given)
     alerts, readers, due = AlertLines(standing.say), list[DBInterpreter](), Interval(LOOK_SECONDS)
 
     def open_stream() -> Stream:
@@ -268,7 +271,7 @@ def _run_here(
         idle=idle,
     )  # fmt: skip
     with RunOutput(given["output_dir"]) as output, standing.listening() as signals, others:
-        ledger = Ledger(output, paper.market, paper.log, NoLive(), make_report)
+        ledger = Ledger(output, paper.market, paper.log, NoLive(), make_report, progress.show)
         failure = None
         try:
             with standing.closing(ledger.close):
@@ -279,6 +282,7 @@ def _run_here(
             failure = error
             others.stop()
         others.wait()
+    progress.close()
     report = orjson.loads((given["output_dir"] / REPORT_FILE).read_bytes())
     _say_report(report, {}, given)
     if failure:
@@ -287,6 +291,12 @@ def _run_here(
 
 
 # -- either way
+
+
+def _progress(given: Mapping[str, Any]) -> ProgressLine:
+    market = market_of(given)
+    shown = not (given["quiet"] or given["json_summary"])
+    return ProgressLine(market.start_ms, market.end_ms, shown=shown)
 
 
 def _say_report(
