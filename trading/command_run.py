@@ -21,7 +21,7 @@ from trading.commands_alone import executor, gateway, strategy
 from trading.controller import LOOK_SECONDS, Outcome, StartController
 from trading.gateway import EXECUTOR, GATEWAY
 from trading.output import Ledger, NoLive, RunOutput, remove_locks
-from trading.protocol import Interval, RunStoppedError, check_options
+from trading.protocol import Interval, RunStoppedError, check_options, window_ms_of
 from trading.report import (
     FAILED,
     REPORT_FILE,
@@ -66,7 +66,7 @@ def run(
         bool,
         typer.Option("--in-process", help="Run all in one process, without the bus: the same."),
     ] = False,
-    window_ms: options.WindowMs = 10,
+    window_ms: options.WindowMs = None,
     credit: options.Credit = 16,
     free: options.Free = False,
     entry_ms: options.EntryMs = 10,
@@ -135,8 +135,7 @@ def _check(given: Mapping[str, Any]) -> dict[str, StrategyChoice]:
     rules_of(given)
     gate_of(given)
     optional_number(given, "balance")
-    parse_speed(given["speed"])
-    check_options(given["window_ms"], given["credit"])
+    check_options(_window_ms(given), given["credit"])
     chosen = strategies_of(given)
     for each in chosen.values():
         each.make()
@@ -144,6 +143,10 @@ def _check(given: Mapping[str, Any]) -> dict[str, StrategyChoice]:
         msg = "--free is for several processes; leave it or --in-process out"
         raise UsageError(msg, "--free")
     return chosen
+
+
+def _window_ms(given: Mapping[str, Any]) -> int:
+    return window_ms_of(given["window_ms"], parse_speed(given["speed"]))
 
 
 def _find_data(market: SourceOptions, *, demo: bool) -> Path:
@@ -277,7 +280,7 @@ def _run_here(
 
     paper = PaperRun(
         source, given["instrument"], {n: each.make() for n, each in chosen.items()},
-        rules_of(given), gate_of(given), start_ms=market.start_ms, window_ms=given["window_ms"],
+        rules_of(given), gate_of(given), start_ms=market.start_ms, window_ms=_window_ms(given),
         depth=given["depth_levels"], bar_seconds=given["window_seconds"],
         balance=optional_number(given, "balance"), on_alert=alerts.show,
         idle=idle,

@@ -15,11 +15,12 @@ from trading.gateway import new_start
 from trading.in_process import run_in_process
 from trading.live_file import LiveRun
 from trading.messages import END_MS
-from trading.paper_market import PaperMarket, Stream
+from trading.paper_market import PaperMarket
 from trading.report import Report, RunLog, report_of
 from trading.rules import Rules
 from trading.sessions import Strategy
 from trading.strategy import make_strategy
+from trading.stream import Stream
 from trading.ticks import TickMaker
 
 START_MS = 1_749_427_200_000  # 2025-06-09, UTC
