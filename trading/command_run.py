@@ -42,7 +42,7 @@ from trading.setup import (
 )
 from trading.sources import SourceOptions, open_source, recording_dir
 from trading.standing import Standing
-from trading.terminal import AlertLines, say_report
+from trading.terminal import AlertLines, ProgressLine, say_report
 from viz_io import OUTPUT_DIR
 
 MAIN = Path(__file__).resolve().parents[1] / "main.py"
@@ -174,10 +174,14 @@ def _run_apart(
     given: Mapping[str, Any], chosen: Mapping[str, StrategyChoice], page: PageProcess | None
 ) -> int:
     is_live = market_of(given).is_live
-    finisher = GATEWAY if is_live else None
-    controller = StartController(_members(given, chosen), _beside(given), say, finisher)
+    progress = _progress(given)
+    controller = StartController(
+        _members(given, chosen), _beside(given), say, progress.show,
+        finisher=GATEWAY if is_live else None,
+    )  # fmt: skip
     with command.stop_on_signals(controller.stop) as signals, controller:
         outcome = controller.wait(page.check if page else lambda: None)
+    progress.close()
     directory = given["output_dir"]
     if outcome.state == FAILED or outcome.failed_beside:
         remove_locks(directory)
@@ -253,6 +257,7 @@ def _run_here(
     market = market_of(given)
     others = StartController({}, _beside(given), say)
     standing = Standing("run", with_parent=False, quiet=given["quiet"])
+    progress = _progress(given)
     alerts, due = AlertLines(standing.say), Interval(LOOK_SECONDS)
     source = open_source(market, say=standing.say)
     if market.is_live:
@@ -280,7 +285,7 @@ def _run_here(
     with (
         RunOutput(given["output_dir"]) as output, standing.listening() as signals, others, source
     ):  # fmt: skip
-        ledger = Ledger(output, paper.market, paper.log, NoLive(), make_report)
+        ledger = Ledger(output, paper.market, paper.log, NoLive(), make_report, progress.show)
         failure = None
         try:
             with standing.closing(ledger.close):
@@ -293,6 +298,7 @@ def _run_here(
         if market.is_live:
             others.stop()  # it would follow the recording for ever
         others.wait()
+    progress.close()
     report = orjson.loads((given["output_dir"] / REPORT_FILE).read_bytes())
     _say_report(report, {}, given)
     if failure:
@@ -301,6 +307,12 @@ def _run_here(
 
 
 # -- either way
+
+
+def _progress(given: Mapping[str, Any]) -> ProgressLine:
+    market = market_of(given)
+    shown = not (given["quiet"] or given["json_summary"])
+    return ProgressLine(market.start_ms, market.end_ms, shown=shown)
 
 
 def _say_report(

@@ -76,8 +76,12 @@ def gateway(
             if market.is_live:
                 standing.finish_with(source.stop)
             producer = TickProducer(start, where, sockets, speed=pace, stopped=standing.stopped)
-            producer.run(maker.ticks(source.stream(), producer.idle))
-        standing.hand_in(producer.report() | found_in(source, maker))
+
+            def report() -> dict[str, object]:
+                return producer.report() | found_in(source, maker)
+
+            with standing.handing_in(report):
+                producer.run(maker.ticks(source.stream(), producer.idle))
 
 
 def strategy(
@@ -113,8 +117,8 @@ def strategy(
             process = StrategyProcess(
                 chosen.name, decider, instrument, where, sockets, stopped=standing.stopped
             )
-            process.run()
-        standing.hand_in(process.report(), lost=process.lost)
+            with standing.handing_in(process.report, lambda: process.lost):
+                process.run()
 
 
 def executor(
@@ -180,11 +184,12 @@ def executor(
             )  # fmt: skip
 
         with RunOutput(output_dir or OUTPUT_DIR) as output, ZmqContext(keys) as sockets:
-            ledger = Ledger(output, market, log, NoLive(), make_report)
+            ledger = Ledger(output, market, log, NoLive(), make_report, standing.tell_progress)
 
             def close(state: str, reason: str) -> None:
                 ledger.close(state, reason)
-                standing.tell(is_written=ledger.report is not None)
+                if ledger.report:
+                    standing.tell(is_written=True, lost=ledger.report.lost)
 
             process = OrderExecutor(
                 market, where, sockets, entry_ms=entry_ms, on_answer=log.answer,
@@ -194,14 +199,14 @@ def executor(
             market.idle = process.idle
             with standing.closing(close):
                 process.run()
-        _tell_report(standing, ledger.report, json_summary=json_summary, quiet=quiet)
+        _tell_report(ledger.report, with_parent=with_parent, json_summary=json_summary, quiet=quiet)
 
 
 def _tell_report(
-    standing: Standing, report: Report | None, *, json_summary: bool, quiet: bool
+    report: Report | None, *, with_parent: bool, json_summary: bool, quiet: bool
 ) -> None:
     """Say what an executor by itself has found; with a parent that is the parent's to do."""
-    if report is None or standing.tell(lost=report.lost):
+    if report is None or with_parent:
         return
     found = orjson.loads(report.report_json())
     if json_summary:

@@ -47,8 +47,8 @@ class StartController:
 
     `members` meet in a directory of this run's own, which is removed at the end; one of them is
     the executor. When one fails, or is killed, the run ends, and so do all others. Those in
-    `beside` belong to the run and not to its result: when one fails, it is said. A context manager,
-    which leaves nothing behind.
+    `beside` belong to the run and not to its result: when one fails, it is said. `on_progress` is
+    told by the executor how far it is. A context manager, which leaves nothing behind.
 
     Asked to end, a run is stopped, unless there is a member `finisher`: it alone is asked, to bring
     the run to its end. What is beside such a run ends after it.
@@ -59,12 +59,15 @@ class StartController:
         members: Mapping[str, Sequence[str]],
         beside: Mapping[str, Sequence[str]],
         say: Say,
+        on_progress: Callable[[dict[str, Any]], None] = lambda _: None,
+        *,
         finisher: str | None = None,
     ) -> None:
         self.outcome = Outcome()
         self._finisher = finisher
         self._is_finishing = False
         self._members, self._beside, self._say = members, beside, say
+        self._on_progress = on_progress
         self._events = Events()
         self._children: dict[str, Child] = {}
         self._left: set[str] = set()
@@ -140,6 +143,8 @@ class StartController:
     def _take_report(self, name: str, facts: dict[str, Any]) -> None:
         if "said" in facts:
             self._say(facts["said"])
+        if "progress" in facts:
+            self._on_progress(facts["progress"])
         if "failed" in facts and self._told_at is None:
             self._note_failure(facts["failed"], facts["reason"])
         if "report" in facts:

@@ -1,8 +1,9 @@
 """The directory that a run writes to: its files are its own, and show how it stands and ended."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -12,8 +13,10 @@ from replay.output_lock import LOCK_NAME as REPLAY_LOCK_NAME
 from replay.output_lock import OutputLock
 from trading.paper import FILLS_FILE, ORDERS_FILE
 from trading.paper_market import PaperMarket
+from trading.protocol import Interval
 from trading.report import ALERTS_FILE, REPORT_FILE, Report, RunLog
 
+PROGRESS_SECONDS = 0.5
 LOCK_NAME = ".trading.lock"
 
 
@@ -81,7 +84,7 @@ class Ledger:
     """Keep the output of a run up to date: what it shows while it goes on, and its report.
 
     `make_report` makes the report of a run that has ended with a state and a reason, None where it
-    had not begun.
+    had not begun. `on_progress` is told now and then how far the run is.
     """
 
     def __init__(
@@ -91,14 +94,21 @@ class Ledger:
         log: RunLog,
         live: Live,
         make_report: Callable[[str, str], Report | None],
+        on_progress: Callable[[Mapping[str, object]], None],
     ) -> None:
         self._output, self._market, self._log, self._live = output, market, log, live
-        self._make_report = make_report
+        self._make_report, self._on_progress = make_report, on_progress
+        self._progress = Interval(PROGRESS_SECONDS)
         self.report: Report | None = None
 
     def update(self) -> None:
         """Show how the run stands."""
-        self._live.update(self._market, self._log, self._market.engine.now_ms or 0)
+        engine = self._market.engine
+        now_ms = engine.now_ms or 0
+        self._live.update(self._market, self._log, now_ms)
+        if self._progress.is_due(monotonic()):
+            position = float(engine.account.position)
+            self._on_progress({"time_ms": now_ms, "fills": len(engine.fills), "position": position})
 
     def close(self, state: str, reason: str) -> None:
         """Write the report of the run, which has ended like this."""

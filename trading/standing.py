@@ -60,21 +60,31 @@ class Standing:
             command.say(text)
 
     def tell(self, **facts: object) -> bool:
-        """Tell a parent; return False where there is none."""
+        """Tell the parent; return False where there is none."""
         if self._with_parent:
             parent.report(**facts)
         return self._with_parent
 
-    def hand_in(self, report: Mapping[str, object], lost: int = 0) -> None:
-        """Give the report to the parent, or print it, and end with code 1 where something got lost.
+    def tell_progress(self, facts: Mapping[str, object]) -> None:
+        """Tell the parent, where there is one, how far the run is."""
+        self.tell(progress=facts)
 
-        The parent counts what was lost itself.
+    @contextmanager
+    def handing_in(
+        self, report: Callable[[], Mapping[str, object]], lost: Callable[[], int] = lambda: 0
+    ) -> Iterator[None]:
+        """Give the report to the parent at the end, whatever it is like; else print it.
+
+        Then also end with code 1 where something got lost; with a parent that counts it.
         """
-        if self.tell(report=report, lost=lost):
-            return
-        command.print_result(orjson.dumps(report).decode())
-        if lost:
-            raise typer.Exit(EXIT_FAILED)
+        try:
+            yield
+        finally:
+            self.tell(report=report(), lost=lost())
+        if not self._with_parent:
+            command.print_result(orjson.dumps(report()).decode())
+            if lost():
+                raise typer.Exit(EXIT_FAILED)
 
     def listening(self) -> AbstractContextManager[command.Signals]:
         """Let signals stop what is done within this context, or finish it.
