@@ -155,6 +155,7 @@ CORE = (
 # As pure as the core, in a package that is not.
 PURE_MODULES = {
     "trading.account",
+    "trading.equity",
     "trading.matching",
     "trading.orders",
     "trading.own_orders",

@@ -173,12 +173,12 @@ def _make_directory(directory: Path) -> None:
 def _run_apart(
     given: Mapping[str, Any], chosen: Mapping[str, StrategyChoice], page: PageProcess | None
 ) -> int:
-    is_live = market_of(given).is_live
     progress = _progress(given)
+    is_live = market_of(given).is_live
+    finisher = GATEWAY if is_live else None
     controller = StartController(
-        _members(given, chosen), _beside(given), say, progress.show,
-        finisher=GATEWAY if is_live else None,
-    )  # fmt: skip
+        _members(given, chosen), _beside(given), say, progress.show, finisher
+    )
     with command.stop_on_signals(controller.stop) as signals, controller:
         outcome = controller.wait(page.check if page else lambda: None)
     progress.close()

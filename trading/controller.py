@@ -60,7 +60,6 @@ class StartController:
         beside: Mapping[str, Sequence[str]],
         say: Say,
         on_progress: Callable[[dict[str, Any]], None] = lambda _: None,
-        *,
         finisher: str | None = None,
     ) -> None:
         self.outcome = Outcome()

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from orderflow.events import OrderbookUpdate, Trade
 from trading.account import RiskGate
+from trading.equity import Quotes
 from trading.matching import MatchingEngine
 from trading.messages import (
     END_MS,
@@ -20,7 +21,6 @@ from trading.messages import (
 )
 from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus, OrderType
 from trading.rules import Rules
-from trading.statistics import Quotes
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 
 import orjson
@@ -17,6 +18,8 @@ from trading.execution import Execution
 from trading.gateway import new_start
 from trading.in_process import feed, sessions_of
 from trading.messages import Alert, Answer, Rejected, TickEvent
+from trading.orders import Fill
+from trading.own_orders import RestingOrder
 from trading.paper import FILLS_FILE, ORDERS_FILE
 from trading.paper_market import PaperMarket, Stream
 from trading.rules import Rules
@@ -325,23 +328,36 @@ def _order_number(strategy: str, signal: int) -> int:
     return signal - (strategy == SCRIPTED)
 
 
+def fill_line(market: PaperMarket, fill: Fill) -> dict[str, object]:
+    """Return a fill as it is written."""
+    placed = market.placed[fill.order]
+    return {
+        "order": _order_number(placed.strategy, placed.signal),
+        "time_ms": fill.time_ms,
+        "side": fill.side,
+        "price": float(fill.price),
+        "qty": float(fill.quantity),
+        "maker": fill.maker,
+        "fee": float(fill.fee),
+        "strategy": placed.strategy,
+    }
+
+
+def open_order_line(market: PaperMarket, order: RestingOrder) -> dict[str, object]:
+    """Return an order that rests as it is written: `remaining` is what is not filled of it."""
+    placed = market.placed[order.request.order]
+    return {
+        "order": _order_number(placed.strategy, placed.signal),
+        "side": order.request.side,
+        "price": order.price,
+        "remaining": float(order.left),
+        "strategy": placed.strategy,
+    }
+
+
 def _fill_lines(market: PaperMarket) -> list[dict[str, object]]:
-    lines = []
-    for fill in market.engine.fills:
-        placed = market.placed[fill.order]
-        number = _order_number(placed.strategy, placed.signal)
-        line: dict[str, object] = {
-            "order": number,
-            "time_ms": fill.time_ms,
-            "side": fill.side,
-            "price": float(fill.price),
-            "qty": float(fill.quantity),
-            "maker": fill.maker,
-            "fee": float(fill.fee),
-            "strategy": placed.strategy,
-        }
-        lines.append(((fill.time_ms, number, placed.strategy), line))
-    return [line for _, line in sorted(lines, key=lambda one: one[0])]
+    lines = [fill_line(market, fill) for fill in market.engine.fills]
+    return sorted(lines, key=itemgetter("time_ms", "order", "strategy"))
 
 
 def _order_lines(market: PaperMarket, log: RunLog) -> list[dict[str, object]]:
