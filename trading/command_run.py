@@ -99,6 +99,10 @@ def run(
     port: Annotated[
         int, typer.Option(callback=in_range(1, 65535), metavar="PORT", help="Port of the page.")
     ] = 8050,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A further name the page may be called by; repeatable."),
+    ] = None,
     json_summary: options.JsonSummary = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -118,7 +122,7 @@ def run(
     if ui:
         check_port(host, port)
     _make_directory(given["output_dir"])
-    page = PageProcess(given["output_dir"], host, port) if ui else None
+    page = PageProcess(given["output_dir"], host, port, allow_host or []) if ui else None
     try:
         code = (_run_here if in_process else _run_apart)(given, chosen, page)
         if page and code < 128:

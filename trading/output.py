@@ -20,7 +20,7 @@ from trading.protocol import Interval
 from trading.report import ALERTS_FILE, FAILED, REPORT_FILE, Report, RunLog, write_file
 from viz_io import TRADING_FILE
 
-PROGRESS_SECONDS = 0.5
+UPDATE_SECONDS = 0.25
 LOCK_NAME = ".trading.lock"
 
 
@@ -92,24 +92,27 @@ class Ledger:
         self._output, self._market, self._log, self._show = output, market, log, show
         self._live: LiveRun | None = None
         self._make_report, self._on_progress = make_report, on_progress
-        self._progress = Interval(PROGRESS_SECONDS)
+        self._due = Interval(UPDATE_SECONDS)
         self.report: Report | None = None
 
     def update(self) -> None:
-        """Show how the run stands."""
+        """Show how the run stands, if it is time to; call this as often as you like."""
+        if self._due.is_due(monotonic()):
+            self._show_now()
+
+    def _show_now(self) -> None:
         engine = self._market.engine
         now_ms = engine.now_ms or 0
         self._live = self._live or self._show()
         self._live.update(self._market, self._log, now_ms)
-        if self._progress.is_due(monotonic()):
-            position = float(engine.account.position)
-            self._on_progress({"time_ms": now_ms, "fills": len(engine.fills), "position": position})
+        position = float(engine.account.position)
+        self._on_progress({"time_ms": now_ms, "fills": len(engine.fills), "position": position})
 
     def close(self, state: str, reason: str) -> None:
         """Write the report of the run, which has ended like this."""
         self.report = self._make_report(state, reason)
         if self.report:
-            self.update()
+            self._show_now()
             self.report.write(self._output.directory)
         if self._live:
             self._live.close(state, reason or None)
