@@ -19,7 +19,8 @@ from trading.arguments import arguments_of
 from trading.commands_alone import executor, gateway, strategy
 from trading.controller import LOOK_SECONDS, Outcome, StartController
 from trading.gateway import EXECUTOR, GATEWAY
-from trading.output import Ledger, NoLive, RunOutput, remove_locks
+from trading.live_file import LiveRun
+from trading.output import Ledger, RunOutput, remove_locks
 from trading.paper_market import Stream
 from trading.protocol import Interval, RunStoppedError, check_options
 from trading.report import (
@@ -248,6 +249,7 @@ def _run_here(
     def idle() -> None:
         if due.is_due(time.monotonic()):
             others.look()
+            ledger.update()  # or a quiet market would look like a run that hangs
             if page:
                 page.check()
             if standing.stopped():
@@ -257,15 +259,19 @@ def _run_here(
         alerts.close()
         return paper.report(state, reason, readers[-1].issues)
 
+    balance = optional_number(given, "balance")
     paper = PaperRun(
         open_stream, given["instrument"], {n: each.make() for n, each in chosen.items()},
         rules_of(given), gate_of(given), start_ms=market.start_ms, window_ms=given["window_ms"],
         depth=given["depth_levels"], bar_seconds=given["window_seconds"],
-        balance=optional_number(given, "balance"), on_alert=alerts.show,
-        idle=idle,
+        balance=balance, on_alert=alerts.show, idle=idle,
     )  # fmt: skip
     with RunOutput(given["output_dir"]) as output, standing.listening() as signals, others:
-        ledger = Ledger(output, paper.market, paper.log, NoLive(), make_report)
+        live = LiveRun(
+            output.directory, given["instrument"], chosen, bar_seconds=given["window_seconds"],
+            start_ms=market.start_ms, balance=balance,
+        )  # fmt: skip
+        ledger = Ledger(output, paper.market, paper.log, live, make_report)
         failure = None
         try:
             with standing.closing(ledger.close):

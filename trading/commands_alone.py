@@ -14,7 +14,8 @@ from replay.pacing import parse_speed
 from trading import options
 from trading.executor import OrderExecutor
 from trading.gateway import EXECUTOR, GATEWAY, TickProducer, new_start
-from trading.output import Ledger, NoLive, RunOutput
+from trading.live_file import LiveRun
+from trading.output import Ledger, RunOutput
 from trading.paper_market import PaperMarket
 from trading.report import FINISHED, Report, RunLog, data_issues, report_of
 from trading.setup import (
@@ -174,7 +175,16 @@ def executor(
             )  # fmt: skip
 
         with RunOutput(output_dir or OUTPUT_DIR) as output, ZmqContext(keys) as sockets:
-            ledger = Ledger(output, market, log, NoLive(), make_report)
+            live = LiveRun(
+                output.directory, instrument, (), bar_seconds=window_seconds,
+                start_ms=choice.start_ms, balance=start_balance,
+            )  # fmt: skip
+            ledger = Ledger(output, market, log, live, make_report)
+
+            def show() -> None:
+                if process.execution:
+                    live.strategies = process.execution.messages.keys()
+                ledger.update()
 
             def close(state: str, reason: str) -> None:
                 ledger.close(state, reason)
@@ -182,7 +192,7 @@ def executor(
 
             process = OrderExecutor(
                 market, where, sockets, entry_ms=entry_ms, on_answer=log.answer,
-                on_alert=log.alert, on_round=ledger.update, begin_ms=choice.start_ms,
+                on_alert=log.alert, on_round=show, begin_ms=choice.start_ms,
                 stopped=standing.stopped,
             )  # fmt: skip
             market.idle = process.idle

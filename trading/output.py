@@ -4,17 +4,20 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from orderflow.atomic import remove_leftovers
 from orderflow.errors import OutputError
 from replay.output_lock import LOCK_NAME as REPLAY_LOCK_NAME
 from replay.output_lock import OutputLock
+from trading.live_file import LiveRun
 from trading.paper import FILLS_FILE, ORDERS_FILE
 from trading.paper_market import PaperMarket
 from trading.report import ALERTS_FILE, REPORT_FILE, Report, RunLog
+from viz_io import TRADING_FILE
 
 LOCK_NAME = ".trading.lock"
+FILES = (REPORT_FILE, FILLS_FILE, ORDERS_FILE, ALERTS_FILE, TRADING_FILE.name)
 
 
 class RunOutput:
@@ -29,7 +32,7 @@ class RunOutput:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = OutputLock(directory, LOCK_NAME)
             remove_leftovers(directory)
-            for name in (REPORT_FILE, FILLS_FILE, ORDERS_FILE, ALERTS_FILE):
+            for name in FILES:
                 (directory / name).unlink(missing_ok=True)
         except OSError as error:
             msg = (
@@ -57,26 +60,6 @@ def remove_locks(directory: Path) -> None:
             OutputLock(directory, name).release()
 
 
-class Live(Protocol):
-    """What shows a run while it goes on."""
-
-    def update(self, market: PaperMarket, log: RunLog, time_ms: int) -> None:
-        """Take note of where the run stands; `time_ms` is how far the market has been moved."""
-
-    def close(self, state: str, reason: str | None) -> None:
-        """Take note of how the run has ended."""
-
-
-class NoLive:
-    """Show nothing."""
-
-    def update(self, market: PaperMarket, log: RunLog, time_ms: int) -> None:
-        """Do nothing."""
-
-    def close(self, state: str, reason: str | None) -> None:
-        """Do nothing."""
-
-
 class Ledger:
     """Keep the output of a run up to date: what it shows while it goes on, and its report.
 
@@ -89,7 +72,7 @@ class Ledger:
         output: RunOutput,
         market: PaperMarket,
         log: RunLog,
-        live: Live,
+        live: LiveRun,
         make_report: Callable[[str, str], Report | None],
     ) -> None:
         self._output, self._market, self._log, self._live = output, market, log, live
