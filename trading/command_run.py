@@ -277,6 +277,7 @@ def _run_here(
     def idle() -> None:
         if due.is_due(time.monotonic()):
             others.look()
+            ledger.update()  # or a quiet market would look like a run that hangs
             if page:
                 page.check()
             if standing.stopped():
