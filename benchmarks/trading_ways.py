@@ -66,7 +66,10 @@ class Arrivals:
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def advance(self, to_ms: int) -> None:
+    def advance(self, to_ms: int) -> bool:
+        return True
+
+    def close_at(self, until_ms: int) -> None:
         pass
 
     def submit(self, signal: TradingSignal) -> None:

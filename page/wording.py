@@ -24,6 +24,15 @@ def short(value: float) -> str:
     return fixed(value, 8 if size < 0.01 else 4 if size < 1 else 2).rstrip("0").rstrip(".")
 
 
+def money(value: float) -> str:
+    """Return an amount of money: with two decimals, or under 1 with all that matter."""
+    if abs(value) >= 1e9:
+        return short(value)
+    if abs(value) >= 1 or abs(value) < 1e-8:
+        return fixed(value, 2).replace(f"{MINUS}0.00", "0.00")
+    return fixed(value, 8).rstrip("0")
+
+
 LONGEST_AGE_SECONDS = 86_400
 """A newest row older than this was not recorded now: its age says nothing about the recorder."""
 SHORTEST_AGE_SECONDS = 10

@@ -85,6 +85,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ohlc_processor",
         "orderbook_manager",
         "recordings",
+        "replay.live_reader",
+        "replay.live_stream",
         "replay.output_lock",
         "replay.pacing",
         "viz_io",
@@ -153,6 +155,7 @@ CORE = (
 # As pure as the core, in a package that is not.
 PURE_MODULES = {
     "trading.account",
+    "trading.equity",
     "trading.matching",
     "trading.orders",
     "trading.own_orders",

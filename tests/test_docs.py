@@ -17,7 +17,7 @@ from recordings.table_spec import BOOK, TRADES
 from replay.output_lock import LOCK_NAME
 from replay.run import Replay, ReplayOptions
 from replay.run_files import RunFiles
-from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE
+from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE
 
 REFERENCE = (PROJECT / "docs" / "reference.md").read_text()
 ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
@@ -39,7 +39,7 @@ def test_every_option_is_in_the_reference_and_no_other() -> None:
 
 
 def test_every_file_is_in_the_reference() -> None:
-    for path in (DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE):
+    for path in (DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE):
         assert f"`{path.name}`" in REFERENCE
     assert f"`{LOCK_NAME}`" in REFERENCE
 

@@ -12,6 +12,8 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
+from orderflow.parent import FINISH
+
 
 class Said(NamedTuple):
     """A line that a process has written to stderr."""
@@ -72,6 +74,14 @@ class Child:
         with contextlib.suppress(OSError):  # it has ended
             stdin.write(f"{words}\n".encode())
             stdin.close()
+
+    def finish(self) -> None:
+        """Ask it to bring what it does to its end."""
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.closed:
+            with contextlib.suppress(OSError):  # it has ended
+                stdin.write(FINISH)
+                stdin.flush()
 
     def kill(self) -> None:
         """End it at once."""

@@ -17,7 +17,7 @@ from trading.gateway import EXECUTOR, GATEWAY, TickProducer, new_start
 from trading.output import Ledger, NoLive, RunOutput
 from trading.paper_market import PaperMarket
 from trading.protocol import window_ms_of
-from trading.report import FINISHED, Report, RunLog, data_issues, report_of
+from trading.report import FINISHED, Report, RunLog, found_in, report_of
 from trading.setup import (
     endpoints_of,
     gate_of,
@@ -26,6 +26,7 @@ from trading.setup import (
     rules_of,
     strategy_of,
 )
+from trading.sources import open_source
 from trading.standing import Standing
 from trading.strategy_process import StrategyProcess
 from trading.terminal import AlertLines, say_report
@@ -45,6 +46,8 @@ def gateway(
         ),
     ],
     data_dir: options.DataDir = None,
+    follow: options.Follow = False,
+    url: options.Url = None,
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     depth_levels: options.DepthLevels = 50,
     speed: options.Speed = "max",
@@ -71,17 +74,18 @@ def gateway(
             instrument, strategies, window_ms=window_ms_of(window_ms, pace), credit=credit,
             free=free,
         )  # fmt: skip
-        reader = market.open()
         maker = TickMaker(start.run_id, instrument, depth=depth_levels, start_ms=market.start_ms)
         where = endpoints_of(context.params)
-        with ZmqContext(keys) as sockets:
+        with open_source(market, say=standing.say) as source, ZmqContext(keys) as sockets:
+            if market.is_live:
+                standing.finish_with(source.stop)
             producer = TickProducer(start, where, sockets, speed=pace, stopped=standing.stopped)
 
             def report() -> dict[str, object]:
-                return producer.report() | {"data_issues": data_issues(reader.issues, maker)}
+                return producer.report() | found_in(source, maker)
 
             with standing.handing_in(report):
-                producer.run(maker.ticks(reader.batches(), producer.idle))
+                producer.run(maker.ticks(source.stream(), producer.idle))
 
 
 def strategy(
@@ -127,6 +131,7 @@ def executor(
     start_date: options.Start,
     end_date: options.End,
     data_dir: options.DataDir = None,
+    follow: options.Follow = False,
     output_dir: options.OutputDir = None,
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     window_seconds: options.WindowSeconds = 60,
@@ -165,7 +170,8 @@ def executor(
         choice, rules = market_of(given), rules_of(given)
         gate, start_balance = gate_of(given), optional_number(given, "balance")
         where = endpoints_of(given)
-        market = PaperMarket(choice.open().batches(), instrument, rules, gate)
+        source = open_source(choice, records=False)
+        market = PaperMarket(source.market(), instrument, rules, gate, source.end_at)
         alerts = AlertLines(standing.say)
         log = RunLog(on_alert=alerts.show)
 
@@ -176,7 +182,7 @@ def executor(
             if process.execution is None:
                 return None
             return report_of(
-                market, process.execution, log, {},
+                market, process.execution, log, {"market_lost": source.losses()},
                 bar_seconds=window_seconds, start_ms=choice.start_ms, balance=start_balance,
                 strange=process.strange, state=state, reason=reason,
             )  # fmt: skip

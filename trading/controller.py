@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
+from signal import SIGTERM
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,6 +49,9 @@ class StartController:
     the executor. When one fails, or is killed, the run ends, and so do all others. Those in
     `beside` belong to the run and not to its result: when one fails, it is said. `on_progress` is
     told by the executor how far it is. A context manager, which leaves nothing behind.
+
+    Asked to end, a run is stopped, unless there is a member `finisher`: it alone is asked, to bring
+    the run to its end. What is beside such a run ends after it.
     """
 
     def __init__(
@@ -56,8 +60,11 @@ class StartController:
         beside: Mapping[str, Sequence[str]],
         say: Say,
         on_progress: Callable[[dict[str, Any]], None] = lambda _: None,
+        finisher: str | None = None,
     ) -> None:
         self.outcome = Outcome()
+        self._finisher = finisher
+        self._is_finishing = False
         self._members, self._beside, self._say = members, beside, say
         self._on_progress = on_progress
         self._events = Events()
@@ -105,11 +112,21 @@ class StartController:
             event = self._events.get(timeout=seconds) if seconds else self._events.get_nowait()
             self._take(event)
         if self._asked and self._told_at is None:
-            if self._left & self._members.keys():
-                self.outcome.state = STOPPED
+            self._finish() if self._finisher else self._stop()
+        if self._finisher and self._told_at is None and not self._left & self._members.keys():
             self._end("")
         if self._told_at is not None:
             self._see_to_the_end(time.monotonic() - self._told_at)
+
+    def _stop(self) -> None:
+        if self._left & self._members.keys():
+            self.outcome.state = STOPPED
+        self._end("")
+
+    def _finish(self) -> None:
+        if self._finisher in self._left and not self._is_finishing:
+            self._children[self._finisher].finish()
+        self._is_finishing = True
 
     def _take(self, event: Event) -> None:
         match event:
@@ -139,6 +156,9 @@ class StartController:
         if name in self._beside:
             self.outcome.failed_beside = True
             self._say(f"{name} {reason}; the run goes on without it")
+            return
+        if self._is_finishing and reason in (STOPPED, how_ended(128 + SIGTERM)):
+            self._stop()  # it had not begun, and there was nothing to bring to its end
             return
         self.outcome.state, self.outcome.reason = FAILED, f"{name}: {reason}"
         say_error(self.outcome.reason)

@@ -78,7 +78,7 @@ class OrderExecutor:
         with self._member.telling(self._tell):
             if self._begin_ms:
                 self._market.advance(self._begin_ms)  # which may take longer than silence may last
-            while not self.execution or self.execution.running:
+            while not self.execution or not self.execution.is_over:
                 self._round()
             self._settle(self.execution)
             for name in self.execution.messages:
@@ -120,7 +120,7 @@ class OrderExecutor:
                 break
             took = True
         if self.execution:
-            if took:
+            if took or not self.execution.is_settled:
                 self._settle(self.execution)
             self._on_round()
         if not took:

@@ -80,6 +80,7 @@ class MatchingEngine:
         self._reliability = BookReliability(IssueLog())
         self._own = {side: OwnOrders(side) for side in Side}
         self._resting: dict[int, RestingOrder] = {}
+        self._left_open: list[RestingOrder] = []
         self._filled: dict[int, Decimal] = {}
         self._requests: list[tuple[int, int, OrderRequest | int]] = []  # a heap; an int cancels
         self._sent: dict[int, OrderRequest] = {}
@@ -87,6 +88,11 @@ class MatchingEngine:
         self._best: dict[Side, float | None] = dict.fromkeys(Side)
         self._unclear = UNRELIABLE
         self._looked = False
+
+    @property
+    def open_orders(self) -> list[RestingOrder]:
+        """Return the orders that rest; when the market has ended, those that rested then."""
+        return self._left_open or list(self._resting.values())
 
     def submit(self, request: OrderRequest) -> None:
         """Send an order, and its cancellation where it has one; raise `OrderError` for a repeat."""
@@ -211,7 +217,8 @@ class MatchingEngine:
             if isinstance(request, OrderRequest):
                 self._end(request, OrderStatus.REJECTED, arrival, AFTER_END)
         self._requests.clear()
-        for order in list(self._resting.values()):
+        self._left_open = list(self._resting.values())
+        for order in self._left_open:
             self._take_out(order, OrderStatus.OPEN, last or 0)
 
     # Requests

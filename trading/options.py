@@ -50,6 +50,18 @@ BookModeOption = Annotated[
 Demo = Annotated[
     bool, typer.Option("--demo", help="Make a recording up and trade on it: no data needed.")
 ]
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", help="Go on with what a recorder appends, until END or Ctrl+C."),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Trade on a feed of OKX, or of the simulator, ws://…; it is recorded into a folder "
+        "of its own.",
+    ),
+]
 DepthLevels = Annotated[
     int,
     typer.Option(

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from orderflow.events import BookBatch, OrderbookUpdate, Trade
 from trading.account import RiskGate
+from trading.equity import Quotes
 from trading.market_feed import MarketFeed
 from trading.matching import MatchingEngine
 from trading.messages import (
@@ -21,10 +22,7 @@ from trading.messages import (
 )
 from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus, OrderType
 from trading.rules import Rules
-from trading.statistics import Quotes
-from trading.stream import Stream
-
-__all__ = ["NO_SUCH_ORDER", "AnsweringEngine", "PaperMarket", "Placed", "Stream"]
+from trading.stream import LiveStream
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
 
@@ -105,10 +103,19 @@ class PaperMarket:
     they were submitted; `placed` says whose they are. `quotes` has the best prices so far. An order
     that cannot be meant is rejected, with the reason. Its end is known when the market has been
     moved to `END_MS`, or was stopped. `idle` is called now and then while the market moves far.
+
+    Of a live market the stream has None where nothing is there now, and `end_at` gets the time at
+    which the ticks have ended: the stream is to end there, or behind it. Such a market is moved no
+    further than the strategies were shown it, short of the entry latency.
     """
 
     def __init__(
-        self, stream: Stream, instrument: str, rules: Rules, gate: RiskGate | None = None
+        self,
+        stream: LiveStream,
+        instrument: str,
+        rules: Rules,
+        gate: RiskGate | None = None,
+        end_at: Callable[[int], None] | None = None,
     ) -> None:
         self.instrument = instrument
         self.idle: Callable[[], None] = lambda: None
@@ -120,23 +127,41 @@ class PaperMarket:
         self.engine = AnsweringEngine(rules, gate, self._answers.append, self.placed)
         self._orders: dict[tuple[str, int], int] = {}
         self._feed = MarketFeed(stream)
+        self._end_at = end_at
+        self._end_ms = END_MS
         self._ended = False
 
-    def advance(self, to_ms: int) -> None:
-        """Let everything happen before `to_ms`; with `END_MS`, the market ends."""
+    def advance(self, to_ms: int) -> bool:
+        """Let everything happen before `to_ms`; with `END_MS`, the market ends.
+
+        Return whether it has; False, of a live market that is not known so far.
+        """
         feed, engine, count = self._feed, self.engine, 0
-        while (now := feed.next_ms()) is not None and now < to_ms:
+        until = min(to_ms, self._end_ms)
+        if self._end_at and to_ms < END_MS:
+            # The strategies were shown no more than this, and may not be shown more.
+            until = to_ms - self.rules.entry_ms
+        while (now := feed.next_ms()) is not None and now < until:
             quiet = engine.quiet_to
             if now <= quiet:
-                count += self._pass_by(*feed.take_before(min(to_ms, quiet + 1)))
+                count += self._pass_by(*feed.take_before(min(until, quiet + 1)))
             else:
                 self._happen(feed.take())
                 count += 1
             if count >= EVENTS_BETWEEN_IDLES:
                 self.idle()
                 count = 0
-        if to_ms >= END_MS:
+        if now is None:
+            return False
+        if to_ms >= END_MS and not self._ended:
             self.stop()
+        return True
+
+    def close_at(self, until_ms: int) -> None:
+        """Let a live market end at `until_ms`."""
+        if self._end_at:
+            self._end_ms = until_ms
+            self._end_at(until_ms)
 
     def stop(self) -> None:
         """End the market where it is."""

@@ -258,15 +258,24 @@ class Interval:
 
 
 def windows(
-    ticks: Iterable[TickEvent], window_ms: int
+    ticks: Iterable[TickEvent | None], window_ms: int
 ) -> Iterator[tuple[int, tuple[TickEvent, ...]]]:
     """Yield `(until_ms, ticks)` for each window that has ticks, which come in time order.
 
     Windows are aligned to the epoch, so they are cut between two milliseconds and never within
     one: no tick of a later window has a time before `until_ms`. One of many ticks is cut into more.
+
+    None among the ticks says that there are no more now, and that those to come are later than all
+    before: then the window ends with its last millisecond, so that nobody waits for a live market.
     """
     until, waiting = 0, list[TickEvent]()
     for tick in ticks:
+        if tick is None:
+            if waiting:
+                until = waiting[-1].time_ms + 1
+                yield until, tuple(waiting)
+                waiting = []
+            continue
         if len(waiting) >= MOST_TICKS and tick.time_ms > waiting[-1].time_ms:
             until = waiting[-1].time_ms + 1
         if tick.time_ms >= until:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import tee
+from operator import itemgetter
 from pathlib import Path
 
 import orjson
@@ -18,11 +18,15 @@ from trading.execution import Execution
 from trading.gateway import new_start
 from trading.in_process import feed, sessions_of
 from trading.messages import Alert, Answer, Rejected, TickEvent
+from trading.orders import Fill
+from trading.own_orders import RestingOrder
 from trading.paper import FILLS_FILE, ORDERS_FILE
-from trading.paper_market import PaperMarket, Stream
+from trading.paper_market import PaperMarket
 from trading.rules import Rules
 from trading.sessions import Strategy
+from trading.sources import OpenedSource, Source
 from trading.statistics import OrderRecord, Statistics, statistics_of
+from trading.stream import Stream
 from trading.ticks import TickMaker
 from viz_io import STATES
 
@@ -203,10 +207,14 @@ def _executor_counts(
     }
 
 
-def data_issues(reader_issues: IssueLog, ticks: TickMaker) -> dict[str, int]:
-    """Return what was wrong with the recording as far as ticks depend on it, by kind."""
+def found_in(source: Source, ticks: TickMaker) -> dict[str, object]:
+    """Return what was wrong with the rows that ticks were made of, and what was lost of them."""
+    return {"data_issues": _data_issues(source, ticks), "market_lost": source.losses()}
+
+
+def _data_issues(source: Source, ticks: TickMaker) -> dict[str, int]:
     issues = IssueLog()
-    issues.add(reader_issues)
+    issues.add(source.issues)
     issues.add(ticks.issues)
     found = issues.counts()
     found["levels_rejected"] += ticks.book.levels_rejected
@@ -215,16 +223,15 @@ def data_issues(reader_issues: IssueLog, ticks: TickMaker) -> dict[str, int]:
 
 
 class PaperRun:
-    """A run of strategies, by their names, on a recorded market in this process.
+    """A run of strategies, by their names, on a market in this process.
 
-    `open_stream` opens the recording: what `DBInterpreter.batches` yields or, slower, `stream`.
     What lies before `start_ms` builds up the book. Equity is sampled each `bar_seconds`. `idle` is
     called often, and may raise an error to end the run.
     """
 
     def __init__(
         self,
-        open_stream: Callable[[], Stream],
+        source: Source,
         instrument: str,
         strategies: Mapping[str, Strategy],
         rules: Rules | None = None,
@@ -240,9 +247,8 @@ class PaperRun:
     ) -> None:
         self.start = new_start(instrument, strategies, window_ms=window_ms)
         self.log = RunLog(on_alert=on_alert)
-        # Read once: the two are never further apart than a window and the latency.
-        self._stream, traded = tee(open_stream())
-        self.market = PaperMarket(traded, instrument, rules or Rules(), gate)
+        self._stream, traded = source.both()
+        self.market = PaperMarket(traded, instrument, rules or Rules(), gate, source.end_at)
         self.market.idle = idle
         self.sessions = sessions_of(strategies, self.start)
         self._execution = Execution(
@@ -250,6 +256,7 @@ class PaperRun:
             begin_ms=start_ms or 0,
         )  # fmt: skip
         self._ticks = TickMaker(self.start.run_id, instrument, depth=depth, start_ms=start_ms)
+        self._source = source
         self._idle = idle
         self._bar_seconds, self._start_ms, self._balance = bar_seconds, start_ms, balance
 
@@ -262,20 +269,14 @@ class PaperRun:
         paced = _paced(ticks, Pace(speed, self._idle)) if speed else ticks
         feed(paced, self.sessions, self._execution, self.start, on_window)
 
-    def report(
-        self,
-        state: str = FINISHED,
-        reason: str = "",
-        reader_issues: IssueLog | None = None,
-    ) -> Report:
-        """Return the report of the run, which may have ended before its time.
-
-        `reader_issues` are those found in reading the recording.
-        """
+    def report(self, state: str = FINISHED, reason: str = "") -> Report:
+        """Return the report of the run, which may have ended before its time."""
         if state != FINISHED:
             self.log.stop(self.market, self._execution)
-        found = data_issues(reader_issues or IssueLog(), self._ticks)
-        gateway = {"ticks": self._ticks.number, "data_issues": found, "foreign": 0, "strange": 0}
+        gateway = {
+            "ticks": self._ticks.number, **found_in(self._source, self._ticks),
+            "foreign": 0, "strange": 0,
+        }  # fmt: skip
         strategies = {
             name: {**session.report(), "strange": 0} for name, session in self.sessions.items()
         }
@@ -303,18 +304,23 @@ def run_strategies(
     bar_seconds: int = 60,
     balance: Decimal | None = None,
 ) -> Report:
-    """Run strategies on a recorded market in this process, and return the report: a `PaperRun`."""
+    """Run strategies on a recorded market in this process, and return the report: a `PaperRun`.
+
+    `open_stream` opens the recording, as `DBInterpreter.stream` yields it, anew each time: it is
+    read once for the ticks and once for the market that orders go to.
+    """
     run = PaperRun(
-        open_stream, instrument, strategies, rules, gate,
+        OpenedSource(open_stream), instrument, strategies, rules, gate,
         start_ms=start_ms, window_ms=window_ms, bar_seconds=bar_seconds, balance=balance,
     )  # fmt: skip
     run.run()
     return run.report()
 
 
-def _paced(ticks: Iterable[TickEvent], pace: Pace) -> Iterator[TickEvent]:
+def _paced(ticks: Iterable[TickEvent | None], pace: Pace) -> Iterator[TickEvent | None]:
     for tick in ticks:
-        pace.wait_for(tick.time_ms)
+        if tick is not None:
+            pace.wait_for(tick.time_ms)
         yield tick
 
 
@@ -322,23 +328,36 @@ def _order_number(strategy: str, signal: int) -> int:
     return signal - (strategy == SCRIPTED)
 
 
+def fill_line(market: PaperMarket, fill: Fill) -> dict[str, object]:
+    """Return a fill as it is written."""
+    placed = market.placed[fill.order]
+    return {
+        "order": _order_number(placed.strategy, placed.signal),
+        "time_ms": fill.time_ms,
+        "side": fill.side,
+        "price": float(fill.price),
+        "qty": float(fill.quantity),
+        "maker": fill.maker,
+        "fee": float(fill.fee),
+        "strategy": placed.strategy,
+    }
+
+
+def open_order_line(market: PaperMarket, order: RestingOrder) -> dict[str, object]:
+    """Return an order that rests as it is written: `remaining` is what is not filled of it."""
+    placed = market.placed[order.request.order]
+    return {
+        "order": _order_number(placed.strategy, placed.signal),
+        "side": order.request.side,
+        "price": order.price,
+        "remaining": float(order.left),
+        "strategy": placed.strategy,
+    }
+
+
 def _fill_lines(market: PaperMarket) -> list[dict[str, object]]:
-    lines = []
-    for fill in market.engine.fills:
-        placed = market.placed[fill.order]
-        number = _order_number(placed.strategy, placed.signal)
-        line: dict[str, object] = {
-            "order": number,
-            "time_ms": fill.time_ms,
-            "side": fill.side,
-            "price": float(fill.price),
-            "qty": float(fill.quantity),
-            "maker": fill.maker,
-            "fee": float(fill.fee),
-            "strategy": placed.strategy,
-        }
-        lines.append(((fill.time_ms, number, placed.strategy), line))
-    return [line for _, line in sorted(lines, key=lambda one: one[0])]
+    lines = [fill_line(market, fill) for fill in market.engine.fills]
+    return sorted(lines, key=itemgetter("time_ms", "order", "strategy"))
 
 
 def _order_lines(market: PaperMarket, log: RunLog) -> list[dict[str, object]]:

@@ -30,11 +30,21 @@ class Standing:
         self._with_parent = with_parent
         self._quiet = quiet
         self._stop = threading.Event()
+        self._finish: Callable[[], None] | None = None
         if with_parent:
-            parent.end_with_parent(self._hear, grace_seconds=GRACE_SECONDS)
+            parent.end_with_parent(
+                self._hear, grace_seconds=GRACE_SECONDS, finish=self._finish_or_stop
+            )
 
     def _hear(self, words: str) -> None:
         self.words = words
+
+    def finish_with(self, finish: Callable[[], None]) -> None:
+        """Let Ctrl+C, and the parent's word, bring the run to its end in good order by `finish`."""
+        self._finish = finish
+
+    def _finish_or_stop(self) -> None:
+        (self._finish or self._stop.set)()
 
     def stopped(self) -> bool:
         """Return whether it was asked to end."""
@@ -77,8 +87,13 @@ class Standing:
                 raise typer.Exit(EXIT_FAILED)
 
     def listening(self) -> AbstractContextManager[command.Signals]:
-        """Let signals stop what is done within this context."""
-        return command.stop_on_signals(self._stop.set)
+        """Let signals stop what is done within this context, or finish it.
+
+        One that has a parent is told by it what to do: a signal stops it.
+        """
+        return command.stop_on_signals(
+            self._stop.set if self._with_parent else self._finish_or_stop
+        )
 
     @contextmanager
     def at_work(self, endpoints: Path | None = None) -> Iterator[None]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from orderflow import command
-from orderflow.issues import describe
+from orderflow.issues import LABELS, describe
 from orderflow.times import format_utc
+from recordings.recorder_rows import EVENT_KINDS
 from trading.messages import Alert
 
 ALERTS_A_SECOND = 20
@@ -169,9 +170,16 @@ def _message_rows(report: Mapping[str, Any], bus: Mapping[str, Any]) -> list[Row
         rows.append(("sent", f"{windows:,} windows, {messages:,} messages of signals"))
     late, too_old = counts["executor"]["late"], counts["executor"]["too_old"]
     rows.append(("lost", f"{report['lost']:,}, late {late:,}, out of date {too_old:,}"))
+    if market_lost := counts.get("market_lost"):
+        rows.append(("market lost", ", ".join(_loss(*one) for one in sorted(market_lost.items()))))
     if issues := counts.get("data_issues"):
         rows.append(("data issues", ", ".join(describe(issues))))
     return rows
+
+
+def _loss(kind: str, count: int) -> str:
+    label = EVENT_KINDS[kind].label if kind in EVENT_KINDS else LABELS.get(kind, kind)
+    return f"{count:,} {label}"
 
 
 def say_report(report: Mapping[str, Any], bus: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
+from typing import overload
 
 from metrics.rolling_bars import CompensatedSum
 from orderbook_manager import OrderbookManager
@@ -11,7 +12,7 @@ from orderflow.events import BookBatch, Quote, Trade
 from orderflow.issues import IssueLog
 from trading.messages import TickEvent, TickKind
 from trading.orders import Side
-from trading.stream import Stream, as_batch
+from trading.stream import LiveStream, Stream, as_batch
 
 _SIDES: dict[str | None, Side] = {side.value: side for side in Side}
 
@@ -37,14 +38,29 @@ class TickMaker:
         self._cvd = CompensatedSum()
         self._quote: Quote = (None, None, None, None, None)
 
-    def ticks(self, stream: Stream, idle: Callable[[], None] = lambda: None) -> Iterator[TickEvent]:
+    @overload
+    def ticks(self, stream: Stream, idle: Callable[[], None] = ...) -> Iterator[TickEvent]: ...
+
+    @overload
+    def ticks(
+        self, stream: LiveStream, idle: Callable[[], None] = ...
+    ) -> Iterator[TickEvent | None]: ...
+
+    def ticks(
+        self, stream: LiveStream, idle: Callable[[], None] = lambda: None
+    ) -> Iterator[TickEvent | None]:
         """Yield ticks by time, at equal times those of book rows first; `idle` is called often.
 
+        None in the stream of a live market, where nothing is there now, is handed on.
         A row that cannot be read changes nothing and gives no tick. Raise `NumbersError` for
         trades whose sizes add up to more than a double can hold.
         """
-        for rows, trades in stream:
+        for item in stream:
             idle()
+            if item is None:
+                yield None
+                continue
+            rows, trades = item
             yield from self._joined(as_batch(rows), trades)
 
     def _joined(self, batch: BookBatch, trades: Sequence[Trade]) -> Iterator[TickEvent]:

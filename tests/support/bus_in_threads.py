@@ -12,12 +12,13 @@ from trading.account import RiskGate
 from trading.executor import OrderExecutor
 from trading.gateway import TickProducer, new_start
 from trading.messages import Start
-from trading.paper_market import PaperMarket, Stream
+from trading.paper_market import PaperMarket
 from trading.protocol import Endpoints
 from trading.report import Report, RunLog, report_of
 from trading.rules import Rules
 from trading.sessions import Strategy
 from trading.strategy_process import StrategyProcess
+from trading.stream import Stream
 from trading.ticks import TickMaker
 
 

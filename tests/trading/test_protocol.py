@@ -165,12 +165,17 @@ class Market:
 
     def __init__(self) -> None:
         self.reached = 0
+        self.closed_at: int | None = None
         self.submitted: list[TradingSignal] = []
         self.new: list[Answer] = []
 
-    def advance(self, to_ms: int) -> None:
+    def advance(self, to_ms: int) -> bool:
         assert to_ms > self.reached
         self.reached = to_ms
+        return True
+
+    def close_at(self, until_ms: int) -> None:
+        self.closed_at = until_ms
 
     def submit(self, signal: TradingSignal) -> None:
         assert signal.time_ms + ENTRY_MS >= self.reached, "the market has gone too far"
@@ -299,6 +304,37 @@ def test_signals_come_in_the_one_order_however_messages_arrive(
     doing.settle()
     assert order_of(market.submitted) == all_signals(ticks, names)
     assert market.reached == END_MS
+
+
+class Lagging(Market):
+    """A live market of which less is known than was asked for."""
+
+    known = 0
+
+    def advance(self, to_ms: int) -> bool:
+        self.reached = min(to_ms, self.known)
+        return self.known >= to_ms
+
+
+def test_a_market_that_lags_is_moved_on_when_more_of_it_is_known() -> None:
+    begin, market = start("a"), Lagging()
+    doing = Execution(market, begin, ENTRY_MS, lambda _: None)
+    session = StrategySession("a", ByNumber("a"), begin)
+    made = session.work(Window(RUN, 1, 30, (tick(1, 20),)), 0.0, lambda: None)
+    assert made is not None
+    assert doing.take(made)
+    doing.settle()
+    assert not doing.is_settled
+    market.known = 30 + ENTRY_MS
+    doing.settle()
+    assert (doing.is_settled, market.reached) == (True, 30 + ENTRY_MS)
+    doing.end(End(RUN, Role.STRATEGY, "a", session.messages))
+    assert market.closed_at == 30
+    doing.settle()
+    assert not doing.is_over
+    market.known = END_MS
+    doing.settle()
+    assert doing.is_over
 
 
 class Inclusive(SignalMerge):
