@@ -20,7 +20,8 @@ from trading.arguments import arguments_of
 from trading.commands_alone import executor, gateway, strategy
 from trading.controller import LOOK_SECONDS, Outcome, StartController
 from trading.gateway import EXECUTOR, GATEWAY
-from trading.output import Ledger, NoLive, RunOutput, remove_locks
+from trading.live_file import LiveRun
+from trading.output import Ledger, RunOutput, note_failure, remove_locks
 from trading.protocol import Interval, RunStoppedError, check_options, window_ms_of
 from trading.report import (
     FAILED,
@@ -113,7 +114,7 @@ def run(
     given["output_dir"] = output_dir or OUTPUT_DIR
     if url is not None:
         given["data_dir"] = recording_dir(given["output_dir"], datetime.now(UTC))
-    given["data_dir"] = _find_data(market_of(given), demo=demo)
+    given["data_dir"] = _find_data(market_of(given), demo=demo, quiet=quiet)
     if ui:
         check_port(host, port)
     _make_directory(given["output_dir"])
@@ -149,14 +150,15 @@ def _window_ms(given: Mapping[str, Any]) -> int:
     return window_ms_of(given["window_ms"], parse_speed(given["speed"]))
 
 
-def _find_data(market: SourceOptions, *, demo: bool) -> Path:
+def _find_data(market: SourceOptions, *, demo: bool, quiet: bool) -> Path:
     """Return where the recording is, or will be; raise an `OrderflowError` where there is none."""
     if demo:
         from synthetic_market import demo_recording  # noqa: PLC0415 (only a demo needs it)
 
-        say("demo: a made-up market, not a recording")
+        if not quiet:
+            say("demo: a made-up market, not a recording")
         return demo_recording(market.instrument, market.start_ms, market.end_ms).parent
-    if market.url is not None:
+    if market.url is not None and not quiet:
         say(f"recording {market.url} into {market.data_dir}")
     open_source(market, records=False)
     return market.data_dir
@@ -188,6 +190,8 @@ def _run_apart(
     directory = given["output_dir"]
     if outcome.state == FAILED or outcome.failed_beside:
         remove_locks(directory)
+    if outcome.state == FAILED:
+        note_failure(directory, outcome.reason)
     report = _whole_report(outcome, directory / REPORT_FILE) if outcome.is_written else None
     _say_report(report, _bus_counts(outcome), given)
     return _code(outcome.state, sum(outcome.lost.values()), signals.received, is_live=is_live)
@@ -278,17 +282,24 @@ def _run_here(
         alerts.close()
         return paper.report(state, reason)
 
+    def show() -> LiveRun:
+        return LiveRun(
+            given["output_dir"], given["instrument"], list(chosen),
+            bar_seconds=given["window_seconds"], start_ms=market.start_ms, balance=balance,
+        )  # fmt: skip
+
+    balance = optional_number(given, "balance")
     paper = PaperRun(
         source, given["instrument"], {n: each.make() for n, each in chosen.items()},
         rules_of(given), gate_of(given), start_ms=market.start_ms, window_ms=_window_ms(given),
         depth=given["depth_levels"], bar_seconds=given["window_seconds"],
-        balance=optional_number(given, "balance"), on_alert=alerts.show,
+        balance=balance, on_alert=alerts.show,
         idle=idle,
     )  # fmt: skip
     with (
         RunOutput(given["output_dir"]) as output, standing.listening() as signals, others, source
     ):  # fmt: skip
-        ledger = Ledger(output, paper.market, paper.log, NoLive(), make_report, progress.show)
+        ledger = Ledger(output, paper.market, paper.log, show, make_report, progress.show)
         failure = None
         try:
             with standing.closing(ledger.close):

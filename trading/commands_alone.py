@@ -14,7 +14,8 @@ from replay.pacing import parse_speed
 from trading import options
 from trading.executor import OrderExecutor
 from trading.gateway import EXECUTOR, GATEWAY, TickProducer, new_start
-from trading.output import Ledger, NoLive, RunOutput
+from trading.live_file import LiveRun
+from trading.output import Ledger, RunOutput
 from trading.paper_market import PaperMarket
 from trading.protocol import window_ms_of
 from trading.report import FINISHED, Report, RunLog, found_in, report_of
@@ -187,8 +188,15 @@ def executor(
                 strange=process.strange, state=state, reason=reason,
             )  # fmt: skip
 
+        def show() -> LiveRun:
+            names = list(process.execution.messages) if process.execution else []
+            return LiveRun(
+                output.directory, instrument, names,
+                bar_seconds=window_seconds, start_ms=choice.start_ms, balance=start_balance,
+            )  # fmt: skip
+
         with RunOutput(output_dir or OUTPUT_DIR) as output, ZmqContext(keys) as sockets:
-            ledger = Ledger(output, market, log, NoLive(), make_report, standing.tell_progress)
+            ledger = Ledger(output, market, log, show, make_report, standing.tell_progress)
 
             def close(state: str, reason: str) -> None:
                 ledger.close(state, reason)

@@ -22,6 +22,8 @@ EXECUTOR_FIRST_SECONDS = 0.5
 KILL_SECONDS = 1.7
 """What has not ended so long after it was told to is killed."""
 LOOK_SECONDS = 0.1
+HALTED_SECONDS = 1.5
+"""Whoever was halted by a signal for so long is taken for dead, be it before the run or in it."""
 
 Say = Callable[[str], None]
 
@@ -72,6 +74,7 @@ class StartController:
         self._left: set[str] = set()
         self._asked = False
         self._told_at: float | None = None
+        self._halted_since: dict[str, float] = {}
         self._directory: Path | None = None
 
     def __enter__(self) -> Self:
@@ -111,6 +114,8 @@ class StartController:
         with contextlib.suppress(Empty):
             event = self._events.get(timeout=seconds) if seconds else self._events.get_nowait()
             self._take(event)
+        if self._told_at is None:
+            self._see_who_is_halted(time.monotonic())
         if self._asked and self._told_at is None:
             self._finish() if self._finisher else self._stop()
         if self._finisher and self._told_at is None and not self._left & self._members.keys():
@@ -127,6 +132,14 @@ class StartController:
         if self._finisher in self._left and not self._is_finishing:
             self._children[self._finisher].finish()
         self._is_finishing = True
+
+    def _see_who_is_halted(self, now: float) -> None:
+        halted = [name for name in self._left if self._children[name].is_halted]
+        self._halted_since = {name: self._halted_since.get(name, now) for name in halted}
+        for name, since in self._halted_since.items():
+            if name in self._members and now - since > HALTED_SECONDS:
+                self._note_failure(name, f"was halted by a signal {now - since:.1f} s ago")
+                return
 
     def _take(self, event: Event) -> None:
         match event:

@@ -5,16 +5,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
+
+import orjson
 
 from orderflow.atomic import remove_leftovers
 from orderflow.errors import OutputError
 from replay.output_lock import LOCK_NAME as REPLAY_LOCK_NAME
 from replay.output_lock import OutputLock
+from trading.live_file import LiveRun
 from trading.paper import FILLS_FILE, ORDERS_FILE
 from trading.paper_market import PaperMarket
 from trading.protocol import Interval
-from trading.report import ALERTS_FILE, REPORT_FILE, Report, RunLog
+from trading.report import ALERTS_FILE, FAILED, REPORT_FILE, Report, RunLog, write_file
+from viz_io import TRADING_FILE
 
 PROGRESS_SECONDS = 0.5
 LOCK_NAME = ".trading.lock"
@@ -32,7 +36,7 @@ class RunOutput:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = OutputLock(directory, LOCK_NAME)
             remove_leftovers(directory)
-            for name in (REPORT_FILE, FILLS_FILE, ORDERS_FILE, ALERTS_FILE):
+            for name in (REPORT_FILE, FILLS_FILE, ORDERS_FILE, ALERTS_FILE, TRADING_FILE.name):
                 (directory / name).unlink(missing_ok=True)
         except OSError as error:
             msg = (
@@ -60,31 +64,20 @@ def remove_locks(directory: Path) -> None:
             OutputLock(directory, name).release()
 
 
-class Live(Protocol):
-    """What shows a run while it goes on."""
-
-    def update(self, market: PaperMarket, log: RunLog, time_ms: int) -> None:
-        """Take note of where the run stands; `time_ms` is how far the market has been moved."""
-
-    def close(self, state: str, reason: str | None) -> None:
-        """Take note of how the run has ended."""
-
-
-class NoLive:
-    """Show nothing."""
-
-    def update(self, market: PaperMarket, log: RunLog, time_ms: int) -> None:
-        """Do nothing."""
-
-    def close(self, state: str, reason: str | None) -> None:
-        """Do nothing."""
+def note_failure(directory: Path, reason: str) -> None:
+    """Let the page know that a run has failed, whose executor may not have come to say so."""
+    path = directory / TRADING_FILE.name
+    with contextlib.suppress(OSError, orjson.JSONDecodeError):  # it had not begun
+        told = orjson.loads(path.read_bytes())
+        write_file(path, orjson.dumps(told | {"state": FAILED, "reason": reason}))
 
 
 class Ledger:
-    """Keep the output of a run up to date: what it shows while it goes on, and its report.
+    """Keep the output of a run up to date: what the page shows of it, and in the end its report.
 
-    `make_report` makes the report of a run that has ended with a state and a reason, None where it
-    had not begun. `on_progress` is told now and then how far the run is.
+    `show` is called once, when the run has begun. `make_report` makes the report of a run that has
+    ended with a state and a reason, None where it had not begun. `on_progress` is told now and then
+    how far the run is.
     """
 
     def __init__(
@@ -92,11 +85,12 @@ class Ledger:
         output: RunOutput,
         market: PaperMarket,
         log: RunLog,
-        live: Live,
+        show: Callable[[], LiveRun],
         make_report: Callable[[str, str], Report | None],
         on_progress: Callable[[Mapping[str, object]], None],
     ) -> None:
-        self._output, self._market, self._log, self._live = output, market, log, live
+        self._output, self._market, self._log, self._show = output, market, log, show
+        self._live: LiveRun | None = None
         self._make_report, self._on_progress = make_report, on_progress
         self._progress = Interval(PROGRESS_SECONDS)
         self.report: Report | None = None
@@ -105,6 +99,7 @@ class Ledger:
         """Show how the run stands."""
         engine = self._market.engine
         now_ms = engine.now_ms or 0
+        self._live = self._live or self._show()
         self._live.update(self._market, self._log, now_ms)
         if self._progress.is_due(monotonic()):
             position = float(engine.account.position)
@@ -113,7 +108,8 @@ class Ledger:
     def close(self, state: str, reason: str) -> None:
         """Write the report of the run, which has ended like this."""
         self.report = self._make_report(state, reason)
-        self.update()
-        self._live.close(state, reason or None)
         if self.report:
+            self.update()
             self.report.write(self._output.directory)
+        if self._live:
+            self._live.close(state, reason or None)

@@ -136,11 +136,11 @@ class PaperMarket:
 
         Return whether it has; False, of a live market that is not known so far.
         """
-        feed, engine, count = self._feed, self.engine, 0
         until = min(to_ms, self._end_ms)
         if self._end_at and to_ms < END_MS:
             # The strategies were shown no more than this, and may not be shown more.
             until = to_ms - self.rules.entry_ms
+        feed, engine, count = self._feed, self.engine, 0
         while (now := feed.next_ms()) is not None and now < until:
             quiet = engine.quiet_to
             if now <= quiet:

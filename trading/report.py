@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import tee
 from operator import itemgetter
 from pathlib import Path
 
@@ -247,7 +248,11 @@ class PaperRun:
     ) -> None:
         self.start = new_start(instrument, strategies, window_ms=window_ms)
         self.log = RunLog(on_alert=on_alert)
-        self._stream, traded = source.both()
+        if source.end_at is None:
+            # Read once: the two are never further apart than a window and the latency.
+            self._stream, traded = tee(source.stream())
+        else:
+            self._stream, traded = source.stream(), source.market()
         self.market = PaperMarket(traded, instrument, rules or Rules(), gate, source.end_at)
         self.market.idle = idle
         self.sessions = sessions_of(strategies, self.start)
@@ -306,8 +311,7 @@ def run_strategies(
 ) -> Report:
     """Run strategies on a recorded market in this process, and return the report: a `PaperRun`.
 
-    `open_stream` opens the recording, as `DBInterpreter.stream` yields it, anew each time: it is
-    read once for the ticks and once for the market that orders go to.
+    `open_stream` opens the recording: see `trading.stream` for what it may yield.
     """
     run = PaperRun(
         OpenedSource(open_stream), instrument, strategies, rules, gate,

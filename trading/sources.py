@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import tee
 from pathlib import Path
 from threading import Thread
 from typing import Protocol, Self
@@ -68,9 +67,6 @@ class Source(Protocol):
 
     def market(self) -> Iterator[Item | None]:
         """Yield the same for orders to go to; while nothing comes, yield None and do not wait."""
-
-    def both(self) -> tuple[Iterator[Item | None], Iterator[Item | None]]:
-        """Return `stream` and `market`, to be read side by side in one process."""
 
     def losses(self) -> dict[str, int]:
         """Count by kind what was lost of the market: by its recorder, or as it came too late."""
@@ -141,11 +137,6 @@ class RecordedSource:
         """Yield the same for orders to go to."""
         return self._reader().batches()
 
-    def both(self) -> tuple[Iterator[Item], Iterator[Item]]:
-        """Return `stream` twice: it is read once, as the two are never far apart."""
-        shown, traded = tee(self.stream())
-        return shown, traded
-
     @property
     def issues(self) -> IssueLog:
         """Return what was wrong with the rows that `stream` has read, the book's state apart."""
@@ -168,7 +159,7 @@ class RecordedSource:
 
 
 class OpenedSource:
-    """A market that a function opens, anew each time (see `trading.stream`)."""
+    """A market that a function opens, anew each time: see `trading.stream`."""
 
     end_at = None
 
@@ -183,11 +174,6 @@ class OpenedSource:
     def market(self) -> Iterator[Item]:
         """Yield the same for orders to go to."""
         return iter(self._open_stream())
-
-    def both(self) -> tuple[Iterator[Item], Iterator[Item]]:
-        """Return `stream` twice: it is read once, as the two are never far apart."""
-        shown, traded = tee(self._open_stream())
-        return shown, traded
 
     def losses(self) -> dict[str, int]:
         """Return nothing: nobody knows."""
@@ -252,10 +238,6 @@ class LiveSource:
             yield None
         if self._until_ms > self._options.start_ms:
             yield from reading.rest(self._until_ms, is_known=True)
-
-    def both(self) -> tuple[Iterator[Item | None], Iterator[Item | None]]:
-        """Return `stream` and `market`, which wait in different ways."""
-        return self.stream(), self.market()
 
     def _begin_reading(self) -> "_Reading":
         reading = _Reading(self._options, makes_itself=self._feed is not None)

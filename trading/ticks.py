@@ -55,12 +55,12 @@ class TickMaker:
         A row that cannot be read changes nothing and gives no tick. Raise `NumbersError` for
         trades whose sizes add up to more than a double can hold.
         """
-        for item in stream:
+        for event in stream:
             idle()
-            if item is None:
+            if event is None:
                 yield None
                 continue
-            rows, trades = item
+            rows, trades = event
             yield from self._joined(as_batch(rows), trades)
 
     def _joined(self, batch: BookBatch, trades: Sequence[Trade]) -> Iterator[TickEvent]:

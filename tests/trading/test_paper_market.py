@@ -220,7 +220,7 @@ def test_a_market_that_is_stopped_ends_where_it_is() -> None:
 
 def test_while_a_market_moves_far_it_calls_who_waits() -> None:
     paper = PaperMarket(rows(*range(1, 2001)), INSTRUMENT, RULES)
-    calls = []
+    calls: list[int] = []
     paper.idle = lambda: calls.append(paper.engine.now_ms or 0)
     paper.advance(1900)
     assert len(calls) == 3
