@@ -233,7 +233,8 @@ def test_a_strategy_that_fails_ends_the_run_and_is_named(
 ) -> None:
     name, *more = strategy
     given = ("--data-dir", data, "--output-dir", tmp_path, "--no-ui", "--no-bars")
-    done = trading("run", *SPAN, *given, "--strategy", f"a={name}", *more, *way)
+    short = ("--window-ms", "10")  # so that some are over by then
+    done = trading("run", *SPAN, *given, *short, "--strategy", f"a={name}", *more, *way)
     assert done.returncode == 1
     assert f"Error: a: {said}" in done.stderr
     assert done.stderr.count("Error: ") == 1
