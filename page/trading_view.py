@@ -51,6 +51,7 @@ def panel(run: Trading | None, decimals: int, *, stale: bool) -> list[Any]:
             className="trading-head",
         ),
         html.Div(_figures(run), className="trading-figures"),
+        *_refusals(run),
         *_orders(run, decimals),
         *(html.Div(text, className=f"remark {tone}") for text, tone in _remarks(run, stale=stale)),
     ]
@@ -76,6 +77,14 @@ def _figures(run: Trading) -> list[Any]:
 
 def _sign(position: float) -> str:
     return "up" if position > 0 else "down" if position < 0 else ""
+
+
+def _refusals(run: Trading) -> list[Any]:
+    if not run.rejected:
+        return []
+    why = f"; the last: {run.rejected_reason}" if run.rejected_reason else ""
+    count = "1 order" if run.rejected == 1 else f"{run.rejected:,} orders"
+    return [html.Div(f"{count} refused{why}", className="remark warn")]
 
 
 def _orders(run: Trading, decimals: int) -> list[Any]:
@@ -117,14 +126,10 @@ def _best(run: Trading, decimals: int) -> str:
 
 
 def _remarks(run: Trading, *, stale: bool) -> list[tuple[str, str]]:
-    """Return (text, tone) of what is not shown, what was refused, the newest alert, and when."""
+    """Return (text, tone) of what is not shown, of the newest alert, and of when it was written."""
     told: list[tuple[str, str]] = []
     if run.fill_count > len(run.fills):
         told.append((f"{len(run.fills):,} of {run.fill_count:,} fills are marked, the newest", ""))
-    if run.rejected:
-        why = f"; the last: {run.rejected_reason}" if run.rejected_reason else ""
-        count = "1 order" if run.rejected == 1 else f"{run.rejected:,} orders"
-        told.append((f"{count} refused{why}", "warn"))
     if run.alerts:
         alert = max(run.alerts, key=lambda alert: alert.time)
         words = f"{format_utc(alert.time)[11:]} {alert.strategy}: {alert.text}"

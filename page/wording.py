@@ -25,12 +25,12 @@ def short(value: float) -> str:
 
 
 def money(value: float) -> str:
-    """Return an amount of money: with two decimals, or under 1 with all that matter."""
-    if abs(value) >= 1e9:
+    """Return an amount of money: two decimals, none from a million on, more under 1."""
+    if abs(value) >= 1e9 or 5e-9 <= abs(value) < 1:
         return short(value)
-    if abs(value) >= 1 or abs(value) < 1e-8:
-        return fixed(value, 2).replace(f"{MINUS}0.00", "0.00")
-    return fixed(value, 8).rstrip("0")
+    if abs(value) >= 1e6:
+        return fixed(value, 0)
+    return fixed(value, 2) if abs(value) >= 1 else "0.00"
 
 
 LONGEST_AGE_SECONDS = 86_400

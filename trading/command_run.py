@@ -22,7 +22,7 @@ from trading.controller import LOOK_SECONDS, Outcome, StartController
 from trading.gateway import EXECUTOR, GATEWAY
 from trading.live_file import LiveRun
 from trading.output import Ledger, RunOutput, note_failure, remove_locks
-from trading.protocol import Interval, RunStoppedError, check_options
+from trading.protocol import Interval, RunStoppedError, check_options, window_ms_of
 from trading.report import (
     FAILED,
     REPORT_FILE,
@@ -67,7 +67,7 @@ def run(
         bool,
         typer.Option("--in-process", help="Run all in one process, without the bus: the same."),
     ] = False,
-    window_ms: options.WindowMs = 10,
+    window_ms: options.WindowMs = None,
     credit: options.Credit = 16,
     free: options.Free = False,
     entry_ms: options.EntryMs = 10,
@@ -140,8 +140,7 @@ def _check(given: Mapping[str, Any]) -> dict[str, StrategyChoice]:
     rules_of(given)
     gate_of(given)
     optional_number(given, "balance")
-    parse_speed(given["speed"])
-    check_options(given["window_ms"], given["credit"])
+    check_options(_window_ms(given), given["credit"])
     chosen = strategies_of(given)
     for each in chosen.values():
         each.make()
@@ -149,6 +148,10 @@ def _check(given: Mapping[str, Any]) -> dict[str, StrategyChoice]:
         msg = "--free is for several processes; leave it or --in-process out"
         raise UsageError(msg, "--free")
     return chosen
+
+
+def _window_ms(given: Mapping[str, Any]) -> int:
+    return window_ms_of(given["window_ms"], parse_speed(given["speed"]))
 
 
 def _find_data(market: SourceOptions, *, demo: bool, quiet: bool) -> Path:
@@ -274,6 +277,7 @@ def _run_here(
     def idle() -> None:
         if due.is_due(time.monotonic()):
             others.look()
+            ledger.update()  # or a quiet market would look like a run that hangs
             if page:
                 page.check()
             if standing.stopped():
@@ -292,7 +296,7 @@ def _run_here(
     balance = optional_number(given, "balance")
     paper = PaperRun(
         source, given["instrument"], {n: each.make() for n, each in chosen.items()},
-        rules_of(given), gate_of(given), start_ms=market.start_ms, window_ms=given["window_ms"],
+        rules_of(given), gate_of(given), start_ms=market.start_ms, window_ms=_window_ms(given),
         depth=given["depth_levels"], bar_seconds=given["window_seconds"],
         balance=balance, on_alert=alerts.show,
         idle=idle,

@@ -17,6 +17,7 @@ from trading.gateway import EXECUTOR, GATEWAY, TickProducer, new_start
 from trading.live_file import LiveRun
 from trading.output import Ledger, RunOutput
 from trading.paper_market import PaperMarket
+from trading.protocol import window_ms_of
 from trading.report import FINISHED, Report, RunLog, found_in, report_of
 from trading.setup import (
     endpoints_of,
@@ -51,7 +52,7 @@ def gateway(
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     depth_levels: options.DepthLevels = 50,
     speed: options.Speed = "max",
-    window_ms: options.WindowMs = 10,
+    window_ms: options.WindowMs = None,
     credit: options.Credit = 16,
     free: options.Free = False,
     endpoints: options.EndpointDir = None,
@@ -69,8 +70,11 @@ def gateway(
     standing = Standing(GATEWAY, with_parent=with_parent, quiet=quiet)
     with standing.at_work(endpoints):
         market = market_of(context.params)
-        start = new_start(instrument, strategies, window_ms=window_ms, credit=credit, free=free)
         pace = parse_speed(speed)
+        start = new_start(
+            instrument, strategies, window_ms=window_ms_of(window_ms, pace), credit=credit,
+            free=free,
+        )  # fmt: skip
         maker = TickMaker(start.run_id, instrument, depth=depth_levels, start_ms=market.start_ms)
         where = endpoints_of(context.params)
         with open_source(market, say=standing.say) as source, ZmqContext(keys) as sockets:
@@ -175,7 +179,7 @@ def executor(
         def make_report(state: str, reason: str) -> Report | None:
             alerts.close()
             if state != FINISHED:
-                log.stop(market)
+                log.stop(market, process.execution)
             if process.execution is None:
                 return None
             return report_of(

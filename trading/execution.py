@@ -23,7 +23,7 @@ from trading.messages import (
     TradingSignal,
 )
 from trading.protocol import Sequence as Numbers
-from trading.rules import BEFORE_START, TOO_LATE
+from trading.rules import BEFORE_START, RUN_ENDED, TOO_LATE
 
 
 class MarketAndOrders(Protocol):
@@ -85,6 +85,11 @@ class SignalMerge:
         while self._waiting and self._waiting[0][0] < watermark:
             taken.append(heappop(self._waiting)[3])
         return taken
+
+    def give_up(self) -> list[TradingSignal]:
+        """Remove and return all signals, in order."""
+        taken, self._waiting = sorted(self._waiting), []
+        return [signal for *_, signal in taken]
 
 
 class Execution:
@@ -185,6 +190,13 @@ class Execution:
         if not self.is_settled:
             self._advance()
 
+    def give_up(self) -> list[Rejected]:
+        """Return the rejections of all signals that wait, as the run ends before their turn.
+
+        They may have been acknowledged, so that a report has to name them; nobody else is told.
+        """
+        return [_rejected(signal, RUN_ENDED) for signal in self._merge.give_up()]
+
     def _take_signal(self, signal: TradingSignal) -> None:
         self.counts["signals"] += 1
         promised = self._merge.watermark_of(signal.strategy)
@@ -221,14 +233,7 @@ class Execution:
             self._answer(answer)
 
     def _reject(self, signal: TradingSignal, reason: str) -> None:
-        self._answer(
-            Rejected(
-                strategy=signal.strategy,
-                signal=signal.number,
-                time_ms=signal.time_ms,
-                reason=reason,
-            )
-        )
+        self._answer(_rejected(signal, reason))
 
     def _answer(self, answer: Answer) -> None:
         self.answered[answer.strategy] += 1
@@ -247,3 +252,9 @@ class Execution:
     def lost(self) -> int:
         """Return how many messages and signals did not come."""
         return sum(n.missing for n in (*self.messages.values(), *self.signals.values()))
+
+
+def _rejected(signal: TradingSignal, reason: str) -> Rejected:
+    return Rejected(
+        strategy=signal.strategy, signal=signal.number, time_ms=signal.time_ms, reason=reason
+    )

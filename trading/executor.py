@@ -193,13 +193,13 @@ class OrderExecutor:
             self._unacknowledged.add(message.strategy)  # a repeat too: the answer was lost
 
     def _settle(self, execution: Execution) -> None:
-        """Acknowledge what is here, carry out what is certain, and let the gateway go on."""
+        """Carry out what is certain, acknowledge what is here, and let the gateway go on."""
+        execution.settle()
         for name in sorted(self._unacknowledged & execution.messages.keys()):
             last = execution.messages[name].next - 1
             ack = SERIALIZER.encode(Ack(execution.run_id, name, last))
             self._publish(answers_topic(name), ack)
         self._unacknowledged.clear()
-        execution.settle()
         if execution.window > self._credited:
             self._credited = execution.window
             self._push(Credit(execution.run_id, self._credited))

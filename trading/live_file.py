@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import astuple
 from decimal import Decimal
 from pathlib import Path
@@ -39,16 +39,17 @@ class LiveRun:
     """Write what a run has done so far into `directory`, which is made where it is missing.
 
     The figures are those that the report would have if the run ended there; `bar_seconds`,
-    `start_ms` and `balance` are the report's. What an earlier run left is replaced at once: raise
-    `OutputError` when it cannot be. A write that fails later is said once and tried again;
-    `failure` holds its error as long as the file is out of date.
+    `start_ms` and `balance` are the report's. `strategies` may be set later, when they are known.
+    What an earlier run left is replaced at once: raise `OutputError` when it cannot be. A write
+    that fails later is said once and tried again; `failure` holds its error as long as the file is
+    out of date.
     """
 
     def __init__(
         self,
         directory: Path,
         instrument: str,
-        strategies: Sequence[str],
+        strategies: Collection[str],
         *,
         bar_seconds: int = 60,
         start_ms: int | None = None,
@@ -56,11 +57,11 @@ class LiveRun:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.failure: OSError | None = None
+        self.strategies = strategies
         self._path = directory / TRADING_FILE.name
         self._told = {
             "schema": TRADING_SCHEMA,
             "instrument": instrument,
-            "strategies": sorted(strategies),
             "bar_seconds": bar_seconds,
             "balance": float(balance or ZERO),
         }
@@ -112,7 +113,8 @@ class LiveRun:
         self._next_write = ended + max(SECONDS_BETWEEN_WRITES, 50 * (ended - began))
 
     def _content(self, state: str, reason: str | None = None) -> bytes:
-        told: dict[str, object] = {**self._told, "state": state, "reason": reason}
+        told: dict[str, object] = {**self._told, "strategies": sorted(self.strategies)}
+        told |= {"state": state, "reason": reason}
         if self._market is not None:
             told |= self._figures(self._market) | self._lists(self._market, self._log)
         return orjson.dumps(told | {"written": int(time() * 1000)})

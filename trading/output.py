@@ -22,6 +22,7 @@ from viz_io import TRADING_FILE
 
 UPDATE_SECONDS = 0.25
 LOCK_NAME = ".trading.lock"
+FILES = (REPORT_FILE, FILLS_FILE, ORDERS_FILE, ALERTS_FILE, TRADING_FILE.name)
 
 
 class RunOutput:
@@ -36,7 +37,7 @@ class RunOutput:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = OutputLock(directory, LOCK_NAME)
             remove_leftovers(directory)
-            for name in (REPORT_FILE, FILLS_FILE, ORDERS_FILE, ALERTS_FILE, TRADING_FILE.name):
+            for name in FILES:
                 (directory / name).unlink(missing_ok=True)
         except OSError as error:
             msg = (

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import tee
 from operator import itemgetter
 from pathlib import Path
 
@@ -21,11 +22,12 @@ from trading.messages import Alert, Answer, Rejected, TickEvent
 from trading.orders import Fill
 from trading.own_orders import RestingOrder
 from trading.paper import FILLS_FILE, ORDERS_FILE
-from trading.paper_market import PaperMarket, Stream
+from trading.paper_market import PaperMarket
 from trading.rules import Rules
 from trading.sessions import Strategy
 from trading.sources import OpenedSource, Source
 from trading.statistics import OrderRecord, Statistics, statistics_of
+from trading.stream import Stream
 from trading.ticks import TickMaker
 from viz_io import STATES
 
@@ -61,10 +63,10 @@ class RunLog:
         self.alerts.append(alert)
         self.on_alert(alert)
 
-    def stop(self, market: PaperMarket) -> None:
-        """End a market where it is, and note the answers that are left."""
+    def stop(self, market: PaperMarket, execution: Execution | None) -> None:
+        """End a market where it is, and note what has become of all signals that are here."""
         market.stop()
-        for answer in market.answers():
+        for answer in (*market.answers(), *(execution.give_up() if execution else ())):
             self.answer(answer)
 
 
@@ -246,9 +248,12 @@ class PaperRun:
     ) -> None:
         self.start = new_start(instrument, strategies, window_ms=window_ms)
         self.log = RunLog(on_alert=on_alert)
-        self.market = PaperMarket(
-            source.market(), instrument, rules or Rules(), gate, source.end_at
-        )
+        if source.end_at is None:
+            # Read once: the two are never further apart than a window and the latency.
+            self._stream, traded = tee(source.stream())
+        else:
+            self._stream, traded = source.stream(), source.market()
+        self.market = PaperMarket(traded, instrument, rules or Rules(), gate, source.end_at)
         self.market.idle = idle
         self.sessions = sessions_of(strategies, self.start)
         self._execution = Execution(
@@ -265,14 +270,14 @@ class PaperRun:
 
         `on_window` is called after each window.
         """
-        ticks = self._ticks.ticks(self._source.stream(), self._idle)
+        ticks = self._ticks.ticks(self._stream, self._idle)
         paced = _paced(ticks, Pace(speed, self._idle)) if speed else ticks
         feed(paced, self.sessions, self._execution, self.start, on_window)
 
     def report(self, state: str = FINISHED, reason: str = "") -> Report:
         """Return the report of the run, which may have ended before its time."""
         if state != FINISHED:
-            self.log.stop(self.market)
+            self.log.stop(self.market, self._execution)
         gateway = {
             "ticks": self._ticks.number, **found_in(self._source, self._ticks),
             "foreign": 0, "strange": 0,
@@ -306,8 +311,7 @@ def run_strategies(
 ) -> Report:
     """Run strategies on a recorded market in this process, and return the report: a `PaperRun`.
 
-    `open_stream` opens the recording, as `DBInterpreter.stream` yields it, anew each time: it is
-    read once for the ticks and once for the market that orders go to.
+    `open_stream` opens the recording: see `trading.stream` for what it may yield.
     """
     run = PaperRun(
         OpenedSource(open_stream), instrument, strategies, rules, gate,

@@ -7,7 +7,7 @@ live run can be replayed: docs/trading.md says what is then the same.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,20 +16,18 @@ from typing import Protocol, Self
 
 from db_interpreter import DBInterpreter
 from orderflow.errors import NothingToReplayError
-from orderflow.events import OrderbookUpdate, Trade
 from orderflow.issues import IssueLog
 from recordings.discovery import find_recording
 from recordings.live_recording import LiveRecording
 from recordings.recorder_losses import losses_of
 from replay.live_reader import QUIET_SECONDS
 from replay.live_stream import LiveStream
+from trading.stream import Item, Stream
 
 POLL_SECONDS = 0.1
 """What was appended to a recording is looked for so often."""
 CLOSE_SECONDS = 10.0
 """How long a recorder may take to close its files when a run has failed."""
-
-Event = tuple[OrderbookUpdate, Sequence[Trade]]
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,10 @@ class Source(Protocol):
     def end_at(self) -> Callable[[int], None] | None:
         """Return what is to be told the ms at which the ticks have ended, None of a recording."""
 
-    def stream(self) -> Iterator[Event | None]:
+    def stream(self) -> Iterator[Item | None]:
         """Yield what ticks are made of, to the end; while nothing comes, wait, and yield None."""
 
-    def market(self) -> Iterator[Event | None]:
+    def market(self) -> Iterator[Item | None]:
         """Yield the same for orders to go to; while nothing comes, yield None and do not wait."""
 
     def losses(self) -> dict[str, int]:
@@ -130,14 +128,14 @@ class RecordedSource:
         """Return a reader with tables of its own: two may be read in turn."""
         return self._opened.pop() if self._opened else self._open()
 
-    def stream(self) -> Iterator[Event]:
+    def stream(self) -> Iterator[Item]:
         """Yield what ticks are made of, to the end."""
         self._shown = self._reader()
-        yield from self._shown.stream()
+        yield from self._shown.batches()
 
-    def market(self) -> Iterator[Event]:
+    def market(self) -> Iterator[Item]:
         """Yield the same for orders to go to."""
-        return self._reader().stream()
+        return self._reader().batches()
 
     @property
     def issues(self) -> IssueLog:
@@ -161,19 +159,19 @@ class RecordedSource:
 
 
 class OpenedSource:
-    """A market that a function opens, anew each time, as `DBInterpreter.stream` yields it."""
+    """A market that a function opens, anew each time: see `trading.stream`."""
 
     end_at = None
 
-    def __init__(self, open_stream: Callable[[], Iterable[Event]]) -> None:
+    def __init__(self, open_stream: Callable[[], Stream]) -> None:
         self._open_stream = open_stream
         self.issues = IssueLog()
 
-    def stream(self) -> Iterator[Event]:
+    def stream(self) -> Iterator[Item]:
         """Yield what ticks are made of, to the end."""
         return iter(self._open_stream())
 
-    def market(self) -> Iterator[Event]:
+    def market(self) -> Iterator[Item]:
         """Yield the same for orders to go to."""
         return iter(self._open_stream())
 
@@ -206,7 +204,7 @@ class LiveSource:
         self._is_stopped = False
         self._until_ms: int | None = None
 
-    def stream(self) -> Iterator[Event | None]:
+    def stream(self) -> Iterator[Item | None]:
         """Yield what ticks are made of; while nothing comes, wait, and yield None."""
         reading = self._shown = self._begin_reading()
         if self._feed:
@@ -229,7 +227,7 @@ class LiveSource:
             self._feed.stop()
         return not self._feed.is_running
 
-    def market(self) -> Iterator[Event | None]:
+    def market(self) -> Iterator[Item | None]:
         """Yield the same for orders to go to; while nothing comes, yield None and do not wait."""
         reading = self._begin_reading()
         next_look = float("-inf")
@@ -286,7 +284,7 @@ class _Reading:
         self._recording = LiveRecording(options.instrument, options.data_dir, *span)
         self._stream = LiveStream(self._recording, *span, options.book_mode)
 
-    def windows(self, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    def windows(self, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Item]:
         """Yield what can be given by now; when stopped, it ends between two milliseconds."""
         last_ms = None
         for event in self._stream.windows(time.monotonic()):
@@ -314,7 +312,7 @@ class _Reading:
                 raise NothingToReplayError(recording.waiting, recording.instrument)
         return self._stream.is_at_end(time.monotonic())
 
-    def rest(self, before_ms: int, *, is_known: bool = False) -> Iterator[Event | None]:
+    def rest(self, before_ms: int, *, is_known: bool = False) -> Iterator[Item | None]:
         """Yield all that is committed by now and lies before a time, what is held back included.
 
         While it cannot be read, yield None. That there is something, `is_known` or not.

@@ -11,11 +11,13 @@ import pytest
 from browser import TIME, points, wait_for, wait_for_bars
 from page_fixtures import START_MS, WINDOW_MS, put, put_run, trading
 from selenium.webdriver import ActionChains, Chrome
-from shown_run import write_shown_run
 from test_page_browser import SCREENS, check_fit
 from test_page_interaction import at_bar, drag, ranges, time_range, update, wait_for_label
+from trading_runs import report_in
+from trading_runs import trading as trading_command
 
 from page.wording import money, short
+from synthetic_market import write_recording
 
 pytestmark = [
     pytest.mark.thorough,
@@ -226,27 +228,38 @@ def test_a_run_fits_its_screen(
             write(files)
             drawn = json.loads((files / "ohlc_data.json").read_bytes())
             wait_for_bars(driver, len(drawn))
-            marked = sum(
-                f["side"] == "buy" for f in json.loads((files / NAME).read_bytes())["fills"]
-            )
-            wait_for(driver, f"{TIME}.data[8]?.x.length === {marked}", "fills")
+            told = json.loads((files / NAME).read_bytes())
+            bought = sum(fill["side"] == "buy" for fill in told["fills"])
+            wait_for(driver, f"{TIME}.data[8]?.x.length === {bought}", "fills")
+            panel = "document.querySelector('#trading').textContent"
+            said = [told["state"], f"Fills{told['fill_count']:,}"]
+            wait_for(driver, f"{json.dumps(said)}.every(t => {panel}.includes(t))", "figures")
             check_fit(driver, screen, request, f"trading-{write.__name__}")
     finally:
         browser.resize(driver, *SCREENS["wide"])
 
 
-def test_strategies_on_a_recording_are_shown_beside_its_replay(
-    driver: Chrome, site: str, files: Path
-) -> None:
+def test_a_run_of_strategies_is_shown_with_its_bars(driver: Chrome, site: str, files: Path) -> None:
     driver.get("about:blank")
-    report = write_shown_run(files)
+    recordings = files / "recordings"
+    recordings.mkdir()
+    write_recording(recordings / "BTC-USDT.db", "BTC-USDT", START_MS, START_MS + 480_000)
+    levels = "support-resistance"
+    settings = ("--set", "bar_seconds=2", "--set", "min_strength=1")
+    done = trading_command(
+        "run", "BTC-USDT", "2025-06-09", "2025-06-10", "--data-dir", recordings,
+        "--output-dir", files, "--window-seconds", "2", "--no-ui", "--strategy", levels,
+        "--strategy", f"watcher={levels}", "--set", "watcher.alert_only=true", *settings,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     driver.get(site)
     wait_for(driver, WITH_RUN, "fills")
-    drawn = uids(driver)
-    assert drawn["bought"] + drawn["sold"] == len(report.fills) > 10
+    report = report_in(files)
+    found, drawn = report["statistics"], uids(driver)
+    assert drawn["bought"] + drawn["sold"] == found["fills"] > 10
     assert drawn["alerts"] > 10
     assert drawn["equity"] > 100
+    assert driver.find_element("css selector", ".strategies").text == f"{levels}, watcher"
     figures = driver.find_element("css selector", ".trading-figures").text
-    found = report.statistics
-    for figure in (short(found.position), money(found.equity), money(found.realised)):
+    for figure in (short(found["position"]), money(found["equity"]), money(found["realised"])):
         assert figure in figures

@@ -34,11 +34,12 @@ from trading.messages import (
     TradingSignal,
 )
 from trading.orders import Side
-from trading.paper_market import LiveStream, PaperMarket
+from trading.paper_market import PaperMarket
 from trading.protocol import StrategyFailedError, windows
 from trading.report import Report, RunLog, report_of
 from trading.rules import Rules
 from trading.sources import Source, SourceOptions, open_source, recording_dir
+from trading.stream import LiveStream, as_batch
 from trading.ticks import TickMaker
 
 PATIENCE = 60.0
@@ -259,7 +260,7 @@ def test_it_is_never_stopped_within_a_millisecond(tmp_path: Path) -> None:
         shown = []
         for event in source.stream():
             if event is not None:
-                shown.append(event[0].timestamp - START)
+                shown.append(as_batch(event[0]).rows[0][0] - START)
                 if shown[-1] == 100:
                     source.stop()
     recorder.close("plain")

@@ -86,6 +86,7 @@ void text_side_free(TextSide *side)
     }
     free(side->entries);
     free(side->spare);
+    free(side->order);
     free(side->touches);
     memset(side, 0, sizeof *side);
 }
@@ -194,38 +195,72 @@ static void settle_touches(TextSide *side)
     side->touch_count = kept + 1;
 }
 
-static int is_in_order(const GivenRow *row)
+/* In the order of addresses, which is that of the row, where the price is the same. */
+static int compare_given(const void *one, const void *other)
 {
-    for (size_t i = 1; i < row->count; i++)
-        if (!is_better(row->levels[i - 1].key, row->levels[i].key))
-            return 0;
-    return 1;
+    const GivenLevel *a = *(const GivenLevel *const *)one, *b = *(const GivenLevel *const *)other;
+    if (is_same(a->key, b->key))
+        return a < b ? -1 : 1;
+    return is_better(a->key, b->key) ? 1 : -1;
 }
 
-/* Write a row whose levels are in order by copying the side as it becomes. Without memory the side
-   stays as it was. */
+/* Put the levels of a row in order, the worst first: most rows have it the other way around. */
+static int order_row(TextSide *side, const GivenRow *row)
+{
+    int ordered = 1;
+    const GivenLevel **order = grown(side->order, &side->order_room, row->count, sizeof *order);
+    if (!order)
+        return -1;
+    side->order = order;
+    for (size_t i = row->count; i-- > 0;) {
+        *order++ = &row->levels[i];
+        ordered &= i == 0 || is_better(row->levels[i - 1].key, row->levels[i].key);
+    }
+    if (!ordered)
+        qsort(side->order, row->count, sizeof *order, compare_given);
+    return 0;
+}
+
+/* Write the levels of one price, from `at` to `end`, after each other; `*level` is what is left. */
+static int write_price(
+    TextSide *side, const GivenLevel **at, const GivenLevel **end, BookLevel *before, BookLevel **level)
+{
+    *level = before;
+    for (; at < end; at++) {
+        BookLevel *last = *level;
+        *level = (*at)->deletes ? NULL : new_level(side, last, *at);
+        if (last != before)
+            release(side, last);
+        if (!*level && !(*at)->deletes)
+            return -1;
+    }
+    return 0;
+}
+
+/* Write a row by copying the side as it becomes. Without memory the side stays as it was. */
 static int merge(TextSide *side, const GivenRow *row)
 {
-    if (reserve_entries(&side->spare, &side->spare_room, side->count + row->count) < 0)
-        return -1;
     Entry *entries = side->entries, *at = side->spare;
+    const GivenLevel **level = side->order, **end = level + row->count, **next;
     size_t taken = 0;
-    for (size_t i = row->count; i-- > 0;) {
-        const GivenLevel *given = &row->levels[i];
-        size_t place = place_of(side, taken, given->key);
-        int known = place < side->count && is_same(entries[place].key, given->key);
-        BookLevel *before = known ? entries[place].level : NULL, *after = NULL;
-        if (!given->deletes && !(after = new_level(side, before, given))) {
-            while (++i < row->count)
-                release(side, side->touches[i].after);
+    for (; level < end; level = next) {
+        PriceKey key = (*level)->key;
+        for (next = level + 1; next < end && is_same((*next)->key, key);)
+            next++;
+        size_t place = place_of(side, taken, key);
+        int known = place < side->count && is_same(entries[place].key, key);
+        BookLevel *before = known ? entries[place].level : NULL, *after;
+        if (write_price(side, level, next, before, &after) < 0) {
+            while (side->touch_count)
+                release(side, side->touches[--side->touch_count].after);
             return -1;
         }
         memcpy(at, entries + taken, (place - taken) * sizeof *at);
         at += place - taken;
         if (after)
-            *at++ = (Entry){given->key, after};
+            *at++ = (Entry){key, after};
         taken = place + (size_t)known;
-        side->touches[i] = (Touch){given->key, before, after, i};
+        side->touches[side->touch_count++] = (Touch){key, before, after, 0};
     }
     memcpy(at, entries + taken, (side->count - taken) * sizeof *at);
     at += side->count - taken;
@@ -235,18 +270,22 @@ static int merge(TextSide *side, const GivenRow *row)
     side->count = (size_t)(at - side->entries);
     side->spare = entries;
     side->spare_room = room;
-    side->touch_count = row->count;
+    reverse_touches(side);
     return 0;
 }
 
 int text_side_put(TextSide *side, const GivenRow *row)
 {
+    size_t most = side->count + row->count;
     forget_touches(side);
-    if (reserve_entries(&side->entries, &side->room, side->count + row->count) < 0 ||
+    if (reserve_entries(&side->entries, &side->room, most) < 0 ||
         reserve_touches(side, row->count) < 0)
         return -1;
-    if (side->count < COPIED_AT_MOST * row->count && is_in_order(row))
+    if (side->count < COPIED_AT_MOST * row->count) {
+        if (reserve_entries(&side->spare, &side->spare_room, most) < 0 || order_row(side, row) < 0)
+            return -1;
         return merge(side, row);
+    }
     for (size_t i = 0; i < row->count; i++)
         if (put_level(side, &row->levels[i]) < 0)
             return -1;

@@ -48,8 +48,10 @@ typedef struct {
     Entry *entries; /* the best last: most changes are near it and move few */
     size_t count;
     size_t room;
-    Entry *spare; /* what a row in order is merged into */
+    Entry *spare; /* what a row is merged into */
     size_t spare_room;
+    const GivenLevel **order; /* the levels of a row, the worst first */
+    size_t order_room;
     FreeLevel *free_levels;
     Touch *touches; /* of the last row, the best first, one for each price */
     size_t touch_count;
