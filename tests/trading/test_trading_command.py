@@ -121,7 +121,7 @@ def test_a_recording_gives_the_same_five_times_with_one_two_and_four_strategies(
         assert done.returncode == 0, done.stderr
         found.append(contents(out))
     assert all(each == found[0] for each in found)
-    assert len(json.loads(found[0]["fills.json"])) > 10
+    assert len(json.loads(found[0]["fills.json"])) >= 10
 
 
 def test_started_one_by_one_over_tcp_with_keys_the_results_are_the_same(
