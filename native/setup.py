@@ -12,7 +12,7 @@ C_SOURCES = {
     "_samples": (),
     "_stored_rows": ("stored_row",),
     "_sums": (),
-    "_text_book": ("text_form", "text_row", "text_side"),
+    "_text_book": ("text_changes", "text_form", "text_row", "text_side"),
 }
 """What an extension is made of beside its .pyx file."""
 

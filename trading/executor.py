@@ -123,11 +123,10 @@ class OrderExecutor:
             if took or not self.execution.is_settled:
                 self._settle(self.execution)
             self._on_round()
-        if not took:
-            self._waiter.wait(WAIT_MS)
-            if not self._waiter.wait(0):
-                there = self.execution or self._member.watch.knows(GATEWAY)
-                self._member.check([] if there else [GATEWAY])
+        # Looked twice: after a halt the first look ends with its time, whatever came meanwhile.
+        if not (took or self._waiter.wait(WAIT_MS) or self._waiter.wait(0)):
+            there = self.execution or self._member.watch.knows(GATEWAY)
+            self._member.check([] if there else [GATEWAY])
 
     def _read_run(self) -> bool:
         """Take what the gateway says; return whether there was anything."""

@@ -100,11 +100,11 @@ class TickProducer:
     def _send(self, until_ms: int, ticks: tuple[TickEvent, ...]) -> None:
         if self._pace:
             self._pace.wait_for(ticks[-1].time_ms)
-        self._round()
         self._wait_until(lambda: self.session.has_credit)
         window = self.session.next_window(until_ms, ticks)
         self._publish(self._topic, SERIALIZER.encode(window))
         self.session.sent(window)
+        self._round()
 
     def _publish_all(self, message: AnyMessage) -> None:
         self._publish(RUN_TOPIC, SERIALIZER.encode(message))

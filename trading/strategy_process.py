@@ -85,8 +85,8 @@ class StrategyProcess:
         # A window may take long, and acknowledgements come meanwhile: one at a time.
         if not (self._read(self._answers) + self._read(self._ticks, 1)):
             self._send_again()
-            self._waiter.wait(WAIT_MS)
-            if not self._waiter.wait(0):
+            # Looked twice: after a halt the first look ends with its time, whatever came meanwhile.
+            if not (self._waiter.wait(WAIT_MS) or self._waiter.wait(0)):
                 self._member.check(self._missing())
 
     def _read(self, socket: ZmqSubscriber, most: int = 1000) -> int:
