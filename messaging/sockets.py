@@ -83,7 +83,7 @@ class ZmqContext:
     def close(self, linger_ms: int = LINGER_MS) -> None:
         """Close all sockets, when what was sent has left or after `linger_ms`."""
         for socket in self._sockets:
-            socket.close(linger_ms)
+            socket.close(min(linger_ms, int(socket.get(zmq.LINGER))))
         if self._key_ring:
             self._key_ring.close()
         self._context.term()
@@ -148,6 +148,8 @@ class ZmqSubscriber:
 
     def __init__(self, endpoint: str, topics: Iterable[str], context: ZmqContext) -> None:
         self.socket = context.open(zmq.SUB)
+        # Where the publisher has gone first, its subscriptions are unsent: closing would wait.
+        self.socket.linger = 0
         for topic in topics:
             self.socket.subscribe(_topic(topic))
         context.connect(self.socket, endpoint)

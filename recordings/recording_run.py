@@ -66,14 +66,16 @@ class RecordingRun:
 
     def run(self) -> Signals:
         """Record until it is over, and return which signal asked for that."""
-        with (
-            stop_on_signals(self.recorder.stop) as signals,
-            RowWriter(
-                self._files, self.recorder.writer_changed, on_commit=self._on_commit
-            ) as writer,
-        ):
-            self.recorder.run(writer)
+        with stop_on_signals(self.recorder.stop) as signals:
+            self.record()
         return signals
+
+    def record(self) -> None:
+        """Record until the recorder is stopped; in any thread, and signals are others' matter."""
+        with RowWriter(
+            self._files, self.recorder.writer_changed, on_commit=self._on_commit
+        ) as writer:
+            self.recorder.run(writer)
 
     def check(self, *, stopped: bool) -> None:
         """Raise, once it is over, what makes a run a failure; losses alone do not.

@@ -85,6 +85,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ohlc_processor",
         "orderbook_manager",
         "recordings",
+        "replay.live_reader",
+        "replay.live_stream",
         "replay.output_lock",
         "replay.pacing",
         "viz_io",

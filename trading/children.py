@@ -12,6 +12,8 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
+from orderflow.parent import FINISH
+
 
 class Said(NamedTuple):
     """A line that a process has written to stderr."""
@@ -64,6 +66,17 @@ class Child:
         """Return the number of the process."""
         return self._process.pid
 
+    @property
+    def is_halted(self) -> bool:
+        """Return whether it was stopped by a signal, as SIGSTOP does, and has not gone on."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13: silence on the bus tells, later
+            return False
+        options = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self.pid, options) is not None
+        except ChildProcessError:
+            return False  # it has ended
+
     def stop(self, words: str = "") -> None:
         """Ask it to end, and say why where it is not simply to stop; harmless when repeated."""
         stdin = self._process.stdin
@@ -72,6 +85,14 @@ class Child:
         with contextlib.suppress(OSError):  # it has ended
             stdin.write(f"{words}\n".encode())
             stdin.close()
+
+    def finish(self) -> None:
+        """Ask it to bring what it does to its end."""
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.closed:
+            with contextlib.suppress(OSError):  # it has ended
+                stdin.write(FINISH)
+                stdin.flush()
 
     def kill(self) -> None:
         """End it at once."""

@@ -17,7 +17,8 @@ from trading.gateway import EXECUTOR, GATEWAY, TickProducer, new_start
 from trading.live_file import LiveRun
 from trading.output import Ledger, RunOutput
 from trading.paper_market import PaperMarket
-from trading.report import FINISHED, Report, RunLog, data_issues, report_of
+from trading.protocol import window_ms_of
+from trading.report import FINISHED, Report, RunLog, found_in, report_of
 from trading.setup import (
     endpoints_of,
     gate_of,
@@ -26,6 +27,7 @@ from trading.setup import (
     rules_of,
     strategy_of,
 )
+from trading.sources import open_source
 from trading.standing import Standing
 from trading.strategy_process import StrategyProcess
 from trading.terminal import AlertLines, say_report
@@ -45,10 +47,12 @@ def gateway(
         ),
     ],
     data_dir: options.DataDir = None,
+    follow: options.Follow = False,
+    url: options.Url = None,
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     depth_levels: options.DepthLevels = 50,
     speed: options.Speed = "max",
-    window_ms: options.WindowMs = 10,
+    window_ms: options.WindowMs = None,
     credit: options.Credit = 16,
     free: options.Free = False,
     endpoints: options.EndpointDir = None,
@@ -66,15 +70,23 @@ def gateway(
     standing = Standing(GATEWAY, with_parent=with_parent, quiet=quiet)
     with standing.at_work(endpoints):
         market = market_of(context.params)
-        start = new_start(instrument, strategies, window_ms=window_ms, credit=credit, free=free)
         pace = parse_speed(speed)
-        reader = market.open()
+        start = new_start(
+            instrument, strategies, window_ms=window_ms_of(window_ms, pace), credit=credit,
+            free=free,
+        )  # fmt: skip
         maker = TickMaker(start.run_id, instrument, depth=depth_levels, start_ms=market.start_ms)
         where = endpoints_of(context.params)
-        with ZmqContext(keys) as sockets:
+        with open_source(market, say=standing.say) as source, ZmqContext(keys) as sockets:
+            if market.is_live:
+                standing.finish_with(source.stop)
             producer = TickProducer(start, where, sockets, speed=pace, stopped=standing.stopped)
-            producer.run(maker.ticks(reader.stream(), producer.idle))
-        standing.hand_in(producer.report() | {"data_issues": data_issues(reader.issues, maker)})
+
+            def report() -> dict[str, object]:
+                return producer.report() | found_in(source, maker)
+
+            with standing.handing_in(report):
+                producer.run(maker.ticks(source.stream(), producer.idle))
 
 
 def strategy(
@@ -110,8 +122,8 @@ def strategy(
             process = StrategyProcess(
                 chosen.name, decider, instrument, where, sockets, stopped=standing.stopped
             )
-            process.run()
-        standing.hand_in(process.report(), lost=process.lost)
+            with standing.handing_in(process.report, lambda: process.lost):
+                process.run()
 
 
 def executor(
@@ -120,6 +132,7 @@ def executor(
     start_date: options.Start,
     end_date: options.End,
     data_dir: options.DataDir = None,
+    follow: options.Follow = False,
     output_dir: options.OutputDir = None,
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     window_seconds: options.WindowSeconds = 60,
@@ -158,54 +171,54 @@ def executor(
         choice, rules = market_of(given), rules_of(given)
         gate, start_balance = gate_of(given), optional_number(given, "balance")
         where = endpoints_of(given)
-        market = PaperMarket(choice.open().stream(), instrument, rules, gate)
+        source = open_source(choice, records=False)
+        market = PaperMarket(source.market(), instrument, rules, gate, source.end_at)
         alerts = AlertLines(standing.say)
         log = RunLog(on_alert=alerts.show)
 
         def make_report(state: str, reason: str) -> Report | None:
             alerts.close()
             if state != FINISHED:
-                log.stop(market)
+                log.stop(market, process.execution)
             if process.execution is None:
                 return None
             return report_of(
-                market, process.execution, log, {},
+                market, process.execution, log, {"market_lost": source.losses()},
                 bar_seconds=window_seconds, start_ms=choice.start_ms, balance=start_balance,
                 strange=process.strange, state=state, reason=reason,
             )  # fmt: skip
 
-        with RunOutput(output_dir or OUTPUT_DIR) as output, ZmqContext(keys) as sockets:
-            live = LiveRun(
-                output.directory, instrument, (), bar_seconds=window_seconds,
-                start_ms=choice.start_ms, balance=start_balance,
+        def show() -> LiveRun:
+            names = list(process.execution.messages) if process.execution else []
+            return LiveRun(
+                output.directory, instrument, names,
+                bar_seconds=window_seconds, start_ms=choice.start_ms, balance=start_balance,
             )  # fmt: skip
-            ledger = Ledger(output, market, log, live, make_report)
 
-            def show() -> None:
-                if process.execution:
-                    live.strategies = process.execution.messages.keys()
-                ledger.update()
+        with RunOutput(output_dir or OUTPUT_DIR) as output, ZmqContext(keys) as sockets:
+            ledger = Ledger(output, market, log, show, make_report, standing.tell_progress)
 
             def close(state: str, reason: str) -> None:
                 ledger.close(state, reason)
-                standing.tell(is_written=ledger.report is not None)
+                if ledger.report:
+                    standing.tell(is_written=True, lost=ledger.report.lost)
 
             process = OrderExecutor(
                 market, where, sockets, entry_ms=entry_ms, on_answer=log.answer,
-                on_alert=log.alert, on_round=show, begin_ms=choice.start_ms,
+                on_alert=log.alert, on_round=ledger.update, begin_ms=choice.start_ms,
                 stopped=standing.stopped,
             )  # fmt: skip
             market.idle = process.idle
             with standing.closing(close):
                 process.run()
-        _tell_report(standing, ledger.report, json_summary=json_summary, quiet=quiet)
+        _tell_report(ledger.report, with_parent=with_parent, json_summary=json_summary, quiet=quiet)
 
 
 def _tell_report(
-    standing: Standing, report: Report | None, *, json_summary: bool, quiet: bool
+    report: Report | None, *, with_parent: bool, json_summary: bool, quiet: bool
 ) -> None:
     """Say what an executor by itself has found; with a parent that is the parent's to do."""
-    if report is None or standing.tell(lost=report.lost):
+    if report is None or with_parent:
         return
     found = orjson.loads(report.report_json())
     if json_summary:

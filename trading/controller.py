@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
+from signal import SIGTERM
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ EXECUTOR_FIRST_SECONDS = 0.5
 KILL_SECONDS = 1.7
 """What has not ended so long after it was told to is killed."""
 LOOK_SECONDS = 0.1
+HALTED_SECONDS = 1.5
+"""Whoever was halted by a signal for so long is taken for dead, be it before the run or in it."""
 
 Say = Callable[[str], None]
 
@@ -46,8 +49,11 @@ class StartController:
 
     `members` meet in a directory of this run's own, which is removed at the end; one of them is
     the executor. When one fails, or is killed, the run ends, and so do all others. Those in
-    `beside` belong to the run and not to its result: when one fails, it is said. A context manager,
-    which leaves nothing behind.
+    `beside` belong to the run and not to its result: when one fails, it is said. `on_progress` is
+    told by the executor how far it is. A context manager, which leaves nothing behind.
+
+    Asked to end, a run is stopped, unless there is a member `finisher`: it alone is asked, to bring
+    the run to its end. What is beside such a run ends after it.
     """
 
     def __init__(
@@ -55,14 +61,20 @@ class StartController:
         members: Mapping[str, Sequence[str]],
         beside: Mapping[str, Sequence[str]],
         say: Say,
+        on_progress: Callable[[dict[str, Any]], None] = lambda _: None,
+        finisher: str | None = None,
     ) -> None:
         self.outcome = Outcome()
+        self._finisher = finisher
+        self._is_finishing = False
         self._members, self._beside, self._say = members, beside, say
+        self._on_progress = on_progress
         self._events = Events()
         self._children: dict[str, Child] = {}
         self._left: set[str] = set()
         self._asked = False
         self._told_at: float | None = None
+        self._halted_since: dict[str, float] = {}
         self._directory: Path | None = None
 
     def __enter__(self) -> Self:
@@ -102,12 +114,32 @@ class StartController:
         with contextlib.suppress(Empty):
             event = self._events.get(timeout=seconds) if seconds else self._events.get_nowait()
             self._take(event)
+        if self._told_at is None:
+            self._see_who_is_halted(time.monotonic())
         if self._asked and self._told_at is None:
-            if self._left & self._members.keys():
-                self.outcome.state = STOPPED
+            self._finish() if self._finisher else self._stop()
+        if self._finisher and self._told_at is None and not self._left & self._members.keys():
             self._end("")
         if self._told_at is not None:
             self._see_to_the_end(time.monotonic() - self._told_at)
+
+    def _stop(self) -> None:
+        if self._left & self._members.keys():
+            self.outcome.state = STOPPED
+        self._end("")
+
+    def _finish(self) -> None:
+        if self._finisher in self._left and not self._is_finishing:
+            self._children[self._finisher].finish()
+        self._is_finishing = True
+
+    def _see_who_is_halted(self, now: float) -> None:
+        halted = [name for name in self._left if self._children[name].is_halted]
+        self._halted_since = {name: self._halted_since.get(name, now) for name in halted}
+        for name, since in self._halted_since.items():
+            if name in self._members and now - since > HALTED_SECONDS:
+                self._note_failure(name, f"was halted by a signal {now - since:.1f} s ago")
+                return
 
     def _take(self, event: Event) -> None:
         match event:
@@ -123,6 +155,8 @@ class StartController:
     def _take_report(self, name: str, facts: dict[str, Any]) -> None:
         if "said" in facts:
             self._say(facts["said"])
+        if "progress" in facts:
+            self._on_progress(facts["progress"])
         if "failed" in facts and self._told_at is None:
             self._note_failure(facts["failed"], facts["reason"])
         if "report" in facts:
@@ -135,6 +169,9 @@ class StartController:
         if name in self._beside:
             self.outcome.failed_beside = True
             self._say(f"{name} {reason}; the run goes on without it")
+            return
+        if self._is_finishing and reason in (STOPPED, how_ended(128 + SIGTERM)):
+            self._stop()  # it had not begun, and there was nothing to bring to its end
             return
         self.outcome.state, self.outcome.reason = FAILED, f"{name}: {reason}"
         say_error(self.outcome.reason)

@@ -78,7 +78,7 @@ class OrderExecutor:
         with self._member.telling(self._tell):
             if self._begin_ms:
                 self._market.advance(self._begin_ms)  # which may take longer than silence may last
-            while not self.execution or self.execution.running:
+            while not self.execution or not self.execution.is_over:
                 self._round()
             self._settle(self.execution)
             for name in self.execution.messages:
@@ -120,7 +120,7 @@ class OrderExecutor:
                 break
             took = True
         if self.execution:
-            if took:
+            if took or not self.execution.is_settled:
                 self._settle(self.execution)
             self._on_round()
         if not took:
@@ -193,13 +193,13 @@ class OrderExecutor:
             self._unacknowledged.add(message.strategy)  # a repeat too: the answer was lost
 
     def _settle(self, execution: Execution) -> None:
-        """Acknowledge what is here, carry out what is certain, and let the gateway go on."""
+        """Carry out what is certain, acknowledge what is here, and let the gateway go on."""
+        execution.settle()
         for name in sorted(self._unacknowledged & execution.messages.keys()):
             last = execution.messages[name].next - 1
             ack = SERIALIZER.encode(Ack(execution.run_id, name, last))
             self._publish(answers_topic(name), ack)
         self._unacknowledged.clear()
-        execution.settle()
         if execution.window > self._credited:
             self._credited = execution.window
             self._push(Credit(execution.run_id, self._credited))

@@ -1,5 +1,6 @@
 """A run without processes and sockets: the same strategies and execution, called one by one."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 from trading.execution import Execution
@@ -7,9 +8,11 @@ from trading.messages import End, Role, Start, TickEvent, Window
 from trading.protocol import windows
 from trading.sessions import Strategy, StrategySession
 
+WAIT_SECONDS = 0.02
+
 
 def run_in_process(
-    ticks: Iterable[TickEvent],
+    ticks: Iterable[TickEvent | None],
     strategies: Mapping[str, Strategy],
     execution: Execution,
     start: Start,
@@ -30,7 +33,7 @@ def sessions_of(strategies: Mapping[str, Strategy], start: Start) -> dict[str, S
 
 
 def feed(
-    ticks: Iterable[TickEvent],
+    ticks: Iterable[TickEvent | None],
     sessions: Mapping[str, StrategySession],
     execution: Execution,
     start: Start,
@@ -52,3 +55,7 @@ def feed(
     for name, session in sessions.items():
         execution.end(End(start.run_id, Role.STRATEGY, name, session.messages))
     execution.settle()
+    while not execution.is_settled:  # a live market is read to where the ticks have ended
+        time.sleep(WAIT_SECONDS)
+        execution.settle()
+        on_window()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orderflow.command import in_range
+from trading.protocol import MAX_WINDOW_MS, PACED_WINDOW_MS
 
 MAX_WINDOW_SECONDS = 7 * 86_400
 MAX_DEPTH_LEVELS = 100_000
@@ -48,6 +49,18 @@ BookModeOption = Annotated[
 ]
 Demo = Annotated[
     bool, typer.Option("--demo", help="Make a recording up and trade on it: no data needed.")
+]
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", help="Go on with what a recorder appends, until END or Ctrl+C."),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Trade on a feed of OKX, or of the simulator, ws://…; it is recorded into a folder "
+        "of its own.",
+    ),
 ]
 DepthLevels = Annotated[
     int,
@@ -94,7 +107,12 @@ Speed = Annotated[
     str, typer.Option(metavar="max|N", help="N times the recorded pace; 1 is as it happened.")
 ]
 WindowMs = Annotated[
-    int, typer.Option(metavar="N", help="Ticks of so many ms go to the strategies together.")
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Ticks of so many ms go to the strategies together, 200 at most; by default those of "
+        f"{PACED_WINDOW_MS} at a pace, of {MAX_WINDOW_MS} at full speed.",
+    ),
 ]
 Credit = Annotated[
     int, typer.Option(metavar="N", help="Windows that the gateway may be ahead of the slowest.")

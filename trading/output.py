@@ -1,10 +1,13 @@
 """The directory that a run writes to: its files are its own, and show how it stands and ended."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Self
+
+import orjson
 
 from orderflow.atomic import remove_leftovers
 from orderflow.errors import OutputError
@@ -13,9 +16,11 @@ from replay.output_lock import OutputLock
 from trading.live_file import LiveRun
 from trading.paper import FILLS_FILE, ORDERS_FILE
 from trading.paper_market import PaperMarket
-from trading.report import ALERTS_FILE, REPORT_FILE, Report, RunLog
+from trading.protocol import Interval
+from trading.report import ALERTS_FILE, FAILED, REPORT_FILE, Report, RunLog, write_file
 from viz_io import TRADING_FILE
 
+UPDATE_SECONDS = 0.25
 LOCK_NAME = ".trading.lock"
 FILES = (REPORT_FILE, FILLS_FILE, ORDERS_FILE, ALERTS_FILE, TRADING_FILE.name)
 
@@ -60,11 +65,20 @@ def remove_locks(directory: Path) -> None:
             OutputLock(directory, name).release()
 
 
-class Ledger:
-    """Keep the output of a run up to date: what it shows while it goes on, and its report.
+def note_failure(directory: Path, reason: str) -> None:
+    """Let the page know that a run has failed, whose executor may not have come to say so."""
+    path = directory / TRADING_FILE.name
+    with contextlib.suppress(OSError, orjson.JSONDecodeError):  # it had not begun
+        told = orjson.loads(path.read_bytes())
+        write_file(path, orjson.dumps(told | {"state": FAILED, "reason": reason}))
 
-    `make_report` makes the report of a run that has ended with a state and a reason, None where it
-    had not begun.
+
+class Ledger:
+    """Keep the output of a run up to date: what the page shows of it, and in the end its report.
+
+    `show` is called once, when the run has begun. `make_report` makes the report of a run that has
+    ended with a state and a reason, None where it had not begun. `on_progress` is told now and then
+    how far the run is.
     """
 
     def __init__(
@@ -72,21 +86,34 @@ class Ledger:
         output: RunOutput,
         market: PaperMarket,
         log: RunLog,
-        live: LiveRun,
+        show: Callable[[], LiveRun],
         make_report: Callable[[str, str], Report | None],
+        on_progress: Callable[[Mapping[str, object]], None],
     ) -> None:
-        self._output, self._market, self._log, self._live = output, market, log, live
-        self._make_report = make_report
+        self._output, self._market, self._log, self._show = output, market, log, show
+        self._live: LiveRun | None = None
+        self._make_report, self._on_progress = make_report, on_progress
+        self._due = Interval(UPDATE_SECONDS)
         self.report: Report | None = None
 
     def update(self) -> None:
-        """Show how the run stands."""
-        self._live.update(self._market, self._log, self._market.engine.now_ms or 0)
+        """Show how the run stands, if it is time to; call this as often as you like."""
+        if self._due.is_due(monotonic()):
+            self._show_now()
+
+    def _show_now(self) -> None:
+        engine = self._market.engine
+        now_ms = engine.now_ms or 0
+        self._live = self._live or self._show()
+        self._live.update(self._market, self._log, now_ms)
+        position = float(engine.account.position)
+        self._on_progress({"time_ms": now_ms, "fills": len(engine.fills), "position": position})
 
     def close(self, state: str, reason: str) -> None:
         """Write the report of the run, which has ended like this."""
         self.report = self._make_report(state, reason)
-        self.update()
-        self._live.close(state, reason or None)
         if self.report:
+            self._show_now()
             self.report.write(self._output.directory)
+        if self._live:
+            self._live.close(state, reason or None)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import tee
 from operator import itemgetter
 from pathlib import Path
 
@@ -21,10 +22,12 @@ from trading.messages import Alert, Answer, Rejected, TickEvent
 from trading.orders import Fill
 from trading.own_orders import RestingOrder
 from trading.paper import FILLS_FILE, ORDERS_FILE
-from trading.paper_market import PaperMarket, Stream
+from trading.paper_market import PaperMarket
 from trading.rules import Rules
 from trading.sessions import Strategy
+from trading.sources import OpenedSource, Source
 from trading.statistics import OrderRecord, Statistics, statistics_of
+from trading.stream import Stream
 from trading.ticks import TickMaker
 from viz_io import STATES
 
@@ -60,10 +63,10 @@ class RunLog:
         self.alerts.append(alert)
         self.on_alert(alert)
 
-    def stop(self, market: PaperMarket) -> None:
-        """End a market where it is, and note the answers that are left."""
+    def stop(self, market: PaperMarket, execution: Execution | None) -> None:
+        """End a market where it is, and note what has become of all signals that are here."""
         market.stop()
-        for answer in market.answers():
+        for answer in (*market.answers(), *(execution.give_up() if execution else ())):
             self.answer(answer)
 
 
@@ -205,10 +208,14 @@ def _executor_counts(
     }
 
 
-def data_issues(reader_issues: IssueLog, ticks: TickMaker) -> dict[str, int]:
-    """Return what was wrong with the recording as far as ticks depend on it, by kind."""
+def found_in(source: Source, ticks: TickMaker) -> dict[str, object]:
+    """Return what was wrong with the rows that ticks were made of, and what was lost of them."""
+    return {"data_issues": _data_issues(source, ticks), "market_lost": source.losses()}
+
+
+def _data_issues(source: Source, ticks: TickMaker) -> dict[str, int]:
     issues = IssueLog()
-    issues.add(reader_issues)
+    issues.add(source.issues)
     issues.add(ticks.issues)
     found = issues.counts()
     found["levels_rejected"] += ticks.book.levels_rejected
@@ -217,17 +224,15 @@ def data_issues(reader_issues: IssueLog, ticks: TickMaker) -> dict[str, int]:
 
 
 class PaperRun:
-    """A run of strategies, by their names, on a recorded market in this process.
+    """A run of strategies, by their names, on a market in this process.
 
-    `open_stream` opens the recording, as `DBInterpreter.stream` yields it, anew each time: it is
-    read once for the ticks and once for the market that orders go to. What lies before `start_ms`
-    builds up the book. Equity is sampled each `bar_seconds`. `idle` is called often, and may raise
-    an error to end the run.
+    What lies before `start_ms` builds up the book. Equity is sampled each `bar_seconds`. `idle` is
+    called often, and may raise an error to end the run.
     """
 
     def __init__(
         self,
-        open_stream: Callable[[], Stream],
+        source: Source,
         instrument: str,
         strategies: Mapping[str, Strategy],
         rules: Rules | None = None,
@@ -243,7 +248,12 @@ class PaperRun:
     ) -> None:
         self.start = new_start(instrument, strategies, window_ms=window_ms)
         self.log = RunLog(on_alert=on_alert)
-        self.market = PaperMarket(open_stream(), instrument, rules or Rules(), gate)
+        if source.end_at is None:
+            # Read once: the two are never further apart than a window and the latency.
+            self._stream, traded = tee(source.stream())
+        else:
+            self._stream, traded = source.stream(), source.market()
+        self.market = PaperMarket(traded, instrument, rules or Rules(), gate, source.end_at)
         self.market.idle = idle
         self.sessions = sessions_of(strategies, self.start)
         self._execution = Execution(
@@ -251,7 +261,7 @@ class PaperRun:
             begin_ms=start_ms or 0,
         )  # fmt: skip
         self._ticks = TickMaker(self.start.run_id, instrument, depth=depth, start_ms=start_ms)
-        self._stream = open_stream()
+        self._source = source
         self._idle = idle
         self._bar_seconds, self._start_ms, self._balance = bar_seconds, start_ms, balance
 
@@ -264,20 +274,14 @@ class PaperRun:
         paced = _paced(ticks, Pace(speed, self._idle)) if speed else ticks
         feed(paced, self.sessions, self._execution, self.start, on_window)
 
-    def report(
-        self,
-        state: str = FINISHED,
-        reason: str = "",
-        reader_issues: IssueLog | None = None,
-    ) -> Report:
-        """Return the report of the run, which may have ended before its time.
-
-        `reader_issues` are those found in reading the recording.
-        """
+    def report(self, state: str = FINISHED, reason: str = "") -> Report:
+        """Return the report of the run, which may have ended before its time."""
         if state != FINISHED:
-            self.log.stop(self.market)
-        found = data_issues(reader_issues or IssueLog(), self._ticks)
-        gateway = {"ticks": self._ticks.number, "data_issues": found, "foreign": 0, "strange": 0}
+            self.log.stop(self.market, self._execution)
+        gateway = {
+            "ticks": self._ticks.number, **found_in(self._source, self._ticks),
+            "foreign": 0, "strange": 0,
+        }  # fmt: skip
         strategies = {
             name: {**session.report(), "strange": 0} for name, session in self.sessions.items()
         }
@@ -305,18 +309,22 @@ def run_strategies(
     bar_seconds: int = 60,
     balance: Decimal | None = None,
 ) -> Report:
-    """Run strategies on a recorded market in this process, and return the report: a `PaperRun`."""
+    """Run strategies on a recorded market in this process, and return the report: a `PaperRun`.
+
+    `open_stream` opens the recording: see `trading.stream` for what it may yield.
+    """
     run = PaperRun(
-        open_stream, instrument, strategies, rules, gate,
+        OpenedSource(open_stream), instrument, strategies, rules, gate,
         start_ms=start_ms, window_ms=window_ms, bar_seconds=bar_seconds, balance=balance,
     )  # fmt: skip
     run.run()
     return run.report()
 
 
-def _paced(ticks: Iterable[TickEvent], pace: Pace) -> Iterator[TickEvent]:
+def _paced(ticks: Iterable[TickEvent | None], pace: Pace) -> Iterator[TickEvent | None]:
     for tick in ticks:
-        pace.wait_for(tick.time_ms)
+        if tick is not None:
+            pace.wait_for(tick.time_ms)
         yield tick
 
 

@@ -10,11 +10,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from db_interpreter import DBInterpreter
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_range
-from recordings.discovery import DEFAULT_DATA_DIR, find_recording
+from recordings.discovery import DEFAULT_DATA_DIR
 from trading.account import Contract, Fees, RiskGate, RiskLimits
 from trading.gateway import EXECUTOR, GATEWAY
 from trading.paper import read_orders
@@ -23,39 +22,47 @@ from trading.report import SCRIPTED
 from trading.rules import Rules
 from trading.sessions import Strategy
 from trading.settings import parse_settings, setting_names
+from trading.sources import SourceOptions
 from trading.strategy import ScriptedStrategy, make_strategy, strategy_class
 
 REPLAY = "replay"
 MAX_NAME = 100
 
 
-@dataclass(frozen=True)
-class MarketChoice:
-    """The recorded market of a run: `[start_ms, end_ms)` of an instrument's recordings."""
-
-    instrument: str
-    start_ms: int
-    end_ms: int
-    data_dir: Path
-    book_mode: str = "auto"
-
-    def open(self) -> DBInterpreter:
-        """Return a reader of it; raise an error of `find_recording` where there is nothing."""
-        found = find_recording(
-            self.instrument, self.data_dir, self.start_ms, self.end_ms, self.book_mode
-        )
-        return DBInterpreter.of_tables(
-            found.books, found.trades, self.start_ms, self.end_ms, found.book_mode
-        )
-
-
-def market_of(given: Mapping[str, Any]) -> MarketChoice:
-    """Return the market that is asked for; raise `UsageError` for a name or time that is none."""
+def market_of(given: Mapping[str, Any]) -> SourceOptions:
+    """Return the market that is asked for; raise `UsageError` for one that cannot be meant."""
     instrument = given["instrument"]
     check_instrument(instrument)
-    start_ms, end_ms = parse_range(given["start_date"], given["end_date"])
-    directory = given["data_dir"] or DEFAULT_DATA_DIR
-    return MarketChoice(instrument, start_ms, end_ms, directory, str(given["book_mode"]))
+    market = SourceOptions(
+        instrument,
+        *parse_range(given["start_date"], given["end_date"]),
+        given["data_dir"] or DEFAULT_DATA_DIR,
+        str(given["book_mode"]),
+        given["follow"],
+        given.get("url"),
+    )
+    if market.is_live:
+        _check_live(given)
+    return market
+
+
+def _check_live(given: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for what cannot be had together with a live market."""
+    url = given.get("url")
+    option = "--follow" if url is None else "--url"
+    if url is not None and not url.startswith(("ws://", "wss://")):
+        msg = f"--url must begin with ws:// or wss://; found {url[:200]!r}"
+        raise UsageError(msg, "--url", url)
+    why = None
+    if url is not None and given["follow"]:
+        why = "--url records what comes, and follows that by itself; found --follow"
+    elif given.get("demo"):
+        why = "--demo makes a recording that is whole, to which nothing is appended"
+    elif given.get("speed", "max") != "max":
+        why = f"what is live comes at its own pace; found --speed {given['speed']}"
+    if why:
+        msg = f"{option} cannot go with that: {why}; leave one of the two out"
+        raise UsageError(msg, option)
 
 
 # -- strategies

@@ -30,11 +30,21 @@ class Standing:
         self._with_parent = with_parent
         self._quiet = quiet
         self._stop = threading.Event()
+        self._finish: Callable[[], None] | None = None
         if with_parent:
-            parent.end_with_parent(self._hear, grace_seconds=GRACE_SECONDS)
+            parent.end_with_parent(
+                self._hear, grace_seconds=GRACE_SECONDS, finish=self._finish_or_stop
+            )
 
     def _hear(self, words: str) -> None:
         self.words = words
+
+    def finish_with(self, finish: Callable[[], None]) -> None:
+        """Let Ctrl+C, and the parent's word, bring the run to its end in good order by `finish`."""
+        self._finish = finish
+
+    def _finish_or_stop(self) -> None:
+        (self._finish or self._stop.set)()
 
     def stopped(self) -> bool:
         """Return whether it was asked to end."""
@@ -50,25 +60,40 @@ class Standing:
             command.say(text)
 
     def tell(self, **facts: object) -> bool:
-        """Tell a parent; return False where there is none."""
+        """Tell the parent; return False where there is none."""
         if self._with_parent:
             parent.report(**facts)
         return self._with_parent
 
-    def hand_in(self, report: Mapping[str, object], lost: int = 0) -> None:
-        """Give the report to the parent, or print it, and end with code 1 where something got lost.
+    def tell_progress(self, facts: Mapping[str, object]) -> None:
+        """Tell the parent, where there is one, how far the run is."""
+        self.tell(progress=facts)
 
-        The parent counts what was lost itself.
+    @contextmanager
+    def handing_in(
+        self, report: Callable[[], Mapping[str, object]], lost: Callable[[], int] = lambda: 0
+    ) -> Iterator[None]:
+        """Give the report to the parent at the end, whatever it is like; else print it.
+
+        Then also end with code 1 where something got lost; with a parent that counts it.
         """
-        if self.tell(report=report, lost=lost):
-            return
-        command.print_result(orjson.dumps(report).decode())
-        if lost:
-            raise typer.Exit(EXIT_FAILED)
+        try:
+            yield
+        finally:
+            self.tell(report=report(), lost=lost())
+        if not self._with_parent:
+            command.print_result(orjson.dumps(report()).decode())
+            if lost():
+                raise typer.Exit(EXIT_FAILED)
 
     def listening(self) -> AbstractContextManager[command.Signals]:
-        """Let signals stop what is done within this context."""
-        return command.stop_on_signals(self._stop.set)
+        """Let signals stop what is done within this context, or finish it.
+
+        One that has a parent is told by it what to do: a signal stops it.
+        """
+        return command.stop_on_signals(
+            self._stop.set if self._with_parent else self._finish_or_stop
+        )
 
     @contextmanager
     def at_work(self, endpoints: Path | None = None) -> Iterator[None]:

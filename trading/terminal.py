@@ -1,12 +1,15 @@
 """What a run says on the terminal: alerts as they come, and at its end one report."""
 
+import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from orderflow import command
-from orderflow.issues import describe
+from orderflow.issues import LABELS, describe
 from orderflow.times import format_utc
+from recordings.recorder_rows import EVENT_KINDS
 from trading.messages import Alert
 
 ALERTS_A_SECOND = 20
@@ -42,6 +45,34 @@ class AlertLines:
         if self._left_out:
             self._say(f"alert  and {self._left_out:,} more, all of them in alerts.json")
             self._left_out = 0
+
+
+class ProgressLine:
+    """Show on a terminal how far a run from `start_ms` to `end_ms` is, in a line that stays."""
+
+    def __init__(self, start_ms: int, end_ms: int, *, shown: bool) -> None:
+        self._start_ms, self._end_ms = start_ms, end_ms
+        self._is_shown = shown and command.is_terminal()
+
+    def show(self, facts: Mapping[str, Any]) -> None:
+        """Show time, fills and position, as a `Ledger` tells them."""
+        if not self._is_shown or facts["time_ms"] < self._start_ms:  # not yet in the range
+            return
+        share = (facts["time_ms"] - self._start_ms) / (self._end_ms - self._start_ms)
+        self._write(
+            f"{format_utc(facts['time_ms'])}  {min(max(share, 0.0), 1.0):.0%} of the range  "
+            f"{facts['fills']:,} fills  position {facts['position']:.10g}"
+        )
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._is_shown:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{command.CLEAR_LINE}{text}")
+            sys.stderr.flush()
 
 
 def _moment(time_ms: int) -> str:
@@ -139,9 +170,16 @@ def _message_rows(report: Mapping[str, Any], bus: Mapping[str, Any]) -> list[Row
         rows.append(("sent", f"{windows:,} windows, {messages:,} messages of signals"))
     late, too_old = counts["executor"]["late"], counts["executor"]["too_old"]
     rows.append(("lost", f"{report['lost']:,}, late {late:,}, out of date {too_old:,}"))
+    if market_lost := counts.get("market_lost"):
+        rows.append(("market lost", ", ".join(_loss(*one) for one in sorted(market_lost.items()))))
     if issues := counts.get("data_issues"):
         rows.append(("data issues", ", ".join(describe(issues))))
     return rows
+
+
+def _loss(kind: str, count: int) -> str:
+    label = EVENT_KINDS[kind].label if kind in EVENT_KINDS else LABELS.get(kind, kind)
+    return f"{count:,} {label}"
 
 
 def say_report(report: Mapping[str, Any], bus: Mapping[str, Any]) -> None:

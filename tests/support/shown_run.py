@@ -8,10 +8,11 @@ from trading.gateway import new_start
 from trading.in_process import run_in_process
 from trading.live_file import LiveRun
 from trading.messages import END_MS
-from trading.paper_market import PaperMarket, Stream
+from trading.paper_market import PaperMarket
 from trading.report import Report, RunLog, report_of
 from trading.rules import Rules
 from trading.sessions import Strategy
+from trading.stream import Stream
 from trading.ticks import TickMaker
 
 INSTRUMENT = "BTC-USDT"

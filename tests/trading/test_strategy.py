@@ -178,6 +178,19 @@ def test_the_ticks_before_a_cut_of_the_recording_are_the_same_as_without_it(name
 
 
 @needs_recordings
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_the_signals_of_a_recording_cut_at_any_tick_are_the_same_up_to_there(name: str) -> None:
+    whole = all_ticks(name)
+    decided = {key: decisions_of(make_strategy(*FAST[key]), whole) for key in FAST}
+    for cut in random.Random(name).sample([each.time_ms for each in whole], 50):
+        ticks = ticks_of(name, cut)
+        for key, wanted in decided.items():
+            found = decisions_of(make_strategy(*FAST[key]), ticks)
+            assert found == [made for made in wanted if made.time_ms < cut]
+
+
+@needs_recordings
 @pytest.mark.parametrize("strategy", FAST)
 def test_the_same_ticks_give_the_same_signals(strategy: str) -> None:
     ticks = all_ticks("futures")

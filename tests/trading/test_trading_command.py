@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import re
 import signal
 import time
 from contextlib import AbstractContextManager, ExitStack
@@ -9,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import typer.main
 from bus import free_ports
 from desk_runs import is_running, wait_until
+from places import PROJECT
 from real_recordings import DATA, needs_recordings
 from trading_runs import (
     FILES,
@@ -21,8 +25,11 @@ from trading_runs import (
     trading,
     trading_run,
 )
+from typer.testing import CliRunner
 
+from orderflow.errors import UsageError
 from synthetic_market import write_recording
+from trading.__main__ import app
 
 INSTRUMENT = "BTC-USDT"
 SPAN = (INSTRUMENT, "2025-06-09T12:00", "2025-06-09T12:05")
@@ -34,6 +41,7 @@ LEVELS = ("--strategy", "support-resistance", "--set", "support-resistance.bar_s
 FLOW = ("--strategy", "order-flow", "--set", "events=20", "--set", "threshold=0.3")
 MANY = (*LEVELS, *FLOW, "--strategy", "ofi=order-flow", "--set", "ofi.measure=ofi",
         "--set", "quantity=0.01", "--window-seconds", "5")  # fmt: skip
+FAILING = ("traders:Trader", "--set", "fail_at=500")
 TRADER = ("--strategy", "a=traders:Trader", "--strategy", "b=traders:Trader", "--set", "b.every=70")
 
 
@@ -46,9 +54,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_gives_fills_and_the_bars_beneath_them(tmp_path: Path) -> None:
-    span = (INSTRUMENT, "2025-06-09", "2025-06-09T02:00")
+    span = (INSTRUMENT, "2025-06-09", "2025-06-09T00:05")
     done = trading(
-        "run", *span, "--demo", "--strategy", "support-resistance", "--no-ui",
+        "run", *span, "--demo", "--strategy", "support-resistance", "--set", "bar_seconds=5",
+        "--no-ui",
         "--output-dir", tmp_path, ORDERFLOW_CACHE_DIR=str(tmp_path / "cache"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -62,9 +71,15 @@ def test_the_demo_gives_fills_and_the_bars_beneath_them(tmp_path: Path) -> None:
     assert report["state"] == "finished"
     assert report["statistics"]["fills"] == len(fills)
     assert report["counts"]["ticks"] > 1000
+    shown = json.loads((tmp_path / "trading_data.json").read_bytes())
+    assert (shown["state"], shown["fill_count"]) == ("finished", len(fills))
+    assert shown["equity"] == report["statistics"]["equity"]
 
 
-@pytest.mark.parametrize("changed", [("--window-ms", "250", "--credit", "3"), ()])
+@pytest.mark.parametrize(
+    "changed",
+    [("--window-ms", "250", "--credit", "3"), pytest.param((), marks=pytest.mark.thorough)],
+)
 def test_over_the_bus_and_in_one_process_the_files_are_equal(
     data: Path, tmp_path: Path, changed: tuple[str, ...]
 ) -> None:
@@ -144,7 +159,7 @@ def test_what_was_asked_for_is_printed_as_json_with_the_counts_of_the_bus(
         "--output-dir", tmp_path,
     )  # fmt: skip
     found = json.loads(done.stdout)
-    assert found.pop("bus")["windows"] > 1000
+    assert found.pop("bus")["windows"] > 20
     assert found == report_in(tmp_path)
     assert done.stderr.count("alert  2025-06-09 12:00:0") == 2
     assert "a: tick 1 is here" in done.stderr
@@ -173,11 +188,11 @@ USAGE = {
 def test_what_cannot_be_meant_is_refused_in_a_line(
     data: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    given = ("--data-dir", data, "--output-dir", tmp_path / "out", "--no-ui")
-    done = trading("run", *SPAN, *given, *words)
-    assert done.returncode == 2
-    assert USAGE[words] in done.stderr
-    assert done.stderr.count("\n") == 1
+    given = ("--data-dir", str(data), "--output-dir", str(tmp_path / "out"), "--no-ui")
+    error = CliRunner().invoke(app, ["run", *SPAN, *given, *words]).exception
+    assert isinstance(error, UsageError)  # of which the command line makes a line and code 2
+    assert USAGE[words] in str(error)
+    assert "\n" not in str(error)
     assert not (tmp_path / "out").exists()
 
 
@@ -197,24 +212,31 @@ def test_a_list_of_orders_that_is_none_is_named(data: Path, tmp_path: Path) -> N
     assert "o.json: is no JSON list of orders" in done.stderr
 
 
-@pytest.mark.parametrize("way", [(), ("--in-process",)], ids=["bus", "here"])
 @pytest.mark.parametrize(
-    ("strategy", "said"),
+    ("strategy", "said", "way"),
     [
-        (("traders:Trader", "--set", "fail_at=500"),
-         r"Error: a: the strategy failed at tick 500: RuntimeError('out of ideas') in "),
-        (("traders:Silent",), "Error: a: the strategy failed at tick 1: TypeError("),
+        (FAILING, "the strategy failed at tick 500: RuntimeError('out of ideas') in ", ()),
+        (("traders:Silent",), "the strategy failed at tick 1: TypeError(", ("--in-process",)),
+        pytest.param(
+            FAILING, "the strategy failed at tick 500: RuntimeError('out of ideas') in ",
+            ("--in-process",), marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            ("traders:Silent",), "the strategy failed at tick 1: TypeError(", (),
+            marks=pytest.mark.thorough,
+        ),
     ],
-    ids=["fails", "returns nothing"],
+    ids=["fails", "returns nothing here", "fails here", "returns nothing"],
 )  # fmt: skip
 def test_a_strategy_that_fails_ends_the_run_and_is_named(
     data: Path, tmp_path: Path, strategy: tuple[str, ...], said: str, way: tuple[str, ...]
 ) -> None:
     name, *more = strategy
     given = ("--data-dir", data, "--output-dir", tmp_path, "--no-ui", "--no-bars")
-    done = trading("run", *SPAN, *given, "--strategy", f"a={name}", *more, *way)
+    short = ("--window-ms", "10")  # so that some are over by then
+    done = trading("run", *SPAN, *given, *short, "--strategy", f"a={name}", *more, *way)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert f"Error: a: {said}" in done.stderr
     assert done.stderr.count("Error: ") == 1
     if "fail_at=500" in more:  # at the first tick the executor may not have begun
         assert "traders.py, line" in done.stderr
@@ -229,7 +251,9 @@ def paced(out: Path, data: Path, *more: object) -> AbstractContextManager[Tradin
     return trading_run(out, *SPAN, "--data-dir", data, *TRADER, "--speed", "1", *more)
 
 
-@pytest.mark.parametrize("victim", ["gateway", "executor", "a"])
+@pytest.mark.parametrize(
+    "victim", ["a", *(pytest.param(v, marks=pytest.mark.thorough) for v in ("gateway", "executor"))]
+)
 def test_after_the_death_of_a_process_the_run_ends_and_names_it(
     data: Path, tmp_path: Path, victim: str
 ) -> None:
@@ -243,6 +267,8 @@ def test_after_the_death_of_a_process_the_run_ends_and_names_it(
         assert run.text.count("Error: ") == 1
         assert f"Error: {victim}: was killed by signal 9\n" in run.text
         run.check_nothing_is_left()
+    shown = json.loads((tmp_path / "out" / "trading_data.json").read_bytes())
+    assert (shown["state"], shown["reason"]) == ("failed", f"{victim}: was killed by signal 9")
     if victim != "executor":
         report = report_in(tmp_path / "out")
         assert (report["state"], report["reason"]) == (
@@ -250,13 +276,45 @@ def test_after_the_death_of_a_process_the_run_ends_and_names_it(
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("victim", ["a", pytest.param("executor", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("victim", ["a", "executor"])
 def test_a_process_that_hangs_is_noticed_and_ended(data: Path, tmp_path: Path, victim: str) -> None:
     with paced(tmp_path / "out", data) as run:
         pids = run.wait_until_under_way()
         os.kill(pids[victim], signal.SIGSTOP)
         assert run.end() == 1
-        assert f"Error: {victim}: no sign of life for 1." in run.text
+        assert re.search(
+            f"Error: {victim}: (no sign of life for|was halted by a signal) 1", run.text
+        )
+        run.check_nothing_is_left()
+
+
+def test_a_process_that_hangs_before_the_run_is_noticed_too(data: Path, tmp_path: Path) -> None:
+    with paced(tmp_path / "out", data) as run:
+        wait_until(lambda: "b" in run.children())
+        os.kill(run.children()["b"], signal.SIGSTOP)
+        began = time.monotonic()
+        assert run.end() == 1
+        assert time.monotonic() - began < WITHIN_SECONDS
+        assert "Error: b: was halted by a signal 1." in run.text
+        run.check_nothing_is_left()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(20))
+def test_killed_at_any_moment_the_run_ends_and_nothing_is_left(
+    data: Path, tmp_path: Path, seed: int
+) -> None:
+    draw = random.Random(seed)
+    victim = ("gateway", "executor", "a", "b")[seed % 4]
+    with paced(tmp_path / "out", data) as run:
+        wait_until(lambda: victim in run.children())
+        time.sleep(2 * draw.random())
+        os.kill(run.children()[victim], signal.SIGKILL)
+        began = time.monotonic()
+        assert run.end() == 1
+        assert time.monotonic() - began < WITHIN_SECONDS
+        assert f"Error: {victim}: was killed by signal 9\n" in run.text
         run.check_nothing_is_left()
 
 
@@ -281,8 +339,15 @@ def check_stopped(run: TradingRun, out: Path, number: int) -> None:
     run.check_nothing_is_left()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("way", [(), ("--in-process",)], ids=["bus", "here"])
+@pytest.mark.parametrize(
+    ("number", "way"),
+    [
+        (signal.SIGINT, ()),
+        (signal.SIGTERM, ("--in-process",)),
+        pytest.param(signal.SIGTERM, (), marks=pytest.mark.thorough),
+        pytest.param(signal.SIGINT, ("--in-process",), marks=pytest.mark.thorough),
+    ],
+)
 def test_stopped_by_a_signal_all_end_and_the_report_is_written(
     data: Path, tmp_path: Path, number: int, way: tuple[str, ...]
 ) -> None:
@@ -327,3 +392,16 @@ def test_the_files_of_the_run_before_are_gone_when_there_are_no_new_ones(
         assert run.end() == 1
         assert "No report was written" in run.text
     assert [name for name in FILES if (tmp_path / name).exists()] == []
+
+
+def test_every_option_is_in_the_docs_and_no_other() -> None:
+    text = (PROJECT / "docs" / "trading.md").read_text()
+    listed = set(re.findall(r"`[^`]*?(--[a-z][a-z-]+)", text)) | set(
+        re.findall(r"/(--[a-z][a-z-]+)", text)
+    )
+    known = set()
+    for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
+        shown = [p for p in command.params if not getattr(p, "hidden", False)]
+        known |= {name for p in shown for name in (*p.opts, *p.secondary_opts) if "--" in name}
+    assert known - listed - {"--verbose", "--quiet"} == set()
+    assert listed - known == set()
