@@ -8,7 +8,7 @@ from math import fsum
 from typing import NamedTuple
 
 from trading.decisions import market_order
-from trading.messages import Alert, TickEvent, TickKind, TradingSignal
+from trading.messages import Alert, TickEvent, TradingSignal
 from trading.orders import Side
 from trading.settings import check_at_least, check_quantity
 
@@ -192,27 +192,32 @@ class SupportResistanceStrategy:
             self.min_strength, self.max_age_bars,
         )  # fmt: skip
         self._end_ms = 0
-        self._bar: PriceBar | None = None
+        self._has_traded = False
+        self._high = self._low = self._last = 0.0
 
     def on_tick(self, tick: TickEvent) -> Sequence[TradingSignal | Alert]:
         """Return what the bar led to that this tick is the first one after; nothing otherwise."""
         made: Sequence[TradingSignal | Alert] = ()
         if tick.time_ms >= self._end_ms:
             made = self._close(tick)
-        if tick.kind is TickKind.TRADE and tick.price is not None:
-            price, bar = tick.price, self._bar
-            self._bar = (
-                PriceBar(max(bar.high, price), min(bar.low, price), price)
-                if bar
-                else PriceBar(price, price, price)
-            )
+        price = tick.price
+        if price is not None:
+            if not self._has_traded:
+                self._has_traded = True
+                self._high = self._low = price
+            elif price > self._high:
+                self._high = price
+            elif price < self._low:
+                self._low = price
+            self._last = price
         return made
 
     def _close(self, tick: TickEvent) -> Sequence[TradingSignal | Alert]:
         """Close the window before a tick, and open that of the tick."""
         window_ms = self.bar_seconds * 1000
         self._end_ms = tick.time_ms - tick.time_ms % window_ms + window_ms
-        closed, self._bar = self._bar, None
+        closed = PriceBar(self._high, self._low, self._last) if self._has_traded else None
+        self._has_traded = False
         return [
             market_order(
                 tick, found.side, self.quantity,

@@ -1,6 +1,7 @@
 """Ticks from a recording: one for each book row and each trade, with the market right after it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from math import isfinite
 from typing import overload
 
@@ -8,9 +9,9 @@ from metrics.rolling_bars import CompensatedSum
 from orderbook_manager import OrderbookManager
 from orderflow.continuity import BookReliability
 from orderflow.errors import NumbersError
-from orderflow.events import BookBatch, Quote, Trade
+from orderflow.events import BookBatch, Quote, Trade, time_of_row
 from orderflow.issues import IssueLog
-from trading.messages import TickEvent, TickKind
+from trading.messages import END_MS, TickEvent, TickKind
 from trading.orders import Side
 from trading.stream import LiveStream, Stream, as_batch
 
@@ -64,25 +65,43 @@ class TickMaker:
             yield from self._joined(as_batch(rows), trades)
 
     def _joined(self, batch: BookBatch, trades: Sequence[Trade]) -> Iterator[TickEvent]:
+        """Yield the ticks of rows and trades, each with the market after it.
+
+        One place makes all of them, and calls nothing else: a tick is made for every row.
+        """
         quotes = self.book.quote_rows(batch.rows, batch.snapshots)
         skipped = [index for index, quote in enumerate(quotes) if quote is None]
         reliable = self._reliability.follow_each(batch, skipped)
+        for index in skipped:
+            self.issues.note("rows_skipped", batch.rows[index][0])
         cvds = [self._cvd.value, *self._add_to_cvd(trades)]
+        run_id, instrument, number = self._run_id, self._instrument, self.number
+        bid, ask, bid_size, ask_size, obi = self._quote
+        # What was lost with no row after it was lost before these trades.
+        is_reliable = self._is_reliable if batch.rows else self._reliability.reliable
         done, count = 0, len(trades)
-        for (ms, *_), quote, is_reliable in zip(batch.rows, quotes, reliable, strict=True):
+        rows = zip(map(time_of_row, batch.rows), quotes, reliable, strict=True)
+        for ms, quote, is_reliable_after in chain(rows, [(END_MS, None, is_reliable)]):
             while done < count and trades[done][5] < ms:
+                _, _, price, size, side, at = trades[done]
                 done += 1
-                yield self._trade_tick(trades[done - 1], cvds[done])
-            self._is_reliable = is_reliable
-            if quote is None:
-                self.issues.note("rows_skipped", ms)
-                continue
-            self._quote = quote
-            if ms >= self._start:
-                yield self._tick(TickKind.BOOK, ms, None, None, None, cvds[done])
+                self.number = number = number + 1
+                yield TickEvent(
+                    run_id, number, instrument, TickKind.TRADE, at, price, size, _SIDES.get(side),
+                    bid, ask, bid_size, ask_size, is_reliable, obi, cvds[done],
+                )  # fmt: skip
+            if ms < END_MS:
+                is_reliable = is_reliable_after
+            if quote is not None:
+                bid, ask, bid_size, ask_size, obi = quote
+                if ms >= self._start:
+                    self.number = number = number + 1
+                    yield TickEvent(
+                        run_id, number, instrument, TickKind.BOOK, ms, None, None, None,
+                        bid, ask, bid_size, ask_size, is_reliable, obi, cvds[done],
+                    )  # fmt: skip
+        self._quote = bid, ask, bid_size, ask_size, obi
         self._is_reliable = self._reliability.reliable
-        for trade, cvd in zip(trades[done:], cvds[done + 1 :], strict=True):
-            yield self._trade_tick(trade, cvd)
 
     def _add_to_cvd(self, trades: Sequence[Trade]) -> list[float]:
         """Return the CVD after each trade."""
@@ -98,23 +117,3 @@ class TickMaker:
             msg = f"the sizes of trades up to {at} add up to more than a double can hold"
             raise NumbersError(msg, [sums[-1]])
         return sums
-
-    def _trade_tick(self, trade: Trade, cvd: float) -> TickEvent:
-        _, _, price, size, side, ms = trade
-        return self._tick(TickKind.TRADE, ms, price, size, _SIDES.get(side), cvd)
-
-    def _tick(
-        self,
-        kind: TickKind,
-        time_ms: int,
-        price: float | None,
-        size: float | None,
-        side: Side | None,
-        cvd: float,
-    ) -> TickEvent:
-        self.number += 1
-        bid, ask, bid_size, ask_size, obi = self._quote
-        return TickEvent(
-            self._run_id, self.number, self._instrument, kind, time_ms, price, size, side,
-            bid, ask, bid_size, ask_size, self._is_reliable, obi, cvd,
-        )  # fmt: skip

@@ -10,7 +10,7 @@ from recording_factory import START, BookRow, TradeRow, write_recording
 from db_interpreter import DBInterpreter
 from ohlc_processor import OHLCProcessor
 from orderflow.errors import NumbersError
-from orderflow.events import OrderbookUpdate
+from orderflow.events import LostRows, OrderbookUpdate
 from trading.messages import SERIALIZER, TickEvent, TickKind
 from trading.orders import Side
 from trading.ticks import TickMaker
@@ -88,6 +88,14 @@ def test_a_row_that_cannot_be_read_makes_the_book_unreliable() -> None:
     ticks = list(maker.ticks((update, []) for update in updates))
     assert [(t.time_ms - START, t.book_reliable) for t in ticks] == [(0, True), (2, False)]
     assert maker.issues.counts()["rows_skipped"] == 1
+
+
+def test_what_is_lost_with_no_row_after_it_counts_from_there() -> None:
+    first = OrderbookUpdate(b'[["100", "1"]]', b"[]", START, START + 1, 1, snapshot=True)
+    gap = OrderbookUpdate(None, None, START + 1, None, lost=(LostRows("late_rows", START + 1),))
+    trades = [(n, None, 1.0, 1.0, "buy", START + n) for n in range(3)]
+    ticks = list(TickMaker("run", "BTC-USDT").ticks([(first, trades[:1]), (gap, trades[1:])]))
+    assert [tick.book_reliable for tick in ticks] == [True, True, False, False]
 
 
 def test_sizes_beyond_a_double_are_said() -> None:
