@@ -130,6 +130,7 @@ class PaperMarket:
         self._end_at = end_at
         self._end_ms = END_MS
         self._ended = False
+        self._since_idle = 0
 
     def advance(self, to_ms: int) -> bool:
         """Let everything happen before `to_ms`; with `END_MS`, the market ends.
@@ -140,17 +141,17 @@ class PaperMarket:
         if self._end_at and to_ms < END_MS:
             # The strategies were shown no more than this, and may not be shown more.
             until = to_ms - self.rules.entry_ms
-        feed, engine, count = self._feed, self.engine, 0
+        feed, engine = self._feed, self.engine
         while (now := feed.next_ms()) is not None and now < until:
             quiet = engine.quiet_to
             if now <= quiet:
-                count += self._pass_by(*feed.take_before(min(until, quiet + 1)))
+                self._since_idle += self._pass_by(*feed.take_before(min(until, quiet + 1)))
             else:
                 self._happen(feed.take())
-                count += 1
-            if count >= EVENTS_BETWEEN_IDLES:
+                self._since_idle += 1
+            if self._since_idle >= EVENTS_BETWEEN_IDLES:
+                self._since_idle = 0
                 self.idle()
-                count = 0
         if now is None:
             return False
         if to_ms >= END_MS and not self._ended:
