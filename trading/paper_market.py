@@ -170,9 +170,7 @@ class PaperMarket:
         self._ended = True
 
     def _pass_by(self, batch: BookBatch, trades: Sequence[Trade]) -> int:
-        for row, quote in zip(batch.rows, self.engine.pass_by(batch, trades), strict=True):
-            if quote is not None:
-                self._note_best(row[0], quote[0], quote[1])
+        self.quotes.add_each(batch.rows, self.engine.pass_by(batch, trades))
         if self.engine.now_ms is not None:
             self.quotes.reached(self.engine.now_ms)
         return len(batch) + len(trades)
@@ -187,13 +185,8 @@ class PaperMarket:
         if event.id is not None:
             bids, asks = engine.book.top_levels(1)
             self.quotes.reached(event.timestamp)
-            self._note_best(
-                event.timestamp, bids[0][0] if bids else None, asks[0][0] if asks else None
-            )
-
-    def _note_best(self, time_ms: int, bid: float | None, ask: float | None) -> None:
-        if bid is not None and ask is not None and bid < ask:
-            self.quotes.add(time_ms, bid, ask)
+            if bids and asks and bids[0][0] < asks[0][0]:
+                self.quotes.add(event.timestamp, bids[0][0], asks[0][0])
 
     def submit(self, signal: TradingSignal) -> None:
         """Send the order of a signal, or the cancellation that it is."""
