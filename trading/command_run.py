@@ -35,9 +35,9 @@ from trading.report import (
 from trading.setup import (
     REPLAY,
     StrategyChoice,
+    balance_of,
     gate_of,
     market_of,
-    optional_number,
     rules_of,
     strategies_of,
 )
@@ -139,7 +139,7 @@ def _check(given: Mapping[str, Any]) -> dict[str, StrategyChoice]:
     """Return the strategies of a run; raise an `OrderflowError` for what no process could do."""
     rules_of(given)
     gate_of(given)
-    optional_number(given, "balance")
+    balance_of(given)
     check_options(_window_ms(given), given["credit"])
     chosen = strategies_of(given)
     for each in chosen.values():
@@ -293,7 +293,7 @@ def _run_here(
             bar_seconds=given["window_seconds"], start_ms=market.start_ms, balance=balance,
         )  # fmt: skip
 
-    balance = optional_number(given, "balance")
+    balance = balance_of(given)
     paper = PaperRun(
         source, given["instrument"], {n: each.make() for n, each in chosen.items()},
         rules_of(given), gate_of(given), start_ms=market.start_ms, window_ms=_window_ms(given),

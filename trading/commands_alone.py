@@ -20,10 +20,10 @@ from trading.paper_market import PaperMarket
 from trading.protocol import window_ms_of
 from trading.report import FINISHED, Report, RunLog, found_in, report_of
 from trading.setup import (
+    balance_of,
     endpoints_of,
     gate_of,
     market_of,
-    optional_number,
     rules_of,
     strategy_of,
 )
@@ -169,7 +169,7 @@ def executor(
     given = context.params
     with standing.at_work(endpoints):
         choice, rules = market_of(given), rules_of(given)
-        gate, start_balance = gate_of(given), optional_number(given, "balance")
+        gate, start_balance = gate_of(given), balance_of(given)
         where = endpoints_of(given)
         source = open_source(choice, records=False)
         market = PaperMarket(source.market(), instrument, rules, gate, source.end_at)

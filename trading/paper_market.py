@@ -124,7 +124,7 @@ class PaperMarket:
         self.placed: dict[int, Placed] = {}
         self._answers: list[Answer] = []
         self._refused: list[Rejected] = []
-        self.engine = AnsweringEngine(rules, gate, self._answers.append, self.placed)
+        self.engine = AnsweringEngine(rules, gate, self._tell, self.placed)
         self._orders: dict[tuple[str, int], int] = {}
         self._feed = MarketFeed(stream)
         self._end_at = end_at
@@ -149,14 +149,22 @@ class PaperMarket:
             else:
                 self._happen(feed.take())
                 self._since_idle += 1
-            if self._since_idle >= EVENTS_BETWEEN_IDLES:
-                self._since_idle = 0
-                self.idle()
+            self._be_idle()
         if now is None:
             return False
         if to_ms >= END_MS and not self._ended:
             self.stop()
         return True
+
+    def _tell(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        self._since_idle += 1  # one event may lead to thousands
+        self._be_idle()
+
+    def _be_idle(self) -> None:
+        if self._since_idle >= EVENTS_BETWEEN_IDLES:
+            self._since_idle = 0
+            self.idle()
 
     def close_at(self, until_ms: int) -> None:
         """Let a live market end at `until_ms`."""

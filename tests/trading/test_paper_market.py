@@ -226,3 +226,13 @@ def test_while_a_market_moves_far_it_calls_who_waits() -> None:
         paper.advance(until)
     assert len(calls) == 3
     assert calls == sorted(calls)
+
+
+def test_while_thousands_of_orders_arrive_at_once_it_calls_who_waits() -> None:
+    paper = PaperMarket(rows(1000, 2000), INSTRUMENT, RULES)
+    calls: list[int] = []
+    paper.idle = lambda: calls.append(paper.engine.now_ms or 0)
+    for number in range(1, 2001):
+        paper.submit(signal(number, 1500))
+    paper.advance(2001)
+    assert len(calls) >= 4
