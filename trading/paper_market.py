@@ -26,7 +26,7 @@ from trading.stream import LiveStream
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
 
-EVENTS_BETWEEN_IDLES = 500
+EVENTS_BETWEEN_IDLES = 100
 
 
 @dataclass(frozen=True, slots=True)
