@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
+from operator import lt
 from typing import Any, Generic
 
 from orderflow.errors import RecordingError
@@ -148,12 +149,13 @@ class Maker(Generic[Batch]):
         self._state = source.begin(begin.unpacked())
         self._number, self._ms = begin.number, begin.ms
         self._can_cut = can_go_on(source.tables)
-        self._open(replace(begin, low=None, high=None, lost=()))
+        self._open(replace(begin, low=None, high=None, in_order=False, lost=()))
 
     def _open(self, begin: Checkpoint) -> None:
         self._begin = begin
         self._low: int | None = None
         self._high: int | None = None
+        self._in_order = True
         self._lost: list[tuple[int, Any]] = []
         self._bytes = 0
 
@@ -208,6 +210,8 @@ class Maker(Generic[Batch]):
         self._ms = times[-1]
         keys = source.keys(batch)
         low, high = min(keys), max(keys)
+        after = self._high is None or self._high < low
+        self._in_order &= after and all(map(lt, keys, keys[1:]))
         self._low = low if self._low is None else min(self._low, low)
         self._high = high if self._high is None else max(self._high, high)
 
@@ -215,6 +219,8 @@ class Maker(Generic[Batch]):
         """End the span in progress here, and begin the next one."""
         can_find = self._can_cut and not self._source.late
         keys = (self._low, self._high) if can_find else (None, None)
-        closed = replace(self._begin, low=keys[0], high=keys[1], lost=tuple(self._lost))
+        closed = replace(
+            self._begin, low=keys[0], high=keys[1], in_order=self._in_order, lost=tuple(self._lost)
+        )
         self.checkpoints.add(closed, self._ms)
         self._open(Checkpoint(self._number, self._ms, pack(self._state.dump())))

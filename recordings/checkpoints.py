@@ -48,8 +48,8 @@ class Checkpoint:
     """What was made of the first `number` rows, all of which lie at or before `ms`, -1 for none.
 
     The rows after it, up to the next checkpoint, have keys from `low` to `high`; None where they
-    cannot be found by their keys. `lost` are `(rows before it, lost rows)` among them. `state` is
-    packed.
+    cannot be found by their keys. `in_order` says whether later ones of them have higher keys.
+    `lost` are `(rows before it, lost rows)` among them. `state` is packed.
     """
 
     number: int
@@ -57,6 +57,7 @@ class Checkpoint:
     state: bytes
     low: int | None = None
     high: int | None = None
+    in_order: bool = False
     lost: tuple[tuple[int, LostRows], ...] = ()
 
     def unpacked(self) -> bytes:
@@ -125,7 +126,9 @@ def _joined(first: Checkpoint, second: Checkpoint | None = None) -> Checkpoint:
     lows = [key for key in (first.low, second.low) if key is not None]
     highs = [key for key in (first.high, second.high) if key is not None]
     low, high = (min(lows), max(highs)) if lows and highs else (None, None)
-    return Checkpoint(first.number, first.ms, first.state, low, high, first.lost + second.lost)
+    in_order = first.in_order and second.in_order and (first.high or 0) < (second.low or 0)
+    lost = first.lost + second.lost
+    return Checkpoint(first.number, first.ms, first.state, low, high, in_order, lost)
 
 
 # -- the file
@@ -141,7 +144,15 @@ def encode(checkpoints: Checkpoints, key: str) -> bytes:
         "distance": checkpoints.distance,
         "facts": checkpoints.facts,
         "checkpoints": [
-            [c.number, c.ms, len(c.state), c.low, c.high, [_lost_as_json(*lost) for lost in c.lost]]
+            [
+                c.number,
+                c.ms,
+                len(c.state),
+                c.low,
+                c.high,
+                c.in_order,
+                list(map(_lost_as_json, c.lost)),
+            ]
             for c in checkpoints.listed
         ],
     }
@@ -174,18 +185,19 @@ def _decoded(rest: memoryview, key: str) -> Checkpoints:
         msg = "it is of another recording"
         raise CheckpointsError(msg)
     listed = []
-    for number, ms, size, low, high, lost in header["checkpoints"]:
+    for number, ms, size, low, high, in_order, lost in header["checkpoints"]:
         state = bytes(rest[end : end + size])
         end += size
         found = tuple((int(before), LostRows(kind, at, n)) for before, kind, at, n in lost)
-        listed.append(Checkpoint(number, ms, state, low, high, found))
+        listed.append(Checkpoint(number, ms, state, low, high, in_order, found))
     if not listed or end != len(rest):
         msg = "its states do not fit its header"
         raise CheckpointsError(msg)
     return Checkpoints(int(header["distance"]), listed, header["facts"], is_whole=True)
 
 
-def _lost_as_json(before: int, lost: LostRows) -> list[Any]:
+def _lost_as_json(one: tuple[int, LostRows]) -> list[Any]:
+    before, lost = one
     return [before, lost.kind, lost.timestamp, lost.count]
 
 

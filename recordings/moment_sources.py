@@ -6,6 +6,7 @@ rows are read from the beginning and between two checkpoints, and what is made o
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from itertools import chain
 from math import fsum
 from typing import Any, Protocol, TypeVar
 
@@ -88,15 +89,15 @@ def _rows_after(table: RecordedTable, checkpoint: Checkpoint, end_ms: int) -> It
             if len(rows) < len(found):
                 return
     elif checkpoint.low is not None and checkpoint.high is not None:
-        rows = [
-            row
-            for found in table.read_keys(checkpoint.low, checkpoint.high)
-            for row in found
-            if checkpoint.ms < row[0] < end_ms
-        ]
-        rows.sort(key=lambda row: row[:2])
-        if rows:
-            yield rows
+        found_by_key = table.read_keys(checkpoint.low, checkpoint.high)
+        if not checkpoint.in_order:
+            found_by_key = iter([sorted(chain(*found_by_key), key=lambda row: row[:2])])
+        for found in found_by_key:
+            rows = [row for row in found if checkpoint.ms < row[0] < end_ms]
+            if rows:
+                yield rows
+            if checkpoint.in_order and found and found[-1][0] >= end_ms:
+                return
 
 
 class BookState:

@@ -7,8 +7,9 @@ that later ones need to apply no more than the rows since the last one.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import fsum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,8 @@ COMPILED_DISTANCE, PYTHON_DISTANCE = 10_000, 2_000
 """Book rows between two checkpoints: each book applies them in less than a tenth of a second,
 or, in Python, in a little more than that."""
 TRADES_DISTANCE = 5_000
+TRADES_SHARE = 0.1
+"""Of the time that checkpoints take, about so much goes into those of trades."""
 BEST_ROWS = 500
 """Of so many rows up to the moment the changes of the best prices are told."""
 MAX_LEVELS = 10_000
@@ -87,7 +90,7 @@ class Moments:
     ) -> None:
         cache = CheckpointCache(cache_dir)
         self._start_ms = start_ms
-        self._first_ms = recording.first_ms
+        self._first_ms, self._last_ms = recording.first_ms, recording.last_ms
         self._tables = [*recording.books, *recording.trades]
         self._as_opened = self._identities()
         instruments = sorted({str(table.instrument) for table in self._tables})
@@ -109,10 +112,22 @@ class Moments:
         """Return whether the files are still those that were opened, unchanged."""
         return self._identities() == self._as_opened
 
-    def make(self, time_ms: int, on_progress: OnProgress = lambda _: None) -> None:
-        """Make the checkpoints that a moment needs, where they are not kept from before."""
-        self._trades.make(max(time_ms, self._start_ms), on_progress)
-        self._books.make(time_ms, on_progress)
+    def make(self, time_ms: int, on_progress: Callable[[float], None] = lambda _: None) -> None:
+        """Make the checkpoints that a moment needs, where they are not kept from before.
+
+        `on_progress` is called with the share done, 0 to 1; what it raises ends the making.
+        """
+        first, span = self._first_ms, max(self._last_ms - self._first_ms, 1)
+
+        def tell(begin: float, end: float) -> OnProgress:
+            def reached(ms: int) -> None:
+                share = min(max((ms - first) / span, 0.0), 1.0)
+                on_progress(begin + share * (end - begin))
+
+            return reached
+
+        self._trades.make(max(time_ms, self._start_ms), tell(0.0, TRADES_SHARE))
+        self._books.make(time_ms, tell(TRADES_SHARE, 1.0))
 
     def is_made(self, time_ms: int) -> bool:
         """Return whether `at` need not make checkpoints first."""
@@ -200,12 +215,16 @@ class Moments:
         self, time_ms: int, count: int
     ) -> tuple[float, list[tuple[int, float, float, str | None]]]:
         """Return the CVD from the start on, and the last trades from there on."""
-        before, _ = self._sums_at(self._start_ms - 1, 0)
+        before = self._sums_before_start
         if time_ms < self._start_ms:
             return 0.0, []
         sums, last = self._sums_at(time_ms, count)
         told = [(t[5], t[2], t[3], t[4]) for t in last if t[5] >= self._start_ms]
         return fsum([*sums, *(-part for part in before)]), told
+
+    @cached_property
+    def _sums_before_start(self) -> tuple[float, float]:
+        return self._sums_at(self._start_ms - 1, 0)[0]
 
     def _sums_at(self, time_ms: int, count: int) -> tuple[tuple[float, float], list[Trade]]:
         places = self._trades.places()

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from copy import copy
+from functools import cached_property
 from itertools import islice, pairwise
 from operator import gt, itemgetter, lt
 from pathlib import Path
@@ -194,14 +195,17 @@ class RecordedTable:
         """Yield the rows later than `after_ms`, in time order, in lists. Errors as in `batches`."""
         yield from copy(self)._raw_batches((after_ms, MAX_KEY))
 
+    @cached_property
+    def _along_key(self) -> "RecordedTable":
+        return RecordedTable(self.path, self._spec, self.instrument, along_key=True)
+
     def read_keys(self, low: int, high: int) -> Iterator[list[Row]]:
         """Yield the rows with keys from `low` to `high`, in the order of these, in lists.
 
         They are `(ms, order, *payload)`; what has no usable time is left out. Errors as in
         `batches`.
         """
-        along_key = RecordedTable(self.path, self._spec, self.instrument, along_key=True)
-        for raw in along_key._raw_batches((None, max(low - 1, -MAX_KEY))):
+        for raw in self._along_key._raw_batches((None, max(low - 1, -MAX_KEY))):
             inside = [row for row in raw if row[1] <= high]
             yield normalise_times(inside)[0]
             if raw[-1][1] >= high:
