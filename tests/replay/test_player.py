@@ -201,6 +201,10 @@ def test_the_files_are_those_of_an_undisturbed_run(tmp_path: Path, seed: int) ->
     assert files_of(recording, tmp_path / "ordered", Script(*steps), paused=True) == want
 
 
+def read_files(directory: Path) -> dict[str, object]:
+    return {name: json.loads((directory / name).read_bytes()) for name in FILES[:3]}
+
+
 def test_at_a_moment_sought_the_files_are_those_of_a_run_that_ends_there(tmp_path: Path) -> None:
     recording = recording_in(tmp_path)
     for time in (START + 9000, START + 3000):  # forwards, then backwards
@@ -227,8 +231,7 @@ def test_at_a_moment_sought_the_files_are_those_of_a_run_that_ends_there(tmp_pat
         run.player.obey(Script(*steps))
         assert run.run() == STOPPED
         files.close()
-        want = {n: json.loads((tmp_path / "until" / n).read_bytes()) for n in FILES[:3]}
-        assert shown == want
+        assert shown == read_files(tmp_path / "until")
 
 
 def test_a_paused_run_waits_at_its_end_and_can_go_back(tmp_path: Path) -> None:
