@@ -23,10 +23,10 @@ from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
 from page import charts, layouts
 from page import server as page_server
+from page.book_route import add_book_route
 from page.contents import Bars, Depth, Metrics, Shown
-from page.control import add_control_route
+from page.control_route import add_control_route
 from page.files import PageFiles
-from page.moments import add_book_route
 from page.run_status import RunStatus
 from page.sections import Sections, changes
 from page.server import refuse_malformed

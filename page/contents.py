@@ -125,6 +125,7 @@ class Status:
     data_dir: str | None = None
     asked_book_mode: str | None = None
     uncross: bool | None = None
+    follow: bool | None = None
     paused: bool | None = None
     speed: float | str | None = None
     seeking: int | None = None
@@ -317,7 +318,7 @@ def parse_status(document: Any) -> Status:
     if "speed" in found:
         is_max = found["speed"] == "max"
         values["speed"] = "max" if is_max else _number(found["speed"], "'speed'")
-    for name in ("reliable", "live", "paused", "uncross"):
+    for name in ("reliable", "live", "paused", "uncross", "follow"):
         if name in found:
             values[name] = _typed(found[name], bool, f"'{name}'")
     return Status(**values)

@@ -217,13 +217,17 @@ def key_of(settings: list[Any], tables: list[RecordedTable]) -> str | None:
 class CheckpointCache:
     """Files of checkpoints in the user's cache directory, or in `directory`; old ones make room.
 
+    One that is not `used` keeps nothing.
+
     Whatever goes wrong with the cache, no more is lost than time: it is said once, and checkpoints
     are made anew.
     """
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *, used: bool = True) -> None:
         self._warned = False
         self._cache: DirectoryCache | None = None
+        if not used:
+            return
         try:
             root = (directory or user_cache_dir()) / "orderflow-replay" / "checkpoints"
         except OutputError as error:

@@ -35,6 +35,7 @@ class Run:
     end_ms: int
     book_mode: str = "auto"
     uncross: bool = False
+    growing: bool = False
 
     def find(self) -> Recording:
         """Find its recording. Errors as in `find_recording`."""
@@ -68,8 +69,8 @@ class MomentService:
             "levels": min(asked.get("levels", 50), MAX_LEVELS),
             "trades": min(asked.get("trades", 100), MAX_TRADES),
         }
-        moments = self._current()
         wanted = FOREVER_MS if time_ms is None else time_ms
+        moments = self._current(wanted)
         if not moments.is_made(wanted) and not self._make(moments, wanted):
             return {"status": 202, "ready": False, "progress": round(self._share, 3)}
         if time_ms is not None:
@@ -80,12 +81,18 @@ class MomentService:
         named = {"instrument": run.instrument, "start": run.start_ms, "end": run.end_ms}
         return {"status": 200, **named, **moment.as_json()}
 
-    def _current(self) -> Moments:
-        """Return the moments of the files as they are now."""
-        if self._moments is None or not self._moments.is_current:
-            recording = self._run.find()
-            self._moments = Moments(recording, self._run.start_ms, uncross=self._run.uncross)
-            self._share, self._making = 0.0, None
+    def _current(self, wanted: int) -> Moments:
+        """Return the moments of the files as they are now.
+
+        Of a recording in progress they may be those of when checkpoints were last made, where that
+        changes nothing, or while they are being made: it would never come to an answer.
+        """
+        known, run = self._moments, self._run
+        is_current = known is not None and known.is_current
+        if known and is_current and (not run.growing or self._making or known.reaches(wanted)):
+            return known
+        self._moments = Moments(run.find(), run.start_ms, uncross=run.uncross, growing=run.growing)
+        self._share, self._making = 0.0, None
         return self._moments
 
     def _make(self, moments: Moments, wanted: int) -> bool:

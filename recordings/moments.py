@@ -30,6 +30,8 @@ COMPILED_DISTANCE, PYTHON_DISTANCE = 10_000, 2_000
 """Book rows between two checkpoints: each book applies them in less than a tenth of a second,
 or, in Python, in a little more than that."""
 TRADES_DISTANCE = 5_000
+HOLD_BACK_MS = 5_000
+"""So long before its end a recording in progress may still get rows."""
 TRADES_SHARE = 0.1
 """Of the time that checkpoints take, about so much goes into those of trades."""
 BEST_ROWS = 500
@@ -77,6 +79,9 @@ class RecordingChangedError(RecordingError):
 class Moments:
     """Moments of one recording, as `find_recording` has found it, in a range from `start_ms` on.
 
+    `growing` is for a recording in progress: what is appended does not count as a change, and no
+    checkpoints are kept; `reaches` says up to when a moment is what it would be now.
+
     Not for several threads at once, but for `make`, which another thread may run meanwhile.
     """
 
@@ -87,8 +92,10 @@ class Moments:
         *,
         uncross: bool = False,
         cache_dir: Path | None = None,
+        growing: bool = False,
     ) -> None:
-        cache = CheckpointCache(cache_dir)
+        cache = CheckpointCache(cache_dir, used=not growing)
+        self._growing = growing
         self._start_ms = start_ms
         self._first_ms, self._last_ms = recording.first_ms, recording.last_ms
         self._tables = [*recording.books, *recording.trades]
@@ -109,8 +116,19 @@ class Moments:
 
     @property
     def is_current(self) -> bool:
-        """Return whether the files are still those that were opened, unchanged."""
-        return self._identities() == self._as_opened
+        """Return whether the files are still those that were opened, unchanged or only longer."""
+        now = self._identities()
+        if not self._growing:
+            return now == self._as_opened
+        return [file and file[0][:2] for file in now] == [f and f[0][:2] for f in self._as_opened]
+
+    def reaches(self, time_ms: int) -> bool:
+        """Return whether all rows up to `time_ms` were there when the files were opened.
+
+        Of files that are not growing they were.
+        """
+        is_unchanged = self._identities() == self._as_opened
+        return is_unchanged or (self._growing and time_ms < self._last_ms - HOLD_BACK_MS)
 
     def make(self, time_ms: int, on_progress: Callable[[float], None] = lambda _: None) -> None:
         """Make the checkpoints that a moment needs, where they are not kept from before.

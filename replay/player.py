@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from orderflow.events import BookBatch, Trade
-from replay.orders import BAR, RESUME, ROW, SEEK, SPEED, Order
+from replay.run_orders import BAR, RESUME, ROW, SEEK, SPEED, Order
 
 LOOK_SECONDS = 0.05
 """While waiting, new orders are looked for so often."""

@@ -333,6 +333,7 @@ class Replay:
             "data_dir": None if directory is None else str(directory.absolute()),
             "asked_book_mode": str(self.recording.book_mode),
             "uncross": self.options.uncross,
+            "follow": self.options.follow,
         }
         return self.summary() | now | self.liveness() | asked | self.control()
 

@@ -12,8 +12,8 @@ import orjson
 
 from orderflow.atomic import remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
-from replay.orders import CONTROL_NAME, ControlFile
 from replay.output_lock import OutputLock
+from replay.run_orders import CONTROL_NAME, ControlFile
 from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, Levels
 
 logger = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from recording_factory import (
     ID_IS_ROWID,
     START,
     book_rows,
+    insert,
     random_times,
     settle,
     shuffled_within,
@@ -27,6 +28,7 @@ from truth_runs import MARKED, levels, snapshot, update, updates, write, write_d
 
 from recordings import checkpoint_chain, moments
 from recordings.discovery import Recording, find_recording
+from recordings.moment_service import MomentService, Run
 from recordings.moments import Moments, RecordingChangedError, book_at
 from recordings.recorded_table import instruments_in
 
@@ -327,3 +329,25 @@ def test_real_recordings_at_200_moments_and_wherever_there_are_several_rows(
     path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_moments(path, name, monkeypatch, 200, None)
+
+
+def test_of_a_recording_in_progress_moments_are_answered_while_it_grows(tmp_path: Path) -> None:
+    times = [START + 1000 * number for number in range(60)]
+    path = write_recording(tmp_path / "BTC-USDT.db", book_rows(times[:30]), trade_rows(times[:30]))
+    run = Run("BTC-USDT", tmp_path, START, START + 86_400_000, "incremental", growing=True)
+    service = MomentService(run)
+
+    def answered(time: int) -> dict[str, Any]:
+        for _ in range(1000):
+            answer = service.answer({"time": time})
+            if answer["status"] == 200:
+                return answer
+        raise AssertionError(answer)
+
+    assert answered(times[10])["row"] == 11
+    with closing(sqlite3.connect(path)) as connection, connection:
+        insert(connection, "book", book_rows(times)[30:], None)
+    assert answered(times[10])["row"] == 11
+    assert answered(times[50])["row"] == 51
+    assert answered(times[59])["row"] == 60
+    assert not list((tmp_path / "cache").rglob("checkpoints.bin"))

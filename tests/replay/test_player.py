@@ -11,10 +11,10 @@ from recording_factory import START, book_rows, random_times, trade_rows, write_
 from orderflow.events import BookBatch, Trade
 from recordings.discovery import Recording, find_recording
 from replay import player as player_module
-from replay.orders import BAR, PAUSE, RESUME, ROW, SEEK, SPEED, Order, parse_order
 from replay.player import Player, SoughtBackError
 from replay.run import FINISHED, STOPPED, Replay, ReplayOptions
 from replay.run_files import RunFiles
+from replay.run_orders import BAR, PAUSE, RESUME, ROW, SEEK, SPEED, Order, parse_order
 
 FILES = ("ohlc_data.json", "metrics_data.json", "depth_data.json", "data_issues.json")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from replay.orders import MAX_FILE_BYTES, MOST_ORDERS, ControlFile, Order
+from replay.run_orders import MAX_FILE_BYTES, MOST_ORDERS, ControlFile, Order
 
 OWN = 0
 """Stands for this process, which is another one for each worker of the tests."""

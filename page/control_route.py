@@ -17,8 +17,8 @@ import orjson
 from flask import Flask, Request, Response, request
 
 from orderflow.atomic import replace_file
+from page.book_route import Answer, as_response
 from page.contents import Status
-from page.moments import Answer, as_response
 from page.run_status import RunStatus
 from viz_io import CONTROL_FILE
 
