@@ -124,7 +124,7 @@ def test_no_more_threads_wait_than_the_page_can_spare(
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + 60
-    while route._waiting._value > 0:  # type: ignore[attr-defined]
+    while route._waiting._value > 0:
         assert time.monotonic() < deadline
     assert route.answer({"time": "1"}) == (503, {"error": "busy with other moments; ask again"})
     monkeypatch.setattr(book_route, "command_for", lambda _: ["false"])

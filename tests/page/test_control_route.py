@@ -11,7 +11,6 @@ from page_fixtures import page
 from test_server import ask
 
 import app
-from page import control_route
 from page.control_route import CONTENT_TYPE, MOST_WAITING
 
 HOST = "127.0.0.1:8050"
@@ -153,7 +152,7 @@ def test_a_flood_is_refused_and_what_waits_is_bounded(
     shown: Dash, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(control_route.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("page.control_route.time.monotonic", lambda: clock[0])
     shown = app.make_app(directory)
     codes = [post(shown, PAUSE)[0] for _ in range(100)]
     assert codes == [202] * 40 + [429] * 60

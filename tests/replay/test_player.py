@@ -128,13 +128,13 @@ class TestPlayer:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = [0.0]
-        monkeypatch.setattr(player_module.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr("replay.player.time.monotonic", lambda: clock[0])
         monkeypatch.setattr(player_module, "LOOK_SECONDS", 0.05)
 
         def sleep(seconds: float) -> None:
             clock[0] += seconds
 
-        monkeypatch.setattr(player_module.time, "sleep", sleep)
+        monkeypatch.setattr("replay.player.time.sleep", sleep)
         played = Player(0, 100_000, 1000, lambda: None, speed=2.0)
         when = [round(clock[0], 3) for _ in played.events(rows_at(1000, 1500, 5000, 5000), [])]
         assert when == [0.0, 0.25, 2.0, 2.0]
