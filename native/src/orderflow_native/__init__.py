@@ -9,16 +9,20 @@ from orderflow_native._book import OrderbookManager, parse_plain_side
 from orderflow_native._needs import hand_in
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar
+from orderflow_native._stored_rows import parse_row
 from orderflow_native._sums import CompensatedSum
+from orderflow_native._text_book import TextBook
 
 __all__ = [
     "CompensatedSum",
     "OrderbookManager",
     "Samples",
+    "TextBook",
     "TradeDecoder",
     "are_whole_ms",
     "hand_in",
     "is_sorted",
     "parse_plain_side",
+    "parse_row",
     "sampled_bar",
 ]
