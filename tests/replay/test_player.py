@@ -201,19 +201,34 @@ def test_the_files_are_those_of_an_undisturbed_run(tmp_path: Path, seed: int) ->
     assert files_of(recording, tmp_path / "ordered", Script(*steps), paused=True) == want
 
 
+class ThereAndBack:
+    """Order a seek, and when the run is there the next one."""
+
+    def __init__(self, player: Player, *times: int) -> None:
+        self.times = list(times)
+        self._player = player
+        self._ordered: int | None = None
+
+    def take(self) -> list[Order]:
+        is_there = self._player.seeking is None and self._player.position == self._ordered
+        if not (is_there and self.times):
+            return []
+        self._ordered = self.times.pop(0)
+        return [Order(SEEK, time=self._ordered)]
+
+
 def read_files(directory: Path) -> dict[str, object]:
     return {name: json.loads((directory / name).read_bytes()) for name in FILES[:3]}
 
 
 def test_at_a_moment_sought_the_files_are_those_of_a_run_that_ends_there(tmp_path: Path) -> None:
     recording = recording_in(tmp_path)
-    for time in (START + 9000, START + 3000):  # forwards, then backwards
+    for time in (START + 13_000, START + 9000, START):  # on, back, to the start
         until = find_recording("BTC-USDT", tmp_path / "BTC-USDT.db", START, time + 1)
         options = ReplayOptions("BTC-USDT", START, time + 1, window_seconds=2)
         files = RunFiles(tmp_path / "until")
         Replay(options, until, files).run()
         files.close()
-        steps = [[Order(SEEK, time=START + 12_000)], *[[]] * 50, [Order(SEEK, time=time)]]
         shown: dict[str, object] = {}
 
         def look(run: Replay, time: int = time, shown: dict[str, object] = shown) -> None:
@@ -228,8 +243,10 @@ def test_at_a_moment_sought_the_files_are_those_of_a_run_that_ends_there(tmp_pat
             "BTC-USDT", START, START + 86_400_000, window_seconds=2, start_paused=True
         )
         run = Replay(options, recording, files, look)
-        run.player.obey(Script(*steps))
+        there_and_back = ThereAndBack(run.player, START + 12_000, time)
+        run.player.obey(there_and_back)
         assert run.run() == STOPPED
+        assert there_and_back.times == []
         files.close()
         assert shown == read_files(tmp_path / "until")
 
