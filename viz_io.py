@@ -32,6 +32,8 @@ STATUS_FILE = OUTPUT_DIR / "status_data.json"
 """The state of the run, an object; see docs/reference.md."""
 ISSUES_FILE = OUTPUT_DIR / "data_issues.json"
 """`{"schema": 1, "issues": [{"kind", "start", "end", "count"}, …]}`: see `orderflow.issues`."""
+CONTROL_FILE = OUTPUT_DIR / "control.json"
+"""Orders to a running replay, which others write and the replay reads; see docs/reference.md."""
 TRADING_FILE = OUTPUT_DIR / "trading_data.json"
 """What a trading run has done so far, an object; see docs/reference.md."""
 STATES = ("running", "finished", "stopped", "failed")

@@ -1,6 +1,8 @@
 """Write the files of one run, which owns their directory, at most ten times a second."""
 
+import contextlib
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
@@ -11,6 +13,7 @@ import orjson
 from orderflow.atomic import remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
 from replay.output_lock import OutputLock
+from replay.run_orders import CONTROL_NAME, ControlFile
 from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, Levels
 
 logger = logging.getLogger(__name__)
@@ -48,7 +51,13 @@ class RunFiles:
 
     def clear(self, status: dict[str, Any], issues: dict[str, Any]) -> None:
         """Replace what an earlier run left with empty files and the new run's status and issues."""
+        with contextlib.suppress(OSError):  # it is for a process of another pid
+            os.unlink(CONTROL_NAME, dir_fd=self._lock.descriptor)
         self.publish([], [], ([], []), status, issues)
+
+    def control(self) -> ControlFile:
+        """Return the orders that somebody may put into the directory."""
+        return ControlFile(self._lock.descriptor)
 
     @property
     def is_due(self) -> bool:
