@@ -1,0 +1,455 @@
+// The order-flow views: what ties state, store, figure, chart and lists together.
+
+import { Chart } from "./chart.mjs";
+import { Control } from "./control.mjs";
+import { Figure } from "./figure.mjs";
+import { buildFrame } from "./frame.mjs";
+import { Head } from "./head.mjs";
+import { bookOf, ringFor } from "./heatmap.mjs";
+import { Hover, wordsAt } from "./hover.mjs";
+import { listen } from "./interaction.mjs";
+import { Help, listenToKeys } from "./keys.mjs";
+import { Ladder, TimeAndSales } from "./ladder.mjs";
+import { bookAt, finestAt, fits, newestTime, oldestTime } from "./model.mjs";
+import { fixed } from "./numbers.mjs";
+import { compose, save } from "./picture.mjs";
+import { COLUMNS, State } from "./state.mjs";
+import { RINGS, Store } from "./store.mjs";
+import { Strip } from "./strip.mjs";
+import { clock, dateAndClock, offsetOf, zoneName } from "./times.mjs";
+import { Toolbar } from "./toolbar.mjs";
+import { Travel } from "./travel.mjs";
+
+/** @typedef {import("./types").Range} Range */
+/** @typedef {import("./types").Scene} Scene */
+/** @typedef {import("./store.mjs").About} About */
+
+const BAR_PIXELS = 60;
+const MARGIN = 0.04; // of the time in view, right of the newest
+const SHORTEST_MS = 500;
+const LONGEST_MS = 3 * 365 * 86_400_000;
+const SETTLE_MS = 120;
+
+export class Views {
+  /**
+   * @param {HTMLElement} nav
+   * @param {HTMLElement} root
+   * @param {HTMLElement} head
+   */
+  constructor(nav, root, head) {
+    this.root = root;
+    this.nav = nav;
+    this.state = new State();
+    this.store = new Store((name) => this.hear(name));
+    this.travel = new Travel(() => this.show());
+    this.control = new Control(() => this.show());
+    const frame = buildFrame(root);
+    this.area = frame.area;
+    this.note = frame.note;
+    this.figure = new Figure(frame.plot);
+    this.figure.onDraw = () => this.draw();
+    this.figure.onPan = (range) => this.setTime(range);
+    this.chart = new Chart(frame.under, frame.over);
+    this.hover = new Hover(frame.area);
+    this.ladder = new Ladder(frame.book);
+    this.sales = new TimeAndSales(frame.sales);
+    this.strip = new Strip(frame.strip, (range) => this.setTime(range));
+    this.listenToHands();
+    this.head = new Head(head, () => this.toNewest());
+    this.help = new Help(this.state);
+    /** @type {{x: number, y: number} | null} */
+    this.pointer = null;
+    /** @type {number | null} */
+    this.beforeClick = null;
+    this.frame = 0;
+    this.settling = 0;
+    this.size = "";
+    this.toolbar = new Toolbar(nav, this.state, {
+      first: () => this.toFirst(),
+      step: (rows) => this.step(rows),
+      pause: () => this.pause(),
+      newest: () => this.toNewest(),
+      speed: (factor) => this.control.speed(factor),
+      picture: () => this.savePicture(),
+      help: () => this.help.toggle(),
+    });
+    listenToKeys(this.state, this.help, {
+      step: (rows) => this.step(rows),
+      bar: (bars) => this.stepBars(bars),
+      first: () => this.toFirst(),
+      newest: () => this.toNewest(),
+      pause: () => this.pause(),
+      speed: (factor) => this.control.obeys && this.control.speed(factor),
+      picture: () => this.savePicture(),
+      whole: () => this.whole(),
+      zone: () => this.state.set({ zone: this.state.choice.zone === "utc" ? "local" : "utc" }),
+    });
+    this.state.onChange((changed) => this.change(changed));
+    new ResizeObserver(() => this.resize()).observe(this.area);
+    document.addEventListener("visibilitychange", () => this.show());
+  }
+
+  listenToHands() {
+    listen(this.area, {
+      scene: () => this.scene(),
+      time: (range) => this.setTime(range),
+      prices: (panel, range) => this.state.set({ [panel]: range }),
+      click: (time) => this.click(time),
+      whole: () => this.whole(),
+      hover: (at) => {
+        this.pointer = at;
+        this.drawOver();
+      },
+      hold: (held) => {
+        this.figure.held = held;
+        if (!held) this.settle();
+      },
+    });
+  }
+
+  get choice() {
+    return this.state.choice;
+  }
+
+  get active() {
+    return this.choice.view !== "bars" && document.body.classList.contains("has-flow");
+  }
+
+  scene() {
+    return this.active ? this.figure.scene(this.choice.view) : null;
+  }
+
+  /** @param {About} about what the newest poll says */
+  tell(about) {
+    const there = Object.keys(about.files ?? {}).some((name) => name === "footprint" || RINGS.includes(name));
+    const before = document.body.classList.contains("has-flow");
+    document.body.classList.toggle("has-flow", there);
+    this.nav.hidden = !there;
+    this.store.about = about;
+    if (there !== before) this.switchView();
+    if (!this.active) {
+      this.showToolbar();
+      return;
+    }
+    this.store.refresh(about, this.wanted());
+    this.control.look(about.state === "running");
+    this.show();
+  }
+
+  /** Return the names of what the view needs. */
+  wanted() {
+    const names = ["footprint", "trades", "best", "depth", "issues"];
+    if (this.choice.view === "footprint") return [...names, ...RINGS.slice(1, 2)];
+    const scene = this.scene();
+    const [low, high] = scene ? [scene.x.low, scene.x.high] : this.timeRange();
+    const pixel = (high - low) / Math.max(1, scene?.x.width ?? 1000);
+    const wished = this.choice.columns || COLUMNS.find((ms) => ms >= pixel * 0.999) || COLUMNS[4];
+    for (let level = COLUMNS.indexOf(wished); level < RINGS.length; level++) {
+      names.push(RINGS[level]);
+      const ring = this.store.rings[level];
+      if (!ring || ring.first * ring.columnMs <= Math.max(low, oldestTime(this.store))) break;
+    }
+    return names;
+  }
+
+  /** @param {string} name of what has come */
+  hear(name) {
+    if (RINGS.includes(name) && this.store.about) this.store.refresh(this.store.about, this.wanted());
+    this.show();
+  }
+
+  /** @param {Set<string>} changed */
+  change(changed) {
+    if (changed.has("view")) this.switchView();
+    if (changed.has("moment") || changed.has("row")) this.travel.go(this.choice.moment, this.choice.row);
+    if (this.store.about && this.active) this.store.refresh(this.store.about, this.wanted());
+    this.show(changed.has("contrast"));
+  }
+
+  switchView() {
+    const active = this.active;
+    document.body.dataset.view = active ? "flow" : "bars";
+    this.root.hidden = !active;
+    this.size = "";
+    if (active) {
+      if (this.choice.moment !== null) this.travel.go(this.choice.moment, this.choice.row);
+      this.resize();
+      if (this.store.about) this.store.refresh(this.store.about, this.wanted());
+    } else {
+      // What was hidden has had no size.
+      for (const plot of document.querySelectorAll("main .js-plotly-plot")) window.Plotly.Plots.resize(plot);
+    }
+    this.showToolbar();
+  }
+
+  async resize() {
+    const { clientWidth: width, clientHeight: height } = this.area;
+    const size = `${width}:${height}:${this.choice.view}`;
+    if (!this.active || !width || !height || size === this.size) return;
+    this.size = size;
+    await this.figure.show(this.choice.view, width, height);
+    this.show(true);
+  }
+
+  /** Return the time in view: as the reader set it, else so that the newest is at the right. */
+  timeRange() {
+    const { range, span, moment } = this.choice;
+    if (range) return range;
+    const { footprint } = this.store;
+    const newest = newestTime(this.store);
+    const oldest = oldestTime(this.store) || newest - 60_000;
+    const width = this.scene()?.x.width ?? 1000;
+    const usual = (width / BAR_PIXELS) * (footprint?.windowMs ?? 60_000);
+    const length = span || Math.min(usual, Math.max(10_000, (newest - oldest) / (1 - MARGIN)));
+    const end = newest + length * MARGIN;
+    /** @type {Range} */
+    const followed = [end - length, end];
+    if (moment === null || (moment > followed[0] && moment < followed[1])) return followed;
+    return /** @type {Range} */ ([moment - length / 2, moment + length / 2]);
+  }
+
+  /** @param {Range} range as the reader wants it; with the newest in it the newest is followed */
+  setTime([low, high]) {
+    const length = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, high - low));
+    const middle = (low + high) / 2;
+    /** @type {Range} */
+    const range = [middle - length / 2, middle + length / 2];
+    const newest = newestTime(this.store);
+    const follows = this.choice.moment === null && newest <= range[1] && newest >= range[0] && range[1] - newest < length / 2;
+    if (follows) this.state.set({ range: null, span: Math.round((newest - range[0]) / (1 - MARGIN)) });
+    else this.state.set({ range, span: 0 });
+  }
+
+  whole() {
+    const [from, to] = [oldestTime(this.store), newestTime(this.store)];
+    if (this.beforeClick !== null) this.state.set({ moment: Number.isNaN(this.beforeClick) ? null : this.beforeClick });
+    this.beforeClick = null;
+    const room = Math.max(1000, to - from) * MARGIN;
+    this.state.set({ range: [from - room / 4, to + room], span: 0, heat: null, foot: null });
+  }
+
+  /** @param {number} time */
+  click(time) {
+    const { moment } = this.choice;
+    this.beforeClick = moment ?? NaN;
+    setTimeout(() => (this.beforeClick = null), 600);
+    this.goTo(time);
+  }
+
+  /** @param {number} time */
+  goTo(time, row = /** @type {number | null} */ (null)) {
+    const at = Math.round(Math.min(newestTime(this.store), Math.max(oldestTime(this.store), time)));
+    let [low, high] = this.timeRange();
+    if (at < low || at > high) {
+      const moved = at < low ? at - low - (high - low) * 0.1 : at - high + (high - low) * 0.1;
+      [low, high] = [low + moved, high + moved];
+    }
+    this.state.set({ moment: at, row, range: [low, high], span: 0 });
+  }
+
+  toFirst() {
+    this.goTo(oldestTime(this.store));
+  }
+
+  toNewest() {
+    const { range, span } = this.choice;
+    this.state.set({ moment: null, row: null, range: null, span: range ? range[1] - range[0] : span });
+  }
+
+  /** @param {number} rows */
+  async step(rows) {
+    if (this.choice.moment === null && rows > 0) {
+      if (this.control.obeys) await this.control.order({ do: "row" });
+      return;
+    }
+    const from = this.choice.moment ?? newestTime(this.store);
+    const found = await this.travel.step(from, rows);
+    if (found) this.goTo(found.time, found.row);
+    else this.stepColumn(from, rows);
+  }
+
+  /**
+   * @param {number} from
+   * @param {number} columns
+   */
+  stepColumn(from, columns) {
+    const step = finestAt(this.store, from)?.ring.columnMs ?? COLUMNS[1];
+    this.goTo((Math.floor(from / step) + columns) * step);
+  }
+
+  /** @param {number} bars */
+  async stepBars(bars) {
+    if (this.choice.moment === null && bars > 0) {
+      if (this.control.obeys) await this.control.order({ do: "bar" });
+      return;
+    }
+    const window = this.store.footprint?.windowMs ?? 60_000;
+    const from = this.choice.moment ?? newestTime(this.store);
+    this.goTo(bars < 0 ? Math.ceil(from / window - 1) * window : (Math.floor(from / window) + 1) * window);
+  }
+
+  pause() {
+    if (this.control.obeys) this.control.toggle();
+  }
+
+  /** Bring everything up to date, once a frame however often it is asked for. */
+  show(contrast = false) {
+    this.mustFit = this.mustFit || contrast;
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      if (!this.active || document.hidden) return;
+      this.update();
+    });
+  }
+
+  update() {
+    const { choice, store } = this;
+    const range = this.timeRange();
+    this.figure.offset = offsetOf(range[1], choice.zone);
+    const width = this.scene()?.x.width ?? 1000;
+    const rings = store.present;
+    const ring = rings.length ? ringFor(rings, { width, low: range[0], high: range[1] }, choice.columns) : null;
+    const fitted = fits(store, ring, ...range);
+    const current = this.scene();
+    const heat = choice.heat ?? steady(current?.heat ?? null, fitted.heat);
+    const foot = choice.foot ?? steady(current?.foot ?? null, fitted.foot);
+    if (!this.figure.held) this.figure.setRanges(range, heat, foot);
+    const scene = this.scene();
+    if (scene) {
+      this.chart.fitContrast(scene, this.shown(), this.mustFit);
+      this.mustFit = false;
+    }
+    this.draw();
+    this.showWords();
+    this.settle();
+  }
+
+  /** After the last change: contrast, and what else the view needs by now. */
+  settle() {
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => {
+      const scene = this.scene();
+      if (!scene || this.figure.held || document.hidden) return;
+      this.figure.apply();
+      if (this.store.about) this.store.refresh(this.store.about, this.wanted());
+      this.chart.fitContrast(scene, this.shown());
+      this.draw();
+    }, SETTLE_MS);
+  }
+
+  shown() {
+    return { store: this.store, choice: this.choice, moment: this.moment, pointer: this.pointer };
+  }
+
+  get moment() {
+    return this.choice.moment === null ? null : this.travel.found;
+  }
+
+  draw() {
+    const scene = this.scene();
+    if (!scene || document.hidden) return;
+    this.chart.draw(scene, this.shown());
+    this.drawStrip(scene);
+  }
+
+  drawOver() {
+    const scene = this.scene();
+    if (!scene) return;
+    this.chart.drawOver(scene, this.shown());
+    const { pointer } = this;
+    this.hover.show(pointer ? wordsAt(scene, pointer, this.store, this.choice, this.chart) : [], pointer, scene);
+  }
+
+  /** @param {Scene} scene */
+  drawStrip(scene) {
+    const { footprint, issues } = this.store;
+    this.strip.paint({
+      bars: footprint?.bars ?? [],
+      windowMs: footprint?.windowMs ?? 60_000,
+      seen: [scene.x.low, scene.x.high],
+      end: newestTime(this.store),
+      moment: this.choice.moment,
+      issues,
+      zone: this.choice.zone,
+    });
+  }
+
+  showWords() {
+    const { choice, store, travel, moment } = this;
+    const scene = this.scene();
+    const phone = scene?.phone ?? false;
+    const decimals = store.footprint?.decimals ?? 2;
+    const zone = zoneName(newestTime(store), choice.zone);
+    const at = choice.moment;
+    const column = at !== null && !moment ? finestAt(store, at) : null;
+    const book = bookAt(store, at, moment) ?? (column && bookOf(column.ring, column.column));
+    const time = at ?? newestTime(store);
+    const when = clock(time, choice.zone, phone ? 0 : 3);
+    const about = column ? `Book ≈ by rows of ${fixed(column.ring.row[column.column], decimals)}, ${when}` : `Book at ${when} ${zone}`;
+    this.ladder.show(book, at === null ? `Book now, ${when} ${zone}` : about, decimals, !column, phone);
+    const trades = moment?.trades.times.length ? moment.trades : store.trades;
+    const quotes = moment?.quotes.times.length ? moment.quotes : store.quotes;
+    const title = at === null ? "Time & sales" : "Time & sales up to the cursor";
+    this.sales.show(trades, quotes, time, { title, decimals, zone: choice.zone, phone });
+    this.head.show(store, choice, moment, (scene ?? { x: { high: Infinity } }).x.high, this.control.standing?.paused ?? false);
+    const problems = [...store.problems].map(([name, problem]) => `${name}: ${problem}; the last good picture stays`);
+    const words = [at === null ? "" : travel.words, this.control.words, ...problems].filter(Boolean);
+    this.note.textContent = words.join(" · ");
+    this.note.hidden = !words.length;
+    this.showToolbar();
+  }
+
+  showToolbar() {
+    const { footprint, trades } = this.store;
+    const row = footprint?.rowPrice ?? 0;
+    const rows = row ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].map((factor) => row * factor) : [];
+    const { standing } = this.control;
+    this.toolbar.show(
+      this.choice,
+      { rows, decimals: footprint?.decimals ?? 2, dots: trades ? dotSizes(trades.sizes) : [] },
+      { obeys: this.control.obeys, paused: standing?.paused ?? false, speed: standing?.speed ?? null },
+    );
+  }
+
+  async savePicture() {
+    const { plot } = this.figure;
+    if (!plot || !this.active) return;
+    const time = this.choice.moment ?? newestTime(this.store);
+    const instrument = this.store.about?.instrument ?? "Order flow";
+    const canvas = await compose({
+      plot,
+      under: this.chart.under,
+      over: this.chart.over,
+      strip: this.strip.canvas,
+      title: instrument,
+      figures: this.head.figures,
+    });
+    save(canvas, `${instrument} ${dateAndClock(time, this.choice.zone, 0)} ${this.choice.view}`);
+  }
+}
+
+/**
+ * Return the sizes offered for dots: round ones near these shares of the trades.
+ * @param {Float64Array} sizes
+ */
+const dotSizes = (sizes) => {
+  if (!sizes.length) return [];
+  const sorted = Float64Array.from(sizes).sort();
+  const at = [0.5, 0.75, 0.9, 0.97, 0.99, 0.998].map((share) => sorted[Math.floor(sorted.length * share)]);
+  return [...new Set(at.map((size) => Number(size.toPrecision(1))))].filter((size) => size > 0);
+};
+
+/**
+ * Return the range that is shown, as long as it is nearly the one that fits: prices that jump with
+ * every trade cannot be read.
+ * @param {{low: number, high: number} | null} shown
+ * @param {Range | null} wanted
+ * @returns {Range | null}
+ */
+const steady = (shown, wanted) => {
+  if (!shown || !wanted) return wanted;
+  const room = (wanted[1] - wanted[0]) * 0.04;
+  const near = Math.abs(shown.low - wanted[0]) < room && Math.abs(shown.high - wanted[1]) < room;
+  return near ? [shown.low, shown.high] : wanted;
+};
