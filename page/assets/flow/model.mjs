@@ -99,7 +99,8 @@ const widened = ([low, high], least, share) => {
  * @param {number} high
  */
 export const fits = (store, ring, low, high) => {
-  const bars = barsIn(store.footprint, low, high);
+  const half = (store.footprint?.windowMs ?? 0) / 2;
+  const bars = barsIn(store.footprint, low, high).filter((bar) => bar.time >= low - half);
   const quoted = extentOf(bars, ring, low, high);
   const traded = extentOf(bars, null, low, high);
   const row = ring?.row[ring.count - 1] ?? 0;

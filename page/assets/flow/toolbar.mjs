@@ -89,6 +89,8 @@ export class Toolbar {
    */
   constructor(parent, state, orders) {
     this.state = state;
+    /** @type {HTMLButtonElement | null} only on a phone */
+    this.more = null;
     const views = element("div", "segments");
     views.setAttribute("role", "group");
     views.setAttribute("aria-label", "View");
@@ -129,9 +131,14 @@ export class Toolbar {
     this.speed = element("span", "speed");
     this.speed.id = "speed";
     this.picture = button("picture", "Save a picture (S)", orders.picture, "picture");
+    this.more = button("more", "⋯", () => {
+      const shown = transport.parentElement?.classList.toggle("more") ?? false;
+      this.more?.setAttribute("aria-expanded", String(shown));
+    });
+    this.more.title = "Columns, rows, contrast, dots";
     this.help = button("help", "?", orders.help);
     this.help.title = "Keys and signs (?)";
-    transport.append(this.first, this.back, this.pause, this.on, this.newest, this.speed, this.picture, this.help);
+    transport.append(this.first, this.back, this.pause, this.on, this.newest, this.speed, this.picture, this.more, this.help);
     this.transport = transport;
     return transport;
   }
