@@ -138,6 +138,10 @@ def replay(
         bool,
         typer.Option("--follow", help="Go on with what a recorder appends, until END or Ctrl+C."),
     ] = False,
+    flow: Annotated[
+        bool,
+        typer.Option(help="Write what heatmap and footprint are drawn from; --no-flow leaves it."),
+    ] = True,
     json_summary: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,
@@ -164,6 +168,7 @@ def replay(
         parse_speed(speed),
         jobs,
         follow,
+        flow,
     )
     if follow:
         _check_follow(options, demo=demo)

@@ -10,15 +10,17 @@ PACKAGE = Path("src/orderflow_native")
 book = Extension(
     "orderflow_native._book",
     [str(PACKAGE / "_book.pyx"), *sorted(map(str, PACKAGE.glob("[a-z]*.c")))],
-    depends=sorted(map(str, PACKAGE.glob("*.h"))),
+    depends=sorted(map(str, [*PACKAGE.glob("*.h"), *PACKAGE.glob("*.pxi")])),
     include_dirs=[str(PACKAGE)],
 )
 others = [
     Extension(f"orderflow_native.{name}", [str(PACKAGE / f"{name}.pyx")])
-    for name in ("_rows", "_samples", "_sums")
+    for name in ("_rows", "_samples", "_sums", "_trades")
 ]
 # Not next to the sources: uv would take the C made from Cython for an edited source.
 extensions = cythonize([book, *others], build_dir="build/cython")
 for extension in extensions:
+    # Products are rounded before they are added, everywhere: some compilers would fuse the two.
+    extension.extra_compile_args = ["-ffp-contract=off"]
     extension.optional = True  # set here because cythonize drops it
 setup(ext_modules=extensions)

@@ -15,6 +15,7 @@ from orderflow.events import BookBatch, Trade
 from orderflow.issues import IssueLog
 from recordings.discovery import Recording
 from recordings.recorder_losses import losses_of
+from replay.flow_files import FlowFiles
 from replay.pacing import paced
 from replay.run_files import RunFiles
 from replay.summary import SCHEMA, collect_issues, issues_document, note_empty_tables
@@ -35,7 +36,8 @@ class ReplayOptions:
     """What to replay and how; times in ms since the epoch, UTC, the range half open.
 
     `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
-    processes may replay side by side; `follow` goes on with what is appended.
+    processes may replay side by side; `follow` goes on with what is appended; `flow` writes the
+    files of the order flow too.
     """
 
     instrument: str
@@ -47,6 +49,7 @@ class ReplayOptions:
     speed: float | None = None
     jobs: int = 1
     follow: bool = False
+    flow: bool = True
 
 
 class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out of the loop)
@@ -73,6 +76,7 @@ class Replay:
         self.state = RUNNING
         self.reason: str | None = None
         self._files = files
+        self._flow_files = FlowFiles(files, options.instrument)
         self._on_tick = on_tick
         self._began = time.monotonic()
         self._seconds: float | None = None
@@ -89,6 +93,7 @@ class Replay:
             options.depth_levels,
             start_timestamp=options.start_ms,
             uncross=options.uncross,
+            flow=options.flow,
         )
         self._reader = self._make_reader()
         self._book_mode = self._reader.book_mode
@@ -212,6 +217,7 @@ class Replay:
             issues_document(self.issues),
             durable=durable,
         )
+        self._flow_files.publish(processor, last=durable)
 
     def _depth(self) -> tuple[list[list[float]], list[list[float]]]:
         return self.processor.depth()
