@@ -105,6 +105,7 @@ export class Chart {
     this.drawIssues(context, scene, store, choice);
     this.drawOver(scene, shown);
     this.last.ms = performance.now() - begun;
+    this.under.dataset.drawn = JSON.stringify(this.last);
   }
 
   /**

@@ -38,8 +38,9 @@ export class Control {
     this.looked = Date.now();
     try {
       const answer = await fetch("control");
-      if (answer.status === 404) this.gone = true;
-      if (!answer.ok) return;
+      const known = answer.headers.get("Content-Type")?.startsWith("application/json");
+      if (!known) this.gone = true;
+      if (!known || !answer.ok) return;
       const before = JSON.stringify(this.standing);
       this.standing = await answer.json();
       if (JSON.stringify(this.standing) !== before) this.onNews();
