@@ -25,8 +25,11 @@ from orderflow.errors import UsageError
 from page import charts, flow_routes, layouts
 from page import server as page_server
 from page.contents import Bars, Depth, Metrics, Shown
+from page.control import add_control_route
 from page.files import PageFiles
 from page.flow import FlowFiles
+from page.moments import add_book_route
+from page.run_status import RunStatus
 from page.sections import Sections, changes, seen_after
 from page.server import refuse_malformed
 
@@ -93,8 +96,11 @@ def _graph(name: str, figure: dict[str, Any]) -> Any:
     return dcc.Graph(id=name, figure=figure, config=config, responsive=True)
 
 
-def make_app(directory: Path) -> Dash:
-    """Return the Dash application that draws the files of `directory`, which need not exist."""
+def make_app(directory: Path, *, allow_control: bool = True) -> Dash:
+    """Return the Dash application that draws the files of `directory`, which need not exist.
+
+    `allow_control` says whether pages may pause, step and seek the run.
+    """
     app = Dash(
         __name__,
         title="Order flow",
@@ -130,6 +136,9 @@ def make_app(directory: Path) -> Dash:
 
     refuse_malformed(app.server)
     flow_routes.register(app.server, flow, sections)
+    status = RunStatus(directory)
+    add_book_route(app.server, status)
+    add_control_route(app.server, status, allowed=allow_control)
     return app
 
 
@@ -158,6 +167,10 @@ def run(
         list[str] | None,
         typer.Option(help="A further name the page may be called by; may be repeated."),
     ] = None,
+    allow_control: Annotated[
+        bool,
+        typer.Option("--allow-control", help="Let pages on other machines pause and seek the run."),
+    ] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
@@ -173,7 +186,8 @@ def run(
     if not page_server.is_loopback(host):
         say(page_server.exposure_warning(host, allow_host or []))
     check_directory(output_dir)
-    app = make_app(output_dir)
+    may_order = page_server.is_loopback(host) or allow_control
+    app = make_app(output_dir, allow_control=may_order)
     guarded = page_server.guard(
         app.server.wsgi_app,
         page_server.allowed_hosts(host, allow_host or []),

@@ -42,6 +42,8 @@ TRADES_FILE = OUTPUT_DIR / "trades_data.bin"
 BEST_FILE = OUTPUT_DIR / "best_data.bin"
 """The last changes of the best prices. These eight are array files: see docs/flow-files.md."""
 FLOW_FILES = (*HEATMAP_FILES, FOOTPRINT_FILE, TRADES_FILE, BEST_FILE)
+CONTROL_FILE = OUTPUT_DIR / "control.json"
+"""Orders to a running replay, which others write and the replay reads; see docs/reference.md."""
 STATES = ("running", "finished", "stopped", "failed")
 """What `state` in the status may be."""
 MAX_BARS = events.MAX_BARS

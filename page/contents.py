@@ -28,6 +28,8 @@ MAX_ISSUES = 5_000
 """Most spans of data issues."""
 MAX_NAME = 100
 """Longest name of a kind of data issue."""
+MAX_PATH = 4096
+"""Longest path: no system has longer ones."""
 MAX_TEXT = 500
 """Longest text that is shown whole; a longer one is cut."""
 ISSUES_SCHEMA = 1
@@ -89,6 +91,8 @@ class Status:
 
     `event_time`, `start`, `end` and `written` are ms, UTC; `seconds` is wall clock. `live`: a
     recording in progress is followed, and all that it has is shown but the last `behind_ms`.
+    `control` is the last order that the run has done; None where it obeys none. `speed` is a
+    number or "max".
     """
 
     state: str
@@ -117,6 +121,14 @@ class Status:
     newest_row_age_ms: int | None = None
     waiting_for: str | None = None
     recorder_losses: dict[str, int] = field(default_factory=dict)
+    pid: int | None = None
+    data_dir: str | None = None
+    asked_book_mode: str | None = None
+    uncross: bool | None = None
+    paused: bool | None = None
+    speed: float | str | None = None
+    seeking: int | None = None
+    control: int | None = None
 
 
 @dataclass(frozen=True)
@@ -273,9 +285,11 @@ _INTEGERS = (
     "longest_silence_ms",
     "behind_ms",
     "newest_row_age_ms",
+    "pid",
+    "control",
 )
-_TIMES = ("start", "end", "event_time", "written")
-_TEXTS = ("instrument", "reason", "book_mode", "engine", "waiting_for")
+_TIMES = ("start", "end", "event_time", "written", "seeking")
+_TEXTS = ("instrument", "reason", "book_mode", "engine", "waiting_for", "asked_book_mode")
 
 
 def parse_status(document: Any) -> Status:
@@ -298,7 +312,12 @@ def parse_status(document: Any) -> Status:
     values |= {key: int(_number(found[key], f"'{key}'")) for key in _INTEGERS if key in found}
     values |= {key: _timestamp(found[key], f"'{key}'") for key in _TIMES if key in found}
     values |= {key: _text(found[key], f"'{key}'") for key in _TEXTS if key in found}
-    for name in ("reliable", "live"):
+    if "data_dir" in found:  # a path that was cut would be another one
+        values["data_dir"] = _bounded_text(found["data_dir"], MAX_PATH, "'data_dir'")
+    if "speed" in found:
+        is_max = found["speed"] == "max"
+        values["speed"] = "max" if is_max else _number(found["speed"], "'speed'")
+    for name in ("reliable", "live", "paused", "uncross"):
         if name in found:
             values[name] = _typed(found[name], bool, f"'{name}'")
     return Status(**values)
@@ -325,9 +344,13 @@ def _counts(value: Any, what: str) -> dict[str, int]:
 
 
 def _name(value: Any, what: str) -> str:
-    name = str(_typed(value, str, what))
-    _bounded(name, MAX_NAME, what, "characters")
-    return name
+    return _bounded_text(value, MAX_NAME, what)
+
+
+def _bounded_text(value: Any, most: int, what: str) -> str:
+    text = str(_typed(value, str, what))
+    _bounded(text, most, what, "characters")
+    return text
 
 
 def parse_issues(document: Any) -> Issues:

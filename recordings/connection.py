@@ -128,6 +128,24 @@ def identity(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
+def lasting_identity(path: Path) -> list[tuple[int, ...] | None] | None:
+    """Return what changes with a file or its write-ahead log, from one process to the next.
+
+    Beside `identity` that is the device, and the time of the last change of any kind, which no
+    program can set back. None without a file.
+    """
+    found: list[tuple[int, ...] | None] = []
+    for part in (path, path.with_name(path.name + "-wal")):
+        try:
+            stat = part.stat()
+        except FileNotFoundError:
+            found.append(None)
+            continue
+        times = stat.st_mtime_ns, stat.st_ctime_ns
+        found.append((stat.st_dev, stat.st_ino, stat.st_size, *times))
+    return found if found[0] else None
+
+
 def is_settled(path: Path) -> bool:
     """Return whether nobody is writing the file, as far as its age and its sidecars tell."""
     try:

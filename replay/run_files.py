@@ -1,9 +1,9 @@
 """Write the files of one run, which owns their directory, at most ten times a second."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,6 +12,7 @@ import orjson
 
 from orderflow.atomic import remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
+from replay.orders import CONTROL_NAME, ControlFile
 from replay.output_lock import OutputLock
 from viz_io import (
     DATA_FILE,
@@ -61,11 +62,17 @@ class RunFiles:
 
         Files of the order flow, which not every run has, are removed.
         """
+        with contextlib.suppress(OSError):  # it is for a process of another pid
+            os.unlink(CONTROL_NAME, dir_fd=self._lock.descriptor)
         self.publish([], [], ([], []), status, issues)
         if self.failure is None:
             for path in FLOW_FILES:
-                with suppress(OSError):  # a directory of that name is not ours
+                with contextlib.suppress(OSError):  # a directory of that name is not ours
                     os.unlink(path.name, dir_fd=self._lock.descriptor)
+
+    def control(self) -> ControlFile:
+        """Return the orders that somebody may put into the directory."""
+        return ControlFile(self._lock.descriptor)
 
     @property
     def is_due(self) -> bool:

@@ -84,7 +84,7 @@ def replayed(tmp_path: Path) -> Replayed:
 
 
 def without_times(files: dict[str, Any]) -> dict[str, Any]:
-    changing = ("seconds", "rows_per_second", "written", "pid")
+    changing = ("seconds", "rows_per_second", "written", "pid", "data_dir", "speed")
     status = {k: v for k, v in files["status_data.json"].items() if k not in changing}
     return files | {"status_data.json": status}
 
