@@ -24,7 +24,8 @@ BEFORE_ALL = -1
 def register(server: Flask, flow: FlowFiles, sections: Sections) -> None:
     """Add the routes of the order-flow views to `server`.
 
-    Names, numbers and texts that are none of the page's own get 400 or 404 in a line.
+    A file that is not there is answered by 204; names, numbers and texts that are none of the
+    page's own get 400 or 404 in a line.
     """
 
     @server.get("/flow/<name>")
@@ -38,8 +39,11 @@ def register(server: Flask, flow: FlowFiles, sections: Sections) -> None:
         if after is None or len(run) > MAX_RUN:
             return _refusal(400, "'after' is a whole number, 'run' what an answer named")
         metrics = data.metrics.content if data else None
-        news = flow.news(name, run, after, metrics or Metrics()) if name in PATHS else None
-        return _refusal(404, "there is no such file") if news is None else _binary(news)
+        if name not in PATHS:
+            return _refusal(404, "there is no such file")
+        news = flow.news(name, run, after, metrics or Metrics())
+        # Not 404: browsers complain of it in their console, and a file may go at any moment.
+        return Response(status=204) if news is None else _binary(news)
 
 
 def _number(text: str | None) -> int | None:

@@ -236,6 +236,7 @@ def flow_about(data: PageData, files: dict[str, str]) -> dict[str, Any]:
             "start": status.start,
             "end": status.end,
             "event_time": status.event_time,
+            "recording": status.data_dir is not None,
         }
     return about
 

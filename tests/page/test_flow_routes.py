@@ -89,5 +89,5 @@ def test_the_depth_and_the_data_issues_are_json_with_words(client: FlaskClient) 
 def test_a_run_without_these_files_has_none(tmp_path: Path) -> None:
     put_run(tmp_path, 5)
     client = make_app(tmp_path).server.test_client()
-    assert client.get("/flow/trades").status_code == 404
+    assert client.get("/flow/trades").status_code == 204
     assert client.get("/flow/depth").get_json() == {"bids": [], "asks": []}

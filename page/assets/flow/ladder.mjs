@@ -3,7 +3,7 @@
 
 import { clock } from "./times.mjs";
 import { decimalsOf, fixed } from "./numbers.mjs";
-import { largeSize, linesUpTo } from "./tape.mjs";
+import { linesUpTo } from "./tape.mjs";
 
 /** @typedef {import("./types").Level} Level */
 /** @typedef {import("./types").Moment} Moment */
@@ -121,9 +121,10 @@ export class TimeAndSales {
    * @param {Trades | null} trades
    * @param {Quotes | null} quotes
    * @param {number} moment
-   * @param {{title: string, decimals: number, zone: Zone, phone: boolean}} options
+   * @param {{title: string, decimals: number, zone: Zone, phone: boolean, large: number}} options
+   *   `large`: the size from which on a line is marked
    */
-  show(trades, quotes, moment, { title, decimals, zone, phone }) {
+  show(trades, quotes, moment, { title, decimals, zone, phone, large }) {
     this.title.textContent = title;
     const room = phone ? PHONE_ROWS + 4 : Math.max(1, Math.floor(this.body.clientHeight / ROW));
     if (!trades?.times.length) {
@@ -131,7 +132,6 @@ export class TimeAndSales {
       return;
     }
     const lines = linesUpTo(trades, quotes, moment, room);
-    const large = largeSize(trades);
     const places = columnDecimals(lines.filter((line) => line.side >= 0).map((line) => line.size));
     this.body.replaceChildren(
       ...lines.map((line) => {

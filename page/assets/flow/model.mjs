@@ -43,14 +43,17 @@ export const newestTime = (store) => {
 };
 
 /**
- * Return the first time there is anything of.
+ * Return the first time there is anything of, 0 where there is nothing.
  * @param {Store} store
  */
 export const oldestTime = (store) => {
-  const known = store.present.map((ring) => ring.first * ring.columnMs);
-  const bar = store.footprint?.bars[0];
-  if (bar) known.push(bar.time);
-  return known.length ? Math.min(...known) : 0;
+  const starts = store.present.map((ring) => ring.first * ring.columnMs);
+  const coarsest = store.present[starts.length - 1];
+  const bar = store.footprint?.bars[0]?.time ?? Infinity;
+  if (!coarsest) return Number.isFinite(bar) ? bar : 0;
+  // The coarsest begins up to a column too early; the finest that reaches as far back knows better.
+  const first = coarsest.first * coarsest.columnMs;
+  return Math.min(bar, Math.max(...starts.filter((start) => start < first + coarsest.columnMs)));
 };
 
 /**

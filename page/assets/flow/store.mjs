@@ -18,8 +18,7 @@ import { cutTiles } from "./heatmap.mjs";
  * @property {number} window_ms
  * @property {number | null} event_time
  * @property {Record<string, string>} files names and versions
- * @property {boolean | null} paused
- * @property {number | null} speed
+ * @property {boolean} recording whether the server knows where the run's recording is
  */
 
 export const RINGS = ["heatmap_0", "heatmap_1", "heatmap_2", "heatmap_3", "heatmap_4"];
@@ -52,6 +51,7 @@ export class Store {
     /** @type {Map<string, string>} */
     this.problems = new Map();
     this.versions = 0;
+    this.run = "";
   }
 
   /** The rings that are there, finest first. */
@@ -85,10 +85,10 @@ export class Store {
     let again = false;
     try {
       const answer = await fetch(`flow/${name}${query}`, { signal: patience() });
-      if (answer.ok) {
+      if (answer.status === 200) {
         [run, last, again] = await this.take(name, answer, run, last);
         this.tell(name, null);
-      } else if (answer.status !== 404) this.tell(name, `the server answered ${answer.status}`);
+      } else if (answer.status !== 204) this.tell(name, `the server answered ${answer.status}`);
     } catch (error) {
       // No server: page.js says so. The next poll that is answered asks again.
       if (!(error instanceof ContentError)) version = "";
@@ -129,6 +129,7 @@ export class Store {
       return ["", -1, false];
     }
     const content = unpack(await answer.arrayBuffer());
+    this.beginRun(String(content.header.run));
     const fresh = content.header.run !== run || content.header.first !== after + 1;
     if (name === "footprint" && !fresh && !this.sameRows(content.header)) return ["", -1, true];
     let last = -1;
@@ -138,6 +139,21 @@ export class Store {
     else last = this.takeRing(RINGS.indexOf(name), content, fresh);
     this.onNews(name);
     return [String(content.header.run), last, false];
+  }
+
+  /**
+   * Forget what another run has left: its files may reach further than those of this one.
+   * @param {string} run
+   */
+  beginRun(run) {
+    if (run === this.run) return;
+    const first = this.run === "";
+    this.run = run;
+    if (first) return;
+    this.rings = RINGS.map(() => null);
+    this.footprint = this.trades = this.quotes = null;
+    this.known.clear();
+    this.onNews("run");
   }
 
   /**

@@ -79,9 +79,10 @@ const quoteLine = ({ times, bids, asks }, at) => {
 
 /**
  * Return the size that 1.5 % of the trades reach: from it on a line is marked.
- * @param {Trades} trades
+ * @param {Trades | null} trades
  */
-export const largeSize = ({ sizes }) => {
+export const largeSize = (trades) => {
+  const sizes = trades?.sizes ?? [];
   if (!sizes.length) return Infinity;
   const sorted = Float64Array.from(sizes).sort();
   return sorted[Math.floor(sorted.length * 0.985)];

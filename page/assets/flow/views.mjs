@@ -15,6 +15,7 @@ import { fixed } from "./numbers.mjs";
 import { compose, save } from "./picture.mjs";
 import { COLUMNS, State } from "./state.mjs";
 import { RINGS, Store } from "./store.mjs";
+import { largeSize } from "./tape.mjs";
 import { Strip } from "./strip.mjs";
 import { clock, dateAndClock, offsetOf, zoneName } from "./times.mjs";
 import { Toolbar } from "./toolbar.mjs";
@@ -29,6 +30,7 @@ const MARGIN = 0.04; // of the time in view, right of the newest
 const SHORTEST_MS = 500;
 const LONGEST_MS = 3 * 365 * 86_400_000;
 const SETTLE_MS = 120;
+const DOUBLE_CLICK_MS = 600;
 
 export class Views {
   /**
@@ -59,7 +61,7 @@ export class Views {
     this.help = new Help(this.state);
     /** @type {{x: number, y: number} | null} */
     this.pointer = null;
-    /** @type {number | null} */
+    /** @type {number | null} the moment before a click that may be half of a double one; NaN: the newest */
     this.beforeClick = null;
     this.frame = 0;
     this.settling = 0;
@@ -154,6 +156,7 @@ export class Views {
 
   /** @param {string} name of what has come */
   hear(name) {
+    if (name === "run") this.state.set({ moment: null, row: null, range: null, span: 0, heat: null, foot: null, rows: 0, dots: 0 });
     if (RINGS.includes(name) && this.store.about) this.store.refresh(this.store.about, this.wanted());
     this.show();
   }
@@ -161,9 +164,14 @@ export class Views {
   /** @param {Set<string>} changed */
   change(changed) {
     if (changed.has("view")) this.switchView();
-    if (changed.has("moment") || changed.has("row")) this.travel.go(this.choice.moment, this.choice.row);
+    if (changed.has("moment") || changed.has("row")) this.travelOn();
     if (this.store.about && this.active) this.store.refresh(this.store.about, this.wanted());
     this.show(changed.has("contrast"));
+  }
+
+  /** Ask for the book of the moment, where there is somebody to ask. */
+  travelOn() {
+    if (this.store.about?.recording) this.travel.go(this.choice.moment, this.choice.row);
   }
 
   switchView() {
@@ -172,7 +180,7 @@ export class Views {
     this.root.hidden = !active;
     this.size = "";
     if (active) {
-      if (this.choice.moment !== null) this.travel.go(this.choice.moment, this.choice.row);
+      this.travelOn();
       this.resize();
       if (this.store.about) this.store.refresh(this.store.about, this.wanted());
     } else {
@@ -230,9 +238,10 @@ export class Views {
 
   /** @param {number} time */
   click(time) {
-    const { moment } = this.choice;
-    this.beforeClick = moment ?? NaN;
-    setTimeout(() => (this.beforeClick = null), 600);
+    if (this.beforeClick === null) {
+      this.beforeClick = this.choice.moment ?? NaN;
+      setTimeout(() => (this.beforeClick = null), DOUBLE_CLICK_MS);
+    }
     this.goTo(time);
   }
 
@@ -263,7 +272,7 @@ export class Views {
       return;
     }
     const from = this.choice.moment ?? newestTime(this.store);
-    const found = await this.travel.step(from, rows);
+    const found = this.store.about?.recording ? await this.travel.step(from, rows) : null;
     if (found) this.goTo(found.time, found.row);
     else this.stepColumn(from, rows);
   }
@@ -391,7 +400,8 @@ export class Views {
     const trades = moment?.trades.times.length ? moment.trades : store.trades;
     const quotes = moment?.quotes.times.length ? moment.quotes : store.quotes;
     const title = at === null ? "Time & sales" : "Time & sales up to the cursor";
-    this.sales.show(trades, quotes, time, { title, decimals, zone: choice.zone, phone });
+    const large = largeSize(store.trades ?? trades);
+    this.sales.show(trades, quotes, time, { title, decimals, zone: choice.zone, phone, large });
     this.head.show(store, choice, moment, (scene ?? { x: { high: Infinity } }).x.high, this.control.standing?.paused ?? false);
     const problems = [...store.problems].map(([name, problem]) => `${name}: ${problem}; the last good picture stays`);
     const words = [at === null ? "" : travel.words, this.control.words, ...problems].filter(Boolean);
