@@ -132,7 +132,8 @@ def lasting_identity(path: Path) -> list[tuple[int, ...] | None] | None:
     """Return what changes with a file or its write-ahead log, from one process to the next.
 
     Beside `identity` that is the device, and the time of the last change of any kind, which no
-    program can set back. None without a file.
+    program can set back. (Of a log SQLite sets that time whenever it is opened, and an empty one
+    says nothing.) None without a file.
     """
     found: list[tuple[int, ...] | None] = []
     for part in (path, path.with_name(path.name + "-wal")):
@@ -141,8 +142,11 @@ def lasting_identity(path: Path) -> list[tuple[int, ...] | None] | None:
         except FileNotFoundError:
             found.append(None)
             continue
-        times = stat.st_mtime_ns, stat.st_ctime_ns
-        found.append((stat.st_dev, stat.st_ino, stat.st_size, *times))
+        known = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        if part is path:
+            found.append((*known, stat.st_ctime_ns))
+        else:
+            found.append(known if stat.st_size else None)
     return found if found[0] else None
 
 
