@@ -134,6 +134,7 @@ export class Views {
       return;
     }
     this.store.refresh(about, this.wanted());
+    this.travelOn();
     this.control.look(about.state === "running");
     this.show();
   }
