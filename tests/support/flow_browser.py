@@ -72,7 +72,7 @@ def text(driver: Chrome, selector: str) -> str:
     return found
 
 
-def wait_for_text(driver: Chrome, selector: str, wanted: str, seconds: float = 15) -> None:
+def wait_for_text(driver: Chrome, selector: str, wanted: str, seconds: float = 40) -> None:
     wait_until(
         driver, lambda _: wanted in text(driver, selector), f"'{wanted}' in {selector}", seconds
     )
