@@ -2,14 +2,14 @@
 // over the grid on one above it.
 
 import { areaPrices, paintArea, paintBook, paintProfile } from "./aside.mjs";
-import { BUY, CURSOR, LOST, MUTED, REPEATED, SELL, TEXT, VWAP, alpha } from "./colours.mjs";
-import { FONT, groupFor, paintFootprint, paintStatistics } from "./footprint.mjs";
+import { BUY, LOST, REPEATED, SELL, VWAP, alpha } from "./colours.mjs";
+import { groupFor, paintFootprint, paintStatistics } from "./footprint.mjs";
 import { Heatmap, bookOf, eachRing, paintBest, ringFor } from "./heatmap.mjs";
-import { barsIn, bookAt, finestAt, newestTime, sessionAt } from "./model.mjs";
-import { cell, duration, fixed, nice } from "./numbers.mjs";
+import { barsIn, finestAt, newestTime, sessionAt } from "./model.mjs";
+import { nice } from "./numbers.mjs";
+import { ISSUE_BAND, cleared, drawOver, issueBand } from "./overlay.mjs";
 import { profileOf, valueArea } from "./profile.mjs";
 import { dotsIn, paintDots } from "./tape.mjs";
-import { clock, zoneName } from "./times.mjs";
 
 /** @typedef {import("./types").Scene} Scene */
 /** @typedef {import("./types").Panel} Panel */
@@ -19,36 +19,7 @@ import { clock, zoneName } from "./times.mjs";
 /** @typedef {import("./store.mjs").Store} Store */
 /** @typedef {import("./state.mjs").Choice} Choice */
 
-/**
- * @typedef {Object} Shown
- * @property {Store} store
- * @property {Choice} choice
- * @property {Moment | null} moment
- * @property {{x: number, y: number} | null} pointer
- */
-
-export const ISSUE_BAND = 7;
-
-/**
- * Fit a canvas to a size in CSS pixels and return its context, cleared.
- * @param {HTMLCanvasElement} canvas
- * @param {number} width
- * @param {number} height
- */
-export const cleared = (canvas, width, height) => {
-  const ratio = window.devicePixelRatio || 1;
-  const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (canvas.width !== across || canvas.height !== down) {
-    canvas.width = across;
-    canvas.height = down;
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
-  }
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, height);
-  return context;
-};
+/** @typedef {import("./overlay.mjs").Shown} Shown */
 
 export class Chart {
   /**
@@ -59,7 +30,7 @@ export class Chart {
     this.under = under;
     this.over = over;
     this.heatmap = new Heatmap();
-    /** What the last draw has shown, for those who ask: labels, hover, tests. */
+    /** @type {import("./overlay.mjs").Last} */
     this.last = { ring: 0, row: 0, group: 0, texts: 0, leastDot: 0, dots: 0, ms: 0 };
     this.stripes = /** @type {Record<string, CanvasPattern | null>} */ ({});
   }
@@ -103,7 +74,7 @@ export class Chart {
       paintStatistics(context, scene, bars, store.footprint.windowMs);
     }
     this.drawIssues(context, scene, store, choice);
-    this.drawOver(scene, shown);
+    drawOver(this.over, scene, shown, this.last);
     this.last.ms = performance.now() - begun;
     this.under.dataset.drawn = JSON.stringify(this.last);
   }
@@ -280,127 +251,6 @@ export class Chart {
     }
     return this.stripes[colour] ?? colour;
   }
-
-  /**
-   * Paint what lies over the grid: the moment, what comes after it dimmed, titles, the cross-hair.
-   * @param {Scene} scene
-   * @param {Shown} shown
-   */
-  drawOver(scene, shown) {
-    const context = cleared(this.over, scene.width, scene.height);
-    const { choice, store } = shown;
-    const { x } = scene;
-    const bottom = issueBand(scene) + ISSUE_BAND;
-    context.font = `11px ${FONT}`;
-    context.textBaseline = "middle";
-    if (choice.moment !== null) {
-      const left = x.left + ((choice.moment - x.low) / (x.high - x.low)) * x.width;
-      const from = Math.max(x.left, left);
-      context.fillStyle = "rgba(8,11,16,0.5)";
-      if (from < x.left + x.width) context.fillRect(from, 20, x.left + x.width - from, bottom - 20);
-      if (left >= x.left && left <= x.left + x.width) {
-        context.fillStyle = CURSOR;
-        context.fillRect(Math.round(left) - 0.5, 20, 1.5, bottom - 20);
-        tag(context, clock(choice.moment, choice.zone, scene.phone ? 0 : 3), left, bottom + 10, scene);
-      }
-    }
-    this.drawTitles(context, scene, store, choice);
-    this.drawPriceTags(context, scene, shown);
-    if (shown.pointer) this.drawCross(context, scene, shown);
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {Scene} scene
-   * @param {Store} store
-   * @param {Choice} choice
-   */
-  drawTitles(context, scene, store, choice) {
-    const [base, quote] = (store.about?.instrument ?? "").split("-");
-    const footprint = store.footprint;
-    const decimals = footprint?.decimals ?? 2;
-    const written = (/** @type {number} */ price) => fixed(price, decimals).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
-    const titles = [];
-    if (scene.heat) {
-      const detail = `resting ${base} per ${written(this.last.row)} ${quote ?? ""} and ${duration(this.last.ring)}`;
-      const shown = Math.min(this.last.dots, scene.phone ? 120 : 260);
-      const dots = shown < this.last.dots ? `the ${shown} largest, from ${cell(this.last.leastDot)}` : "size = area";
-      titles.push({ panel: scene.heat, name: "Liquidity", detail: `${detail} · ● trades by taker, ${dots}` });
-    }
-    if (scene.foot && footprint) {
-      const row = `${written(this.last.group * footprint.rowPrice)} ${quote ?? ""}`;
-      titles.push({
-        panel: scene.foot,
-        name: "Footprint",
-        detail: `sold × bought per ${row} · ${duration(footprint.windowMs)} bars · ▌ imbalance ≥ 3:1 diagonal · ▭ POC`,
-      });
-    }
-    context.textAlign = "left";
-    for (const { panel, name, detail } of titles) {
-      const text = scene.phone ? name : `${name} · ${detail}`;
-      const y = panel.top - 11;
-      context.font = `600 11px ${FONT}`;
-      context.fillStyle = TEXT;
-      context.fillText(text, panel.left + 6, y, scene.x.width - 12);
-    }
-    context.font = `10.5px ${FONT}`;
-    context.fillStyle = MUTED;
-    if (scene.phone) return;
-    if (scene.heat) {
-      context.fillText("volume, visible", scene.profile.left, scene.heat.top - 11);
-      context.fillText("book", scene.bookLeft, scene.heat.top - 11);
-    }
-    if (scene.foot) context.fillText("volume, session", scene.profile.left, scene.foot.top - 11);
-    context.fillText(zoneName(scene.x.high, choice.zone), scene.x.left + scene.x.width + 8, scene.height - 28);
-  }
-
-  /**
-   * Mark the last price, or that of the moment, at the price axes.
-   * @param {CanvasRenderingContext2D} context
-   * @param {Scene} scene
-   * @param {Shown} shown
-   */
-  drawPriceTags(context, scene, { store, choice, moment }) {
-    const book = bookAt(store, choice.moment, moment);
-    const column = choice.moment === null ? null : finestAt(store, choice.moment);
-    const price = book?.bids[0]?.price ?? (column ? column.ring.bid[column.column] : NaN);
-    if (!(price > 0)) return;
-    for (const panel of [scene.heat, scene.foot]) {
-      if (!panel || price < panel.low || price > panel.high) continue;
-      const y = panel.top + ((panel.high - price) / (panel.high - panel.low)) * panel.height;
-      const text = fixed(price, store.footprint?.decimals ?? 2);
-      priceTag(context, text, scene, y, choice.moment === null ? BUY : CURSOR);
-    }
-  }
-
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {Scene} scene
-   * @param {Shown} shown
-   */
-  drawCross(context, scene, { pointer, store, choice }) {
-    const { x, y } = /** @type {{x: number, y: number}} */ (pointer);
-    const bottom = issueBand(scene) + ISSUE_BAND;
-    if (x < scene.x.left || x > scene.x.left + scene.x.width || y < 22 || y > bottom) return;
-    context.strokeStyle = "rgba(139,151,168,0.55)";
-    context.lineWidth = 1;
-    context.setLineDash([2, 3]);
-    context.beginPath();
-    context.moveTo(Math.round(x) + 0.5, 22);
-    context.lineTo(Math.round(x) + 0.5, bottom);
-    for (const panel of [scene.heat, scene.foot]) {
-      if (!panel || y < panel.top || y > panel.top + panel.height) continue;
-      context.moveTo(scene.x.left, Math.round(y) + 0.5);
-      context.lineTo(scene.profile.left + scene.profile.width, Math.round(y) + 0.5);
-      const price = panel.high - ((y - panel.top) / panel.height) * (panel.high - panel.low);
-      const tick = store.footprint?.tick ?? 0.01;
-      priceTag(context, fixed(Math.round(price / tick) * tick, store.footprint?.decimals ?? 2), scene, y, MUTED);
-    }
-    context.stroke();
-    context.setLineDash([]);
-    const time = scene.x.low + ((x - scene.x.left) / scene.x.width) * (scene.x.high - scene.x.low);
-    tag(context, clock(time, choice.zone, scene.x.high - scene.x.low < 600_000 ? 3 : 0), x, bottom + 10, scene, MUTED);
-  }
 }
 
 /**
@@ -410,44 +260,3 @@ export class Chart {
  */
 const profileOfRows = (profile, group) =>
   profileOf([/** @type {any} */ ({ cells: profile })], group);
-
-/**
- * Return the top of the band of data issues.
- * @param {Scene} scene
- */
-export const issueBand = (scene) => scene.height - 38;
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {string} text
- * @param {number} left
- * @param {number} top
- * @param {Scene} scene
- */
-const tag = (context, text, left, top, scene, colour = CURSOR) => {
-  context.font = `600 11px ${FONT}`;
-  const width = context.measureText(text).width + 8;
-  const from = Math.min(scene.x.left + scene.x.width - width, Math.max(scene.x.left, left - width / 2));
-  context.fillStyle = colour;
-  context.fillRect(from, top - 8, width, 16);
-  context.fillStyle = "#0b0f15";
-  context.textAlign = "left";
-  context.fillText(text, from + 4, top + 0.5);
-};
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {string} text
- * @param {Scene} scene
- * @param {number} top
- * @param {string} colour
- */
-const priceTag = (context, text, scene, top, colour) => {
-  context.font = `600 11px ${FONT}`;
-  const width = Math.min(context.measureText(text).width + 8, 66);
-  context.fillStyle = colour;
-  context.fillRect(scene.width - width, top - 8, width, 16);
-  context.fillStyle = "#0b0f15";
-  context.textAlign = "left";
-  context.fillText(text, scene.width - width + 4, top + 0.5, width - 6);
-};

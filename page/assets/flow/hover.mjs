@@ -1,11 +1,11 @@
 // What is under the pointer, in words: from what the page has, without the server.
 
-import { ISSUE_BAND, issueBand } from "./chart.mjs";
 import { sizeOf } from "./colours.mjs";
 import { columnAt } from "./heatmap.mjs";
 import { element } from "./ladder.mjs";
 import { barsIn } from "./model.mjs";
 import { cell, fixed, signed } from "./numbers.mjs";
+import { ISSUE_BAND, issueBand } from "./overlay.mjs";
 import { groupBar } from "./profile.mjs";
 import { clock } from "./times.mjs";
 

@@ -53,7 +53,8 @@ export const oldestTime = (store) => {
   if (!coarsest) return Number.isFinite(bar) ? bar : 0;
   // The coarsest begins up to a column too early; the finest that reaches as far back knows better.
   const first = coarsest.first * coarsest.columnMs;
-  return Math.min(bar, Math.max(...starts.filter((start) => start < first + coarsest.columnMs)));
+  const known = Math.max(...starts.filter((start) => start < first + coarsest.columnMs));
+  return bar - known < coarsest.columnMs ? bar : known;
 };
 
 /**

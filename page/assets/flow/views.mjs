@@ -12,6 +12,7 @@ import { Help, listenToKeys } from "./keys.mjs";
 import { Ladder, TimeAndSales } from "./ladder.mjs";
 import { bookAt, finestAt, fits, newestTime, oldestTime } from "./model.mjs";
 import { fixed } from "./numbers.mjs";
+import { drawOver } from "./overlay.mjs";
 import { compose, save } from "./picture.mjs";
 import { COLUMNS, State } from "./state.mjs";
 import { RINGS, Store } from "./store.mjs";
@@ -104,7 +105,7 @@ export class Views {
       },
       hold: (held) => {
         this.figure.held = held;
-        if (!held) this.settle();
+        if (!held) this.show();
       },
     });
   }
@@ -366,7 +367,7 @@ export class Views {
   drawOver() {
     const scene = this.scene();
     if (!scene) return;
-    this.chart.drawOver(scene, this.shown());
+    drawOver(this.chart.over, scene, this.shown(), this.chart.last);
     const { pointer } = this;
     this.hover.show(pointer ? wordsAt(scene, pointer, this.store, this.choice, this.chart) : [], pointer, scene);
   }
