@@ -33,21 +33,25 @@ export const ringFor = (rings, x, chosen) => {
 };
 
 /**
- * Call `paint` for each ring with the time from which on a finer one is painted; rings that reach no
- * further back than the finer ones are left out.
+ * Call `paint` for the rings that reach further back than the finer ones, coarsest first, with the
+ * time from which on the next finer one is painted over it.
  * @param {Ring[]} rings finest first
  * @param {number} low start of the time in view
  * @param {(ring: Ring, end: number) => void} paint
  */
 export const eachRing = (rings, low, paint) => {
+  /** @type {[Ring, number][]} */
+  const found = [];
   let end = Infinity;
   for (const ring of rings) {
     const oldest = ring.first * ring.columnMs;
-    if (oldest >= end) continue;
-    paint(ring, end);
+    // Columns of a coarser one begin earlier though nothing was recorded then.
+    if (oldest + (found.length ? ring.columnMs : 0) >= end) continue;
+    found.push([ring, end]);
     end = oldest;
-    if (end <= low) return;
+    if (end <= low) break;
   }
+  for (const [ring, until] of found.reverse()) paint(ring, until);
 };
 
 /**

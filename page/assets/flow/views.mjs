@@ -13,6 +13,7 @@ import { Ladder, TimeAndSales } from "./ladder.mjs";
 import { bookAt, finestAt, fits, newestTime, oldestTime } from "./model.mjs";
 import { fixed } from "./numbers.mjs";
 import { drawOver } from "./overlay.mjs";
+import { Navigation } from "./navigation.mjs";
 import { compose, save } from "./picture.mjs";
 import { COLUMNS, State } from "./state.mjs";
 import { RINGS, Store } from "./store.mjs";
@@ -26,12 +27,7 @@ import { Travel } from "./travel.mjs";
 /** @typedef {import("./types").Scene} Scene */
 /** @typedef {import("./store.mjs").About} About */
 
-const BAR_PIXELS = 60;
-const MARGIN = 0.04; // of the time in view, right of the newest
-const SHORTEST_MS = 500;
-const LONGEST_MS = 3 * 365 * 86_400_000;
 const SETTLE_MS = 120;
-const DOUBLE_CLICK_MS = 600;
 
 export class Views {
   /**
@@ -46,45 +42,44 @@ export class Views {
     this.store = new Store((name) => this.hear(name));
     this.travel = new Travel(() => this.show());
     this.control = new Control(() => this.show());
+    this.place = new Navigation(this.state, this.store, this.travel, this.control, () => this.width());
     const frame = buildFrame(root);
     this.area = frame.area;
     this.note = frame.note;
     this.figure = new Figure(frame.plot);
     this.figure.onDraw = () => this.draw();
-    this.figure.onPan = (range) => this.setTime(range);
+    this.figure.onPan = (range) => this.place.setTime(range);
     this.chart = new Chart(frame.under, frame.over);
     this.hover = new Hover(frame.area);
     this.ladder = new Ladder(frame.book);
     this.sales = new TimeAndSales(frame.sales);
-    this.strip = new Strip(frame.strip, (range) => this.setTime(range));
+    this.strip = new Strip(frame.strip, (range) => this.place.setTime(range));
     this.listenToHands();
-    this.head = new Head(head, () => this.toNewest());
+    this.head = new Head(head, () => this.place.toNewest());
     this.help = new Help(this.state);
     /** @type {{x: number, y: number} | null} */
     this.pointer = null;
-    /** @type {number | null} the moment before a click that may be half of a double one; NaN: the newest */
-    this.beforeClick = null;
     this.frame = 0;
     this.settling = 0;
     this.size = "";
     this.toolbar = new Toolbar(nav, this.state, {
-      first: () => this.toFirst(),
-      step: (rows) => this.step(rows),
+      first: () => this.place.toFirst(),
+      step: (rows) => this.place.step(rows),
       pause: () => this.pause(),
-      newest: () => this.toNewest(),
+      newest: () => this.place.toNewest(),
       speed: (factor) => this.control.speed(factor),
       picture: () => this.savePicture(),
       help: () => this.help.toggle(),
     });
     listenToKeys(this.state, this.help, {
-      step: (rows) => this.step(rows),
-      bar: (bars) => this.stepBars(bars),
-      first: () => this.toFirst(),
-      newest: () => this.toNewest(),
+      step: (rows) => this.place.step(rows),
+      bar: (bars) => this.place.stepBars(bars),
+      first: () => this.place.toFirst(),
+      newest: () => this.place.toNewest(),
       pause: () => this.pause(),
       speed: (factor) => this.control.obeys && this.control.speed(factor),
       picture: () => this.savePicture(),
-      whole: () => this.whole(),
+      whole: () => this.place.whole(),
       zone: () => this.state.set({ zone: this.state.choice.zone === "utc" ? "local" : "utc" }),
     });
     this.state.onChange((changed) => this.change(changed));
@@ -95,10 +90,10 @@ export class Views {
   listenToHands() {
     listen(this.area, {
       scene: () => this.scene(),
-      time: (range) => this.setTime(range),
+      time: (range) => this.place.setTime(range),
       prices: (panel, range) => this.state.set({ [panel]: range }),
-      click: (time) => this.click(time),
-      whole: () => this.whole(),
+      click: (time) => this.place.click(time),
+      whole: () => this.place.whole(),
       hover: (at) => {
         this.pointer = at;
         this.drawOver();
@@ -116,6 +111,10 @@ export class Views {
 
   get active() {
     return this.choice.view !== "bars" && document.body.classList.contains("has-flow");
+  }
+
+  width() {
+    return this.scene()?.x.width ?? 1000;
   }
 
   scene() {
@@ -145,7 +144,7 @@ export class Views {
     const names = ["footprint", "trades", "best", "depth", "issues"];
     if (this.choice.view === "footprint") return [...names, ...RINGS.slice(1, 2)];
     const scene = this.scene();
-    const [low, high] = scene ? [scene.x.low, scene.x.high] : this.timeRange();
+    const [low, high] = scene ? [scene.x.low, scene.x.high] : this.place.timeRange();
     const pixel = (high - low) / Math.max(1, scene?.x.width ?? 1000);
     const wished = this.choice.columns || COLUMNS.find((ms) => ms >= pixel * 0.999) || COLUMNS[4];
     for (let level = COLUMNS.indexOf(wished); level < RINGS.length; level++) {
@@ -201,104 +200,6 @@ export class Views {
     this.show(true);
   }
 
-  /** Return the time in view: as the reader set it, else so that the newest is at the right. */
-  timeRange() {
-    const { range, span, moment } = this.choice;
-    if (range) return range;
-    const { footprint } = this.store;
-    const newest = newestTime(this.store);
-    const oldest = oldestTime(this.store) || newest - 60_000;
-    const width = this.scene()?.x.width ?? 1000;
-    const usual = (width / BAR_PIXELS) * (footprint?.windowMs ?? 60_000);
-    const length = span || Math.min(usual, Math.max(10_000, (newest - oldest) / (1 - MARGIN)));
-    const end = newest + length * MARGIN;
-    /** @type {Range} */
-    const followed = [end - length, end];
-    if (moment === null || (moment > followed[0] && moment < followed[1])) return followed;
-    return /** @type {Range} */ ([moment - length / 2, moment + length / 2]);
-  }
-
-  /** @param {Range} range as the reader wants it; with the newest in it the newest is followed */
-  setTime([low, high]) {
-    const length = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, high - low));
-    const middle = (low + high) / 2;
-    /** @type {Range} */
-    const range = [middle - length / 2, middle + length / 2];
-    const newest = newestTime(this.store);
-    const follows = this.choice.moment === null && newest <= range[1] && newest >= range[0] && range[1] - newest < length / 2;
-    if (follows) this.state.set({ range: null, span: Math.round((newest - range[0]) / (1 - MARGIN)) });
-    else this.state.set({ range, span: 0 });
-  }
-
-  whole() {
-    const [from, to] = [oldestTime(this.store), newestTime(this.store)];
-    if (this.beforeClick !== null) this.state.set({ moment: Number.isNaN(this.beforeClick) ? null : this.beforeClick });
-    this.beforeClick = null;
-    const room = Math.max(1000, to - from) * MARGIN;
-    this.state.set({ range: [from - room / 4, to + room], span: 0, heat: null, foot: null });
-  }
-
-  /** @param {number} time */
-  click(time) {
-    if (this.beforeClick === null) {
-      this.beforeClick = this.choice.moment ?? NaN;
-      setTimeout(() => (this.beforeClick = null), DOUBLE_CLICK_MS);
-    }
-    this.goTo(time);
-  }
-
-  /** @param {number} time */
-  goTo(time, row = /** @type {number | null} */ (null)) {
-    const at = Math.round(Math.min(newestTime(this.store), Math.max(oldestTime(this.store), time)));
-    let [low, high] = this.timeRange();
-    if (at < low || at > high) {
-      const moved = at < low ? at - low - (high - low) * 0.1 : at - high + (high - low) * 0.1;
-      [low, high] = [low + moved, high + moved];
-    }
-    this.state.set({ moment: at, row, range: [low, high], span: 0 });
-  }
-
-  toFirst() {
-    this.goTo(oldestTime(this.store));
-  }
-
-  toNewest() {
-    const { range, span } = this.choice;
-    this.state.set({ moment: null, row: null, range: null, span: range ? range[1] - range[0] : span });
-  }
-
-  /** @param {number} rows */
-  async step(rows) {
-    if (this.choice.moment === null && rows > 0) {
-      if (this.control.obeys) await this.control.order({ do: "row" });
-      return;
-    }
-    const from = this.choice.moment ?? newestTime(this.store);
-    const found = this.store.about?.recording ? await this.travel.step(from, rows) : null;
-    if (found) this.goTo(found.time, found.row);
-    else this.stepColumn(from, rows);
-  }
-
-  /**
-   * @param {number} from
-   * @param {number} columns
-   */
-  stepColumn(from, columns) {
-    const step = finestAt(this.store, from)?.ring.columnMs ?? COLUMNS[1];
-    this.goTo((Math.floor(from / step) + columns) * step);
-  }
-
-  /** @param {number} bars */
-  async stepBars(bars) {
-    if (this.choice.moment === null && bars > 0) {
-      if (this.control.obeys) await this.control.order({ do: "bar" });
-      return;
-    }
-    const window = this.store.footprint?.windowMs ?? 60_000;
-    const from = this.choice.moment ?? newestTime(this.store);
-    this.goTo(bars < 0 ? Math.ceil(from / window - 1) * window : (Math.floor(from / window) + 1) * window);
-  }
-
   pause() {
     if (this.control.obeys) this.control.toggle();
   }
@@ -316,9 +217,9 @@ export class Views {
 
   update() {
     const { choice, store } = this;
-    const range = this.timeRange();
+    const range = this.place.timeRange();
     this.figure.offset = offsetOf(range[1], choice.zone);
-    const width = this.scene()?.x.width ?? 1000;
+    const width = this.width();
     const rings = store.present;
     const ring = rings.length ? ringFor(rings, { width, low: range[0], high: range[1] }, choice.columns) : null;
     const fitted = fits(store, ring, ...range);
