@@ -13,7 +13,7 @@ enum {
     HEAT_COLUMNS = 1024,
     HEAT_ROWS = 400,
     HEAT_COLUMN_MS = 250,
-    HEAT_SUMS = 16384, /* more than twice what the coarsest rows need */
+    HEAT_SUMS = 9216, /* what the coarsest rows need, 6400 to 8000, and a little to move in */
     HEAT_WORDS = HEAT_SUMS / 64,
     HEAT_BEST = 20000
 };
