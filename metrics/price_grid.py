@@ -36,13 +36,10 @@ class PriceGrid:
 
     def fit(self, prices: Iterable[float]) -> None:
         """Make the tick so fine that all of `prices`, finite and positive, are multiples of it."""
-        if self.off_tick:
-            return
-        first = self.units == 0
-        # Sorted, so that it does not matter how a caller has come by them.
-        for price in sorted({price for price in prices if not self.fits(price)}):
-            if not (self.off_tick or self.fits(price)):
-                self._refine(price, count=not first)
+        first, left = self.units == 0, set(prices)
+        # A finer tick may be too fine for a price that fitted the coarser one.
+        while not self.off_tick and (others := [price for price in left if not self.fits(price)]):
+            self._refine(min(others), count=not first)
 
     def _refine(self, price: float, *, count: bool) -> None:
         exponent = Decimal(repr(price)).as_tuple().exponent

@@ -37,7 +37,7 @@ class ReplayOptions:
 
     `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
     processes may replay side by side; `follow` goes on with what is appended; `flow` writes the
-    files of the order flow too.
+    files of the order flow too: all of them, or where it is None those that cost little.
     """
 
     instrument: str
@@ -49,7 +49,7 @@ class ReplayOptions:
     speed: float | None = None
     jobs: int = 1
     follow: bool = False
-    flow: bool = True
+    flow: bool | None = None
 
 
 class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out of the loop)
@@ -93,7 +93,8 @@ class Replay:
             options.depth_levels,
             start_timestamp=options.start_ms,
             uncross=options.uncross,
-            flow=options.flow,
+            flow=options.flow is not False,
+            heatmap=options.flow,
         )
         self._reader = self._make_reader()
         self._book_mode = self._reader.book_mode

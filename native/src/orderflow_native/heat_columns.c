@@ -321,14 +321,15 @@ int heat_look(Heat *heat, const BookSide *bids, const BookSide *asks, int fit)
 {
     double bid = best_price(bids, SIDES[0]), ask = best_price(asks, SIDES[1]);
     int is_new = !heat->is_known, knows = heat->is_known;
-    if (fit && (bid != 0.0 || ask != 0.0)) {
+    if (bid != 0.0 || ask != 0.0) {
         if (is_new) {
-            if (!heat->any_price && walk_book(heat, bids, asks, visit_price).odd)
+            if (fit && !heat->any_price && walk_book(heat, bids, asks, visit_price).odd)
                 return HEAT_NEEDS_TICK;
             fit_lots(heat, bids, asks);
-            knows = !walk_book(heat, bids, asks, visit_size).odd;
+            knows = fit && !walk_book(heat, bids, asks, visit_size).odd;
         }
-        is_new |= fit_rows(heat, bid, ask);
+        if (fit)
+            is_new |= fit_rows(heat, bid, ask);
     }
     if (!heat->row)
         return HEAT_NO_BOOK;
