@@ -42,7 +42,7 @@ class PriceGrid:
             self._refine(min(others), count=not first)
 
     def _refine(self, price: float, *, count: bool) -> None:
-        exponent = Decimal(repr(price)).as_tuple().exponent
+        exponent = Decimal(repr(price)).normalize().as_tuple().exponent
         decimals = min(max(-int(exponent), self.decimals, 0), MOST_DECIMALS)
         number = int(Decimal(repr(price)).scaleb(decimals))
         units = gcd(self.units * 10 ** (decimals - self.decimals), number)
@@ -61,6 +61,8 @@ class PriceGrid:
             self._set(gcd(mine, other.units * 10 ** (decimals - other.decimals)), decimals)
 
     def _set(self, units: int, decimals: int) -> None:
+        while decimals and units % 10 == 0:
+            units, decimals = units // 10, decimals - 1
         self.units, self.decimals = units, decimals
         self.ticks_per_price = 10.0**decimals / units
         self.version += 1
@@ -75,4 +77,4 @@ class PriceGrid:
 
     def ticks_in(self, units: int, decimals: int) -> int:
         """Return how many ticks an earlier tick, of `units` and `decimals`, has now."""
-        return units * int(10 ** (self.decimals - decimals)) // self.units
+        return units * int(10**self.decimals) // (self.units * int(10**decimals))
