@@ -138,9 +138,14 @@ def replay(
         typer.Option("--follow", help="Go on with what a recorder appends, until END or Ctrl+C."),
     ] = False,
     flow: Annotated[
-        bool,
-        typer.Option(help="Write what heatmap and footprint are drawn from; --no-flow leaves it."),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--flow/--no-flow",
+            show_default=False,
+            help="Write what heatmap and footprint are drawn from; by default it is written, but "
+            "without the compiled book no heatmap.",
+        ),
+    ] = None,
     json_summary: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,

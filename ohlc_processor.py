@@ -30,7 +30,8 @@ class OHLCProcessor:
     epoch in UTC. OBI and TOT are taken over the best `depth_levels_per_side` levels. Rows before
     `start_timestamp` (ms) warm up the book and are in no bar. `uncross` drops the older of the
     levels that cross. The last `max_bars` bars are kept. With `flow`, so is the order flow, as the
-    attribute of that name (see `metrics.flow`), which else is None.
+    attribute of that name (see `metrics.flow`), which else is None. `heatmap` says whether that has
+    columns of the book; by default if the book is compiled, or they would cost many times the rest.
 
     Counts: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`. `noted` has
     the data issues that have ended; `issues` adds those that may still be going on. `book` is the
@@ -49,10 +50,15 @@ class OHLCProcessor:
         uncross: bool = False,
         max_bars: int = MAX_BARS,
         flow: bool = False,
+        heatmap: bool | None = None,
     ) -> None:
         self._start = start_timestamp if start_timestamp is not None else -1
         self.noted = IssueLog()
-        self.flow = Flow(window_seconds, start_timestamp, max_bars) if flow else None
+        if heatmap is None:
+            heatmap = OrderbookManager.engine == "compiled"
+        self.flow = (
+            Flow(window_seconds, start_timestamp, max_bars, heatmap=heatmap) if flow else None
+        )
         self.book = OrderbookManager(
             depth_levels_per_side,
             uncross=uncross,

@@ -20,14 +20,21 @@ FileParts = tuple[dict[str, Any], dict[str, Array]]
 class Flow:
     """The order flow of one run, as its files hold it.
 
-    `columns` is to be given to the book, which feeds it; trades are given to `add_trades`.
+    `columns` is to be given to the book, which feeds it; trades are given to `add_trades`. Without
+    `heatmap` there are no columns of resting size.
     """
 
     def __init__(
-        self, window_seconds: int, start_ms: int | None = None, max_bars: int = MAX_BARS
+        self,
+        window_seconds: int,
+        start_ms: int | None = None,
+        max_bars: int = MAX_BARS,
+        *,
+        heatmap: bool = True,
     ) -> None:
+        self.has_heatmap = heatmap
         self.grid = PriceGrid()
-        self.columns = HeatColumns(self.grid, -1 if start_ms is None else start_ms)
+        self.columns = HeatColumns(self.grid, -1 if start_ms is None else start_ms, heatmap)
         self._kept: KeptColumns = self.columns
         self.footprint = Footprint(window_seconds, self.grid, max_bars)
         self._last_trades = LastEntries("dddB", LAST_TRADES)

@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from math import fsum
 from typing import Any, NamedTuple
 
@@ -255,13 +256,10 @@ def _prices(bars: Sequence[Bar], ohlc: Sequence[Sequence[float]]) -> dict[str, A
 
 
 def _cells(bars: Sequence[Bar]) -> dict[str, Array]:
-    joined = [array("d") for _ in range(4)]
-    ends = array("I")
-    for bar in bars:
-        for column, values in zip(joined, bar.cells, strict=True):
-            column.extend(values)
-        ends.append(len(joined[0]))
-    if not any(bar.other for bar in bars):
-        joined[3] = array("d")
+    ends = array("I", accumulate(len(bar.cells[0]) for bar in bars))
     names = ("cell_row", "cell_buy", "cell_sell", "cell_other")
-    return {"cells_end": Array("uint32", [len(ends)], ends.tobytes()), **_named(names, joined)}
+    cells = {name: b"".join([bar.cells[place] for bar in bars]) for place, name in enumerate(names)}
+    if not any(bar.other for bar in bars):
+        cells["cell_other"] = b""
+    arrays = {name: Array("float64", [len(data) // 8], data) for name, data in cells.items()}
+    return {"cells_end": Array("uint32", [len(ends)], ends.tobytes()), **arrays}

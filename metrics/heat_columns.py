@@ -11,7 +11,7 @@ import struct
 from array import array
 from collections import deque
 from collections.abc import Iterable
-from math import fsum, inf, log10
+from math import inf, log10
 from typing import NamedTuple, Protocol
 
 from metrics.last_entries import LastEntries
@@ -103,15 +103,15 @@ class PythonHeatColumns:
 
     Give each row's time before it is applied, to `move_to`, and the best prices after it, to
     `note`; times must not go back. `grid` is the tick size, which the book refines at each column's
-    end.
+    end. Without `heat` only the best prices are kept, and there is no column.
     """
 
-    def __init__(self, grid: PriceGrid, start_ms: int = -1) -> None:
+    def __init__(self, grid: PriceGrid, start_ms: int = -1, heat: bool = True) -> None:
         self._grid = grid
         self._rings = [Ring() for _ in range(LEVELS)]
         self._updates = [0] * LEVELS
         self._number: int | None = None  # of the finest column in progress
-        self._end: float = max(start_ms, 0)
+        self._end: float = max(start_ms, 0) if heat else inf
         self._start = start_ms
         self._best = 0.0, 0.0
         self._changes = LastEntries("ddd", BEST_CHANGES)
@@ -164,13 +164,14 @@ class PythonHeatColumns:
     def _look(self, book: Levels, *, fit: bool) -> Picture | None:
         """Return the book as sums; None where it has had no level yet.
 
-        Only where `fit`, tick, lot and rows are made to fit the book: at a column's end.
+        Only where `fit`, tick and rows are made to fit the book: at a column's end.
         """
         bids, asks = book.all_levels()
-        if fit and (bids or asks):
-            self._grid.fit(price for price, _ in (*bids, *asks))
+        if bids or asks:
+            if fit:
+                self._grid.fit(price for price, _ in (*bids, *asks))
+                self._fit_rows(bids, asks)
             self._fit_lots([size for _, size in (*bids, *asks)])
-            self._fit_rows(bids, asks)
         if not self._row:
             return None
         bid, ask = max(bids, default=(0.0,))[0], min(asks, default=(0.0,))[0]
@@ -183,7 +184,7 @@ class PythonHeatColumns:
 
     def _fit_lots(self, sizes: list[float]) -> None:
         """Choose the decimals of a lot: all that the sizes have, as far as sums stay exact."""
-        total = fsum(sizes) if max(sizes) < 1e300 else inf
+        total = sum(sizes)  # infinite where it is too large for a double
 
         def fits(size: float) -> bool:
             lots = size * 10.0**self._lot_decimals

@@ -36,16 +36,13 @@ class PriceGrid:
 
     def fit(self, prices: Iterable[float]) -> None:
         """Make the tick so fine that all of `prices`, finite and positive, are multiples of it."""
-        if self.off_tick:
-            return
-        first = self.units == 0
-        # Sorted, so that it does not matter how a caller has come by them.
-        for price in sorted({price for price in prices if not self.fits(price)}):
-            if not (self.off_tick or self.fits(price)):
-                self._refine(price, count=not first)
+        first, left = self.units == 0, set(prices)
+        # A finer tick may be too fine for a price that fitted the coarser one.
+        while not self.off_tick and (others := [price for price in left if not self.fits(price)]):
+            self._refine(min(others), count=not first)
 
     def _refine(self, price: float, *, count: bool) -> None:
-        exponent = Decimal(repr(price)).as_tuple().exponent
+        exponent = Decimal(repr(price)).normalize().as_tuple().exponent
         decimals = min(max(-int(exponent), self.decimals, 0), MOST_DECIMALS)
         number = int(Decimal(repr(price)).scaleb(decimals))
         units = gcd(self.units * 10 ** (decimals - self.decimals), number)
@@ -64,6 +61,8 @@ class PriceGrid:
             self._set(gcd(mine, other.units * 10 ** (decimals - other.decimals)), decimals)
 
     def _set(self, units: int, decimals: int) -> None:
+        while decimals and units % 10 == 0:
+            units, decimals = units // 10, decimals - 1
         self.units, self.decimals = units, decimals
         self.ticks_per_price = 10.0**decimals / units
         self.version += 1
@@ -78,4 +77,4 @@ class PriceGrid:
 
     def ticks_in(self, units: int, decimals: int) -> int:
         """Return how many ticks an earlier tick, of `units` and `decimals`, has now."""
-        return units * int(10 ** (self.decimals - decimals)) // self.units
+        return units * int(10**self.decimals) // (self.units * int(10**decimals))

@@ -37,7 +37,7 @@ class FlowFiles:
         if flow is None or (began < self._next_look and not last):
             return
         rows, trades = (processor.rows, flow.grid.version), (processor.trades, flow.grid.version)
-        for level, path in enumerate(HEATMAP_FILES):
+        for level, path in enumerate(HEATMAP_FILES if flow.has_heatmap else ()):
             self._publish(
                 path.name,
                 rows,

@@ -121,7 +121,8 @@ def replay_segment(number: int, segment: Segment) -> SegmentResult:
         options.depth_levels,
         start_timestamp=segment.start_ms,
         uncross=options.uncross,
-        flow=options.flow,
+        flow=options.flow is not False,
+        heatmap=options.flow,
     )
     # Read to the end of the range, to notice rows that belong to the next segment.
     reader = DBInterpreter.of_tables(

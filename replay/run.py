@@ -41,8 +41,9 @@ class ReplayOptions:
 
     `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
     processes may replay side by side; `follow` goes on with what is appended; `flow` writes the
-    files of the order flow too; `start_paused` waits before the first event. `data_dir` is where
-    the recording was looked for: the status says it.
+    files of the order flow too: all of them, or where it is None those that cost little.
+    `start_paused` waits before the first event. `data_dir` is where the recording was looked for:
+    the status says it.
     """
 
     instrument: str
@@ -54,7 +55,7 @@ class ReplayOptions:
     speed: float | None = None
     jobs: int = 1
     follow: bool = False
-    flow: bool = True
+    flow: bool | None = None
     start_paused: bool = False
     data_dir: Path | None = None
 
@@ -118,7 +119,8 @@ class Replay:
             options.depth_levels,
             start_timestamp=options.start_ms,
             uncross=options.uncross,
-            flow=options.flow,
+            flow=options.flow is not False,
+            heatmap=options.flow,
         )
         self._reader = self._make_reader()
         self._book_mode = self._reader.book_mode

@@ -1,7 +1,7 @@
 """The compiled twin of `metrics.heat_columns.PythonHeatColumns`, a part of `_book.pyx`."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport INT64_MAX, int64_t, uint16_t
 
 
 cdef extern from "heat_columns.h" nogil:
@@ -82,9 +82,11 @@ cdef class HeatColumns:
     cdef object _version
     cdef tuple _tick
 
-    def __cinit__(self, grid, int64_t start_ms=-1):
+    def __cinit__(self, grid, int64_t start_ms=-1, bint heat=True):
         if heat_init(&self._heat, start_ms) < 0:
             raise MemoryError
+        if not heat:
+            self._heat.end_ms = INT64_MAX
         self._grid = grid
         self._version = None
         self._tick = (0, 0)

@@ -4,7 +4,7 @@
 from array import array
 
 from cpython cimport array as c_array
-from libc.math cimport fabs, nearbyint
+from libc.math cimport fabs
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, qsort
 
@@ -16,6 +16,8 @@ cdef enum:
     FIRST_ROOM = 64
 
 cdef double MAX_TICKS = 2.0 ** 45
+# Adding it leaves no fraction, in numbers below 2^51.
+cdef double ROUNDER = 1.5 * 2.0 ** 52
 cdef double TICK_ERROR = 2.0 ** -50
 cdef c_array.array DOUBLES = array("d"), BYTES = array("B")
 
@@ -126,11 +128,12 @@ cdef class VolumeByRow:
         cdef Py_ssize_t place
         for place in range(start, stop):
             ticks = min(prices[place] * ticks_per_price, MAX_TICKS)
-            tick = nearbyint(ticks)
+            tick = (ticks + ROUNDER) - ROUNDER
             if not any_price and not (
                     0.0 < ticks < MAX_TICKS and fabs(ticks - tick) <= ticks * TICK_ERROR):
                 return place
-            row, size = <int64_t>tick // row_ticks, sizes[place]
+            row = <int64_t>tick if row_ticks == 1 else <int64_t>tick // row_ticks
+            size = sizes[place]
             slot = self._slot(row)
             if not slot.used:
                 if <Py_ssize_t>self._count >= most:

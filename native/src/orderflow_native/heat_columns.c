@@ -7,6 +7,12 @@
 #error "doubles are kept with excess precision here: sums would not be whole lots"
 #endif
 
+#ifdef __GNUC__
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define ALWAYS_INLINE inline
+#endif
+
 enum { STEP = 100, FINEST_LOT = 15, COARSEST_LOT = -300, BATCH = 64, NEGATIVE = 0x8000, LARGEST = 0x7f7f };
 static const double ROW_SHARE = 1.6e-5;
 static const double MAX_TICKS = 35184372088832.0;    /* 2^45 */
@@ -81,34 +87,82 @@ static double price_of_ticks(const Heat *heat, double ticks)
     return ticks * heat->units / heat->power;
 }
 
+/* Two numbers at once: all processors that matter have registers for that. */
+typedef double Pair __attribute__((vector_size(16)));
+typedef int64_t PairBits __attribute__((vector_size(16)));
+
+static ALWAYS_INLINE Pair load(const void *from)
+{
+    Pair pair;
+    memcpy(&pair, from, sizeof pair);
+    return pair;
+}
+
+static ALWAYS_INLINE Pair size_of_pair(Pair x)
+{
+    return (Pair)((PairBits)x & INT64_MAX);
+}
+
+static ALWAYS_INLINE Pair whole_pair(Pair x)
+{
+    return (x + ROUNDER) - ROUNDER;
+}
+
+/* What a row's levels are measured by, worked out once a row. */
+typedef struct {
+    double ticks_per_price, scale, rows_per_tick, origin, tick_error, most_ticks;
+} Measures;
+
+/* Write the places of the sums of two levels, -1 for none, and by how many lots they change; set
+   bits of `odd` for a level that is no whole number of ticks or lots. */
+static ALWAYS_INLINE void measure_pair(const Measures *by, Pair price, Pair size, Pair before,
+                                       int *places, double *deltas, PairBits *odd)
+{
+    Pair ticks = price * by->ticks_per_price, tick = whole_pair(ticks);
+    Pair lots = size * by->scale, lot = whole_pair(lots);
+    *odd |= (lots != 0.0) & ((size_of_pair(ticks - tick) > ticks * by->tick_error) |
+                             (ticks >= by->most_ticks) |
+                             (size_of_pair(lots - lot) > lots * QUOTIENT_ERROR));
+    Pair place = (tick + 0.5) * by->rows_per_tick - by->origin;
+    PairBits within = (place >= 0.0) & (place < (double)HEAT_SUMS);
+    place = (Pair)(((PairBits)place & within) | ((PairBits)(Pair){-1.0, -1.0} & ~within));
+    Pair delta = lot - whole_pair(before * by->scale);
+    for (int i = 0; i < 2; i++) {
+        places[i] = (int)place[i];
+        deltas[i] = delta[i];
+    }
+}
+
 void heat_apply(Heat *heat, Key side, const Key *keys, const double *sizes, const double *before,
                 size_t count)
 {
     if (!heat->is_known)
         return;
-    double *sums = heat->sums[side != 0];
+    double *sums = heat->sums[side != 0], total = heat->total, deltas[BATCH];
     uint64_t *changed = heat->rings[0].changed;
-    const double ticks_per_price = heat->ticks_per_price, scale = heat->scale;
-    const double rows_per_tick = 1.0 / (double)heat->row, origin = (double)heat->origin;
-    const double most = heat->any_price ? HUGE_VAL : MAX_TICKS;
-    const double error = heat->any_price ? HUGE_VAL : QUOTIENT_ERROR;
-    double total = heat->total, deltas[BATCH];
-    int places[BATCH], odd = 0;
+    const Measures by = {heat->ticks_per_price,
+                         heat->scale,
+                         1.0 / (double)heat->row,
+                         (double)heat->origin,
+                         heat->any_price ? HUGE_VAL : QUOTIENT_ERROR,
+                         heat->any_price ? HUGE_VAL : MAX_TICKS};
+    const PairBits sides = {(int64_t)side, (int64_t)side};
+    PairBits odd = {0, 0};
+    int places[BATCH];
     for (size_t done = 0, batch; done < count; done += batch) {
         batch = count - done < BATCH ? count - done : BATCH;
-        for (size_t i = 0; i < batch; i++) {
-            double ticks = price_of(keys[done + i], side) * ticks_per_price;
-            double lots = sizes[done + i] * scale;
-            double near = ticks < MAX_TICKS ? ticks : MAX_TICKS;
-            double tick = whole(near), whole_lots = whole(lots);
-            double place = (tick + 0.5) * rows_per_tick - origin;
-            odd |= (lots != 0.0) & ((fabs(ticks - tick) > ticks * error) | (ticks >= most) |
-                                    (fabs(lots - whole_lots) > lots * QUOTIENT_ERROR));
-            place = place < 0.0 ? -1.0 : place;
-            places[i] = (int)(place > HEAT_SUMS ? HEAT_SUMS : place);
-            deltas[i] = whole_lots - whole(before[done + i] * scale);
+        size_t i = 0;
+        for (; i + 2 <= batch; i += 2)
+            measure_pair(&by, (Pair)((PairBits)load(keys + done + i) ^ sides),
+                         load(sizes + done + i), load(before + done + i), places + i, deltas + i,
+                         &odd);
+        if (i < batch) {
+            double price = price_of(keys[done + i], side), size = sizes[done + i];
+            double old = before[done + i];
+            measure_pair(&by, (Pair){price, price}, (Pair){size, size}, (Pair){old, old},
+                         places + i, deltas + i, &odd);
         }
-        for (size_t i = 0; i < batch; i++) {
+        for (i = 0; i < batch; i++) {
             unsigned place = (unsigned)places[i];
             total += deltas[i];
             if (place < HEAT_SUMS) {
@@ -118,7 +172,7 @@ void heat_apply(Heat *heat, Key side, const Key *keys, const double *sizes, cons
         }
     }
     heat->total = total;
-    if (odd || !(total < MAX_LOTS))
+    if (odd[0] | odd[1] || !(total < MAX_LOTS))
         heat_forget(heat);
 }
 
@@ -267,14 +321,15 @@ int heat_look(Heat *heat, const BookSide *bids, const BookSide *asks, int fit)
 {
     double bid = best_price(bids, SIDES[0]), ask = best_price(asks, SIDES[1]);
     int is_new = !heat->is_known, knows = heat->is_known;
-    if (fit && (bid != 0.0 || ask != 0.0)) {
+    if (bid != 0.0 || ask != 0.0) {
         if (is_new) {
-            if (!heat->any_price && walk_book(heat, bids, asks, visit_price).odd)
+            if (fit && !heat->any_price && walk_book(heat, bids, asks, visit_price).odd)
                 return HEAT_NEEDS_TICK;
             fit_lots(heat, bids, asks);
-            knows = !walk_book(heat, bids, asks, visit_size).odd;
+            knows = fit && !walk_book(heat, bids, asks, visit_size).odd;
         }
-        is_new |= fit_rows(heat, bid, ask);
+        if (fit)
+            is_new |= fit_rows(heat, bid, ask);
     }
     if (!heat->row)
         return HEAT_NO_BOOK;
@@ -287,7 +342,7 @@ int heat_look(Heat *heat, const BookSide *bids, const BookSide *asks, int fit)
 }
 
 /* Return the upper 16 bits of a size as a float, rounded to nearest, ties to even. */
-static uint16_t to_bfloat16(double size)
+static ALWAYS_INLINE uint16_t to_bfloat16(double size)
 {
     float number = (float)size;
     uint32_t bits;
@@ -297,32 +352,33 @@ static uint16_t to_bfloat16(double size)
 }
 
 /* Return the cell whose rows begin with the sum at `place`. */
-static uint16_t cell_of(const Heat *heat, int64_t place, int shift)
+static ALWAYS_INLINE uint16_t cell_of(const double *bids, const double *asks, int64_t place,
+                                      int shift, double scale)
 {
     double bid = 0.0, ask = 0.0;
     for (int64_t end = place + (1 << shift); place < end; place++) {
-        bid += heat->sums[0][place];
-        ask += heat->sums[1][place];
+        bid += bids[place];
+        ask += asks[place];
     }
-    if (bid == 0.0 && ask == 0.0)
-        return 0;
-    return bid >= ask ? to_bfloat16(bid / heat->scale)
-                      : (uint16_t)(to_bfloat16(ask / heat->scale) | NEGATIVE);
+    /* Without branches: which side rests here cannot be predicted. */
+    unsigned sign = bid < ask ? NEGATIVE : 0;
+    return (uint16_t)(to_bfloat16((bid < ask ? ask : bid) / scale) | sign);
 }
 
-static void write_cells(const Heat *heat, int level, int64_t base, uint16_t *cells)
+static ALWAYS_INLINE void write_cells_of(const Heat *heat, int shift, int64_t base,
+                                         uint16_t *cells)
 {
-    int shift = heat->shifts[level];
+    const double *bids = heat->sums[0], *asks = heat->sums[1], scale = heat->scale;
     int64_t place = (base << shift) - heat->origin;
     for (int row = 0; row < HEAT_ROWS; row++)
-        cells[row] = cell_of(heat, place + ((int64_t)row << shift), shift);
+        cells[row] = cell_of(bids, asks, place + ((int64_t)row << shift), shift, scale);
 }
 
 /* Write the cells that have changed since the ring's newest column. */
-static void update_cells(const Heat *heat, int level, uint16_t *cells)
+static ALWAYS_INLINE void update_cells_of(const Heat *heat, const HeatRing *ring, int shift,
+                                          uint16_t *cells)
 {
-    const HeatRing *ring = &heat->rings[level];
-    int shift = heat->shifts[level];
+    const double *bids = heat->sums[0], *asks = heat->sums[1], scale = heat->scale;
     uint64_t group = (UINT64_C(1) << (1 << shift)) - 1; /* the sums of a cell are in one word */
     int64_t low = (ring->base << shift) - heat->origin, high = low + ((int64_t)HEAT_ROWS << shift);
     for (int64_t word = low / 64; word * 64 < high; word++) {
@@ -331,9 +387,33 @@ static void update_cells(const Heat *heat, int level, uint16_t *cells)
             int64_t place = word * 64 + __builtin_ctzll(bits) / (1 << shift) * (1 << shift);
             bits &= ~(group << place % 64);
             if (place >= low && place < high)
-                cells[(place - low) >> shift] = cell_of(heat, place, shift);
+                cells[(place - low) >> shift] = cell_of(bids, asks, place, shift, scale);
         }
     }
+}
+
+/* The number of sums in a cell is a constant in each case, so that compilers unroll their loop. */
+#define FOR_SHIFT(shift, call) \
+    do { \
+        switch (shift) { \
+        case 0: call(0); break; \
+        case 1: call(1); break; \
+        case 2: call(2); break; \
+        case 3: call(3); break; \
+        default: call(4); break; \
+        } \
+    } while (0)
+
+static void write_cells(const Heat *heat, int level, int64_t base, uint16_t *cells)
+{
+#define WRITE(shift) write_cells_of(heat, shift, base, cells)
+    FOR_SHIFT(heat->shifts[level], WRITE);
+}
+
+static void update_cells(const Heat *heat, int level, uint16_t *cells)
+{
+#define UPDATE(shift) update_cells_of(heat, &heat->rings[level], shift, cells)
+    FOR_SHIFT(heat->shifts[level], UPDATE);
 }
 
 static int make_ring(HeatRing *ring)
@@ -402,6 +482,17 @@ static void put_column(Heat *heat, int level, const BookSide *bids, const BookSi
     ring->first = after - (int64_t)ring->count;
 }
 
+/* What has changed since the newest column of a level has changed for the next level too. */
+static void pass_on(HeatRing *ring, HeatRing *next)
+{
+    if (next)
+        for (int word = 0; word < HEAT_WORDS; word += 2) {
+            PairBits both = (PairBits)load(next->changed + word) | (PairBits)load(ring->changed + word);
+            memcpy(next->changed + word, &both, sizeof both);
+        }
+    memset(ring->changed, 0, sizeof ring->changed);
+}
+
 int heat_close(Heat *heat, const BookSide *bids, const BookSide *asks, int look, int64_t number)
 {
     for (int level = 0; level < HEAT_LEVELS; level++) {
@@ -416,10 +507,7 @@ int heat_close(Heat *heat, const BookSide *bids, const BookSide *asks, int look,
         if (make_ring(ring) < 0)
             return -1;
         put_column(heat, level, bids, asks, current, after);
-        if (level + 1 < HEAT_LEVELS)
-            for (int word = 0; word < HEAT_WORDS; word++)
-                heat->rings[level + 1].changed[word] |= ring->changed[word];
-        memset(ring->changed, 0, sizeof ring->changed);
+        pass_on(ring, level + 1 < HEAT_LEVELS ? ring + 1 : NULL);
     }
     return 0;
 }

@@ -13,7 +13,7 @@ enum {
     HEAT_COLUMNS = 1024,
     HEAT_ROWS = 400,
     HEAT_COLUMN_MS = 250,
-    HEAT_SUMS = 16384, /* more than twice what the coarsest rows need */
+    HEAT_SUMS = 9216, /* what the coarsest rows need, 6400 to 8000, and a little to move in */
     HEAT_WORDS = HEAT_SUMS / 64,
     HEAT_BEST = 20000
 };
@@ -85,7 +85,7 @@ static inline void heat_forget(Heat *heat)
 void heat_note(Heat *heat, int64_t timestamp, double bid, double ask);
 
 enum { HEAT_READY = 0, HEAT_NO_BOOK = 1, HEAT_NEEDS_TICK = 2 };
-/* Make the sums those of the book, and where `fit` make lot and rows fit it. HEAT_NEEDS_TICK: the
+/* Make the sums those of the book, and where `fit` make the rows fit it. HEAT_NEEDS_TICK: the
    tick must fit the book's prices first. HEAT_NO_BOOK: there was no level yet. */
 int heat_look(Heat *heat, const BookSide *bids, const BookSide *asks, int fit);
 /* After a look, which gave `look`: put the columns that end before column `number`. Return 0, or -1
