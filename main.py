@@ -146,6 +146,15 @@ def replay(
             help="With --follow, notices of new rows: none, file, zmq:ENDPOINT or redis:URL.",
         ),
     ] = "none",
+    flow: Annotated[
+        bool | None,
+        typer.Option(
+            "--flow/--no-flow",
+            show_default=False,
+            help="Write what heatmap and footprint are drawn from; by default it is written, but "
+            "without the compiled book no heatmap.",
+        ),
+    ] = None,
     json_summary: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,
@@ -176,6 +185,7 @@ def replay(
         parse_speed(speed),
         jobs,
         follow,
+        flow,
         start_paused,
     )
     if follow:

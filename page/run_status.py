@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from page.contents import Status, parse_status
-from page.files import STALE_AFTER_SECONDS, WatchedFile
+from page.files import STALE_AFTER_SECONDS, WatchedFile, of_json
 from viz_io import STATUS_FILE
 
 
@@ -16,7 +16,7 @@ class RunStatus:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._file = WatchedFile(directory / STATUS_FILE.name, parse_status)
+        self._file = WatchedFile(directory / STATUS_FILE.name, of_json(parse_status))
         self._lock = threading.Lock()
 
     def newest(self) -> Status | None:

@@ -16,6 +16,7 @@ from orderflow.events import BookBatch, Trade
 from orderflow.issues import IssueLog
 from recordings.discovery import Recording
 from recordings.recorder_losses import losses_of
+from replay.flow_files import FlowFiles
 from replay.player import Player, SoughtBackError
 from replay.run_files import RunFiles
 from replay.summary import SCHEMA, collect_issues, issues_document, note_empty_tables
@@ -38,10 +39,11 @@ RUNNING, FINISHED, STOPPED, FAILED = STATES
 class ReplayOptions:
     """What to replay and how; times in ms since the epoch, UTC, the range half open.
 
-    `speed` is a multiple of the recorded pace, or None for as fast as possible; `start_paused`
-    waits before the first event; `jobs` is how many processes may replay side by side; `follow`
-    goes on with what is appended. `data_dir` is where the recording was looked for: the status says
-    it.
+    `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
+    processes may replay side by side; `follow` goes on with what is appended; `flow` writes the
+    files of the order flow too: all of them, or where it is None those that cost little.
+    `start_paused` waits before the first event. `data_dir` is where the recording was looked for:
+    the status says it.
     """
 
     instrument: str
@@ -53,6 +55,7 @@ class ReplayOptions:
     speed: float | None = None
     jobs: int = 1
     follow: bool = False
+    flow: bool | None = None
     start_paused: bool = False
     data_dir: Path | None = None
 
@@ -86,6 +89,7 @@ class Replay:
         self.state = RUNNING
         self.reason: str | None = None
         self._files = files
+        self._flow_files = FlowFiles(files, options.instrument)
         self._on_tick = on_tick
         self._began = time.monotonic()
         self._seconds: float | None = None
@@ -115,6 +119,8 @@ class Replay:
             options.depth_levels,
             start_timestamp=options.start_ms,
             uncross=options.uncross,
+            flow=options.flow is not False,
+            heatmap=options.flow,
         )
         self._reader = self._make_reader()
         self._book_mode = self._reader.book_mode
@@ -258,6 +264,7 @@ class Replay:
             issues_document(self.issues),
             durable=durable,
         )
+        self._flow_files.publish(processor, last=durable)
 
     def _depth(self) -> tuple[list[list[float]], list[list[float]]]:
         return self.processor.depth()
