@@ -271,6 +271,7 @@ def flow_about(data: PageData, files: dict[str, str]) -> dict[str, Any]:
             "end": status.end,
             "event_time": status.event_time,
             "recording": status.data_dir is not None,
+            "control": (status.paused, status.speed, status.control),
         }
     return about
 

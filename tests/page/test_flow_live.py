@@ -283,7 +283,7 @@ def test_two_fingers_zoom_and_a_tap_travels(driver: Chrome, site: str, files: Pa
 
 @pytest.mark.skipif(not flow_browser.RECORDING.exists(), reason=flow_browser.MISSING)
 def test_pause_and_speed_are_shared_by_all_tabs(driver: Chrome, tmp_path: Path) -> None:
-    with running(tmp_path, "--speed", "20"), page(tmp_path) as (url, _):
+    with running(tmp_path, "--speed", "4"), page(tmp_path) as (url, _):
         driver.get(f"{url}/#view=both")
         wait_for(driver, "document.getElementById('flow-under')?.dataset.drawn", "picture", 40)
         wait_for(driver, "!document.getElementById('pause').disabled", "run that obeys")
@@ -300,7 +300,7 @@ def test_pause_and_speed_are_shared_by_all_tabs(driver: Chrome, tmp_path: Path) 
         driver.switch_to.window(first)
         wait_for(driver, paused, "pause seen in the first tab")
         press(driver, "+")
-        wait_for_text(driver, "#speed", "\N{MULTIPLICATION SIGN}40")
+        wait_for_text(driver, "#speed", "\N{MULTIPLICATION SIGN}8")
         press(driver, " ")
         wait_for(driver, f"!({paused})", "going on")
         driver.get("about:blank")

@@ -92,12 +92,14 @@ export const paintArea = (context, panel, right, prices) => {
   context.rect(panel.left, panel.top, right - panel.left, panel.height);
   context.clip();
   context.setLineDash([3, 3]);
+  /** @type {number[]} */
+  const named = [];
   context.font = `600 11px ${FONT}`;
   context.textBaseline = "middle";
   for (const [name, price, colour] of /** @type {[string, number, string][]} */ ([
+    ["POC", prices.poc, alpha(TEXT, 0.85)],
     ["VAH", prices.high, alpha(MUTED, 0.8)],
     ["VAL", prices.low, alpha(MUTED, 0.8)],
-    ["POC", prices.poc, alpha(TEXT, 0.85)],
   ])) {
     const y = Math.round(down(panel, price)) + 0.5;
     context.strokeStyle = colour;
@@ -106,6 +108,8 @@ export const paintArea = (context, panel, right, prices) => {
     context.moveTo(panel.left, y);
     context.lineTo(right, y);
     context.stroke();
+    if (named.some((other) => Math.abs(other - y) < 15)) continue; // its name would hide another
+    named.push(y);
     const width = context.measureText(name).width;
     context.fillStyle = "rgba(11,15,21,0.82)";
     context.fillRect(panel.left + 4, y - 8, width + 8, 16);

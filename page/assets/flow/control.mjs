@@ -19,6 +19,7 @@ export class Control {
     this.standing = null;
     this.words = "";
     this.looked = 0;
+    this.waiting = 0;
     this.gone = false; // this server has no such route
   }
 
@@ -28,11 +29,15 @@ export class Control {
 
   /** Look how the run stands, at most each second. */
   async look(running = true) {
-    if (!running || this.gone || Date.now() - this.looked < EVERY_MS) {
-      if (!running && this.standing) {
-        this.standing = null;
-        this.onNews();
-      }
+    clearTimeout(this.waiting);
+    if (!running && this.standing) {
+      this.standing = null;
+      this.onNews();
+    }
+    if (!running || this.gone) return;
+    const early = this.looked + EVERY_MS - Date.now();
+    if (early > 0) {
+      this.waiting = setTimeout(() => this.look(), early);
       return;
     }
     this.looked = Date.now();

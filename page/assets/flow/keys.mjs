@@ -36,7 +36,7 @@ const KEYS = /** @type {[string, string][]} */ ([
 const SIGNS = /** @type {[string, string][]} */ ([
   ["dots", "trades by taker, teal bought, orange sold; those of one column, row and side together"],
   ["footprint", "sold × bought per row; a gold box is the row with the most volume"],
-  ["coloured edge", "imbalance: at least three times the other side one row up (bought) or down (sold)"],
+  ["coloured edge", "imbalance: bought three times what was sold one row below, or sold three times what was bought one above"],
   ["VAH POC VAL", "value area of what is visible: 70 % of its volume around the busiest row"],
   ["violet dashes", "VWAP of the UTC day"],
   ["hatched", "data issues: orange is lost, grey was only repeated; point there for words"],
