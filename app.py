@@ -66,6 +66,7 @@ def layout() -> Any:
                     html.Section(
                         [_graph("time", time_figure), html.Div(id="hint")], className="panel time"
                     ),
+                    html.Section(id="trading", className="panel trading"),
                     html.Section(_graph("depth", depth_figure), className="panel depth"),
                     html.Section(id="ladder", className="panel ladder"),
                 ]

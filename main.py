@@ -18,7 +18,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from orderflow import command
+from messaging.notification import Listener
+from messaging.specs import open_listener
+from orderflow import command, parent
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
@@ -147,11 +149,19 @@ def replay(
             "without the compiled book no heatmap.",
         ),
     ] = None,
+    notify: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="With --follow, notices of new rows: none, file, zmq:ENDPOINT or redis:URL.",
+        ),
+    ] = "none",
     json_summary: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,
@@ -163,6 +173,8 @@ def replay(
     Without data:  main.py BTC-USDT 2025-06-09 2025-06-10 --demo
     """  # noqa: D301 (the escape keeps the lines apart)
     command.set_up_logging(verbose, quiet=quiet)
+    if with_parent:
+        parent.end_with_parent()
     check_instrument(instrument)
     options = ReplayOptions(
         instrument,
@@ -177,6 +189,9 @@ def replay(
     )
     if follow:
         _check_follow(options, demo=demo)
+    elif notify != "none":
+        msg = f"--notify is of use with --follow alone; found {notify!r}: add --follow, or leave it"
+        raise UsageError(msg, "--notify", notify)
     if jobs > 1 and options.speed is not None:
         msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
         raise UsageError(msg, "--jobs", jobs)
@@ -187,6 +202,7 @@ def replay(
         _make_demo(options) if demo else data_dir or DEFAULT_DATA_DIR,
         output_dir or OUTPUT_DIR,
         book_mode,
+        notify,
         (host, port, allow_host or []) if ui else None,
         json_summary=json_summary,
         quiet=quiet,
@@ -220,12 +236,14 @@ def _run(
     data_dir: Path,
     output_dir: Path,
     book_mode: BookMode,
+    notify: str,
     page_options: tuple[str, int, list[str]] | None,
     *,
     json_summary: bool,
     quiet: bool,
 ) -> int:
-    make = _prepare(options, data_dir, book_mode)
+    listener = open_listener(notify, data_dir)
+    make = _prepare(options, data_dir, book_mode, listener)
     files = RunFiles(output_dir)
     page = PageProcess(output_dir, *page_options) if page_options else None
     try:
@@ -238,6 +256,7 @@ def _run(
             state = run.run()
     finally:
         files.close()
+        listener.close()
         if sys.exc_info()[0] and page:
             page.close()
     _report(run, files, json_summary=json_summary, quiet=quiet)
@@ -252,12 +271,16 @@ def _run(
     return EXIT_FAILED if state == FAILED or files.failure else EXIT_DONE
 
 
-def _prepare(options: ReplayOptions, data_dir: Path, book_mode: BookMode) -> MakeReplay:
+def _prepare(
+    options: ReplayOptions, data_dir: Path, book_mode: BookMode, listener: Listener
+) -> MakeReplay:
     """Find what is to be replayed, or followed; return what makes the run, given its files."""
     if options.follow:
         from replay.follow import FollowReplay  # noqa: PLC0415 (seldom needed)
 
-        return lambda files, tick: FollowReplay(options, data_dir, book_mode, files, tick)
+        return lambda files, tick: FollowReplay(
+            options, data_dir, book_mode, files, tick, listener.wait_blocking
+        )
     recording = find_recording(
         options.instrument, data_dir, options.start_ms, options.end_ms, book_mode
     )

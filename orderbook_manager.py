@@ -18,7 +18,7 @@ from typing import Protocol
 from level_parser import parse_side
 from orderflow.compiled import fastest
 from orderflow.errors import LevelFormatError, OrderflowError
-from orderflow.events import BookOutcome, BookRow, BookSample, RawSide
+from orderflow.events import BookOutcome, BookRow, BookSample, Quote, RawSide
 
 BULK_LEVELS = 2000
 """A row with more levels than this on a side is sorted as a whole."""
@@ -241,6 +241,24 @@ class PythonOrderbookManager:
                 outcome.rejected.append((index, self.levels_rejected - rejected))
                 rejected = self.levels_rejected
         return outcome
+
+    def quote_rows(self, rows: Sequence[BookRow], snapshots: Sequence[bool]) -> list[Quote | None]:
+        """Apply rows as `update_rows` does; return the best of the book after each, and OBI.
+
+        None stands for a row that could not be parsed.
+        """
+        quotes: list[Quote | None] = []
+        for row, snapshot in zip(rows, snapshots, strict=True):
+            skipped = self.rows_skipped
+            sums = self.update(row[2], row[3], snapshot)
+            quotes.append(self._quote(sums) if self.rows_skipped == skipped else None)
+        return quotes
+
+    def _quote(self, sums: tuple[float, float] | None) -> Quote:
+        best = [side[0] if side else (None, None) for side in self.top_levels(1)]
+        total = sum(sums) if sums else inf
+        obi = (sums[0] - sums[1]) / total if sums and total < inf else None
+        return best[0][0], best[1][0], best[0][1], best[1][1], obi
 
     def _apply(self, bids: RawSide, asks: RawSide, snapshot: bool) -> tuple[float, float] | None:
         bid_prices, bid_sizes, bids_rejected = parse_side(bids)

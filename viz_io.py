@@ -42,10 +42,19 @@ TRADES_FILE = OUTPUT_DIR / "trades_data.bin"
 BEST_FILE = OUTPUT_DIR / "best_data.bin"
 """The last changes of the best prices. These eight are array files: see docs/flow-files.md."""
 FLOW_FILES = (*HEATMAP_FILES, FOOTPRINT_FILE, TRADES_FILE, BEST_FILE)
+TRADING_FILE = OUTPUT_DIR / "trading_data.json"
+"""What a trading run has done so far, an object; see docs/reference.md."""
 STATES = ("running", "finished", "stopped", "failed")
-"""What `state` in the status may be."""
+"""What `state` in the status, and in the trading run's file, may be."""
 MAX_BARS = events.MAX_BARS
 """Most bars kept in a file."""
+TRADING_SCHEMA = 1
+MAX_FILLS = 1000
+"""Most fills in the trading run's file, the newest."""
+MAX_ALERTS = 500
+"""Most alerts in the trading run's file, the newest."""
+MAX_OPEN_ORDERS = 200
+"""Most open orders in the trading run's file, those nearest to the mid."""
 
 Bar = list[float]
 Levels = Sequence[Sequence[float]]

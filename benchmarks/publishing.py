@@ -39,6 +39,7 @@ from simulator.stored_rows import StoredBook, parse_row
 
 REQUEST = b'{"op":"subscribe","args":[{"channel":"books","instId":"%s"}]}'
 SEQ_ID = re.compile(rb'"seqId":(\d+)')
+UPDATE = b'"action":"update"'
 DEADLINE = 300.0
 
 
@@ -71,7 +72,7 @@ def connect(port: int, instrument: str, *, small: bool = False) -> socket.socket
 
 
 def read_all(port: int, instrument: str, clients: int, last: bytes, ready: Any, out: Any) -> None:
-    """Read on all sockets until each has seen `last`; put seconds, bytes and messages."""
+    """Read on all sockets until each has seen `last`; put seconds since the first update, bytes."""
     peers = [connect(port, instrument) for _ in range(clients)]
     ready.release()
     waiting = selectors.DefaultSelector()
@@ -82,9 +83,10 @@ def read_all(port: int, instrument: str, clients: int, last: bytes, ready: Any, 
         for key, _ in waiting.select(DEADLINE):
             peer = cast("socket.socket", key.fileobj)
             data = peer.recv(1 << 18)
-            began = began or time.perf_counter()
             total += len(data)
             tail = key.data[0] + data
+            if not began and UPDATE in tail:
+                began = time.perf_counter()
             if last in tail or not data:
                 waiting.unregister(peer)
             key.data[0] = tail[-len(last) :]

@@ -1,9 +1,9 @@
-"""Make docs/images/page.png: the page on a synthetic recording, in a headless Chromium.
+"""Make docs/images/page.png and trading.png: the page on a synthetic recording, in Chromium.
 
     uv run docs/make_screenshot.py
 
-Needs chromium and chromedriver, as the browser tests do. The recording is made from a seed and
-replayed by main.py, so that the picture shows what a reader gets from --demo.
+Needs chromium and chromedriver, as the browser tests do. The recording is made from a seed, and
+replayed by main.py and by `trading run`, so that the pictures show what a reader gets from --demo.
 """
 
 import subprocess
@@ -17,29 +17,43 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 import browser  # noqa: E402
 from page_fixtures import page  # noqa: E402
 
-PICTURE = ROOT / "docs" / "images" / "page.png"
+PICTURES = ROOT / "docs" / "images"
 MAX_BYTES = 300_000
 
 
-def replay(output: Path) -> None:
-    command = [sys.executable, str(ROOT / "main.py"), "BTC-USDT", "2025-06-09", "2025-06-10"]
-    command += ["--demo", "--window-seconds", "300", "--no-ui", "-q", "--output-dir", str(output)]
-    subprocess.run(command, check=True)
+REPLAY = ["main.py"]
+TRADING = ["-m", "trading", "run"]
+STRATEGIES = [
+    "--strategy", "support-resistance", "--strategy", "watcher=support-resistance",
+    "--set", "bar_seconds=300", "--set", "quantity=0.02", "--set", "min_strength=1",
+    "--set", "watcher.alert_only=true", "--set", "watcher.bar_seconds=900",
+]  # fmt: skip
 
 
-def main() -> None:
+def picture(path: Path, what: list[str], more: list[str]) -> int:
+    """Save the page on a run of the demo, and return how many bytes it has."""
+    command = [sys.executable, *what, "BTC-USDT", "2025-06-09", "2025-06-10", "--demo", *more]
     with tempfile.TemporaryDirectory() as name:
-        replay(Path(name))
+        command += ["--window-seconds", "300", "--no-ui", "-q", "--output-dir", name]
+        subprocess.run(command, check=True, cwd=ROOT)
         with page(Path(name)) as (url, _), browser.chromium() as driver:
             driver.get(url)
             drawn = "document.querySelector('#time .js-plotly-plot')?.data?.[0]?.x?.length > 100"
             browser.wait_for(
                 driver, f"{drawn} && document.querySelector('.barlayer .point')", "bars"
             )
-            browser.screenshot(driver, PICTURE)
-    size = PICTURE.stat().st_size
-    print(f"{PICTURE.relative_to(ROOT)}: {size:,} bytes, at most {MAX_BYTES:,}")
-    sys.exit(size > MAX_BYTES)
+            browser.screenshot(driver, path)
+    size = path.stat().st_size
+    print(f"{path.relative_to(ROOT)}: {size:,} bytes, at most {MAX_BYTES:,}")
+    return size
+
+
+def main() -> None:
+    sizes = [
+        picture(PICTURES / "page.png", REPLAY, []),
+        picture(PICTURES / "trading.png", TRADING, STRATEGIES),
+    ]
+    sys.exit(max(sizes) > MAX_BYTES)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from exchanges.decimals import decimals_of, pad
-from exchanges.depth import Changes, DepthView
-from exchanges.levels import Level
+from exchanges.depth import Changes, DepthView, write_sides
+from exchanges.level_form import LevelForm, Sides
 from exchanges.messages import (
     Acknowledged,
     BookMessage,
@@ -203,16 +203,9 @@ def scale_of(instrument: Instrument, *, usdm: bool) -> Scale:
     return Scale(decimals_of(instrument.tick), lot)
 
 
-def sides(levels: Changes | DepthView, scale: Scale) -> tuple[bytes, bytes]:
+def sides(levels: Changes | DepthView, scale: Scale) -> Sides:
     """Return bids and asks as Binance writes them, `[["px","sz"],…]`."""
-    return _levels(levels.bids, scale), _levels(levels.asks, scale)
-
-
-def _levels(levels: Sequence[Level], scale: Scale) -> bytes:
-    written = [
-        f'["{pad(level.price, scale.price)}","{pad(level.size, scale.size)}"]' for level in levels
-    ]
-    return f"[{','.join(written)}]".encode()
+    return write_sides(levels, LevelForm(b'["', b'","', None, b'"]', *scale))
 
 
 def format_depth_update(

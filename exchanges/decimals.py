@@ -70,6 +70,12 @@ def pad(text: str, decimals: int) -> str:
     return text + ("" if "." in text else ".") + "0" * missing
 
 
+def json_number(text: str) -> str:
+    """Return a plain text as a JSON number, which has no zeros before its whole part."""
+    whole, dot, fraction = text.partition(".")
+    return f"{whole.lstrip('0') or '0'}{dot}{fraction}"
+
+
 def is_zero(text: str) -> bool:
     """Return whether a plain text says zero: as a size, that the level is deleted."""
     return not text.strip("0.")

@@ -1,12 +1,20 @@
-"""The book as text, a view of its best levels, and what changed between two views."""
+"""The book as text, a view of its best levels, and what changed between two views.
+
+`TextBook` is the compiled class of the same semantics where `native/` was built, else the Python
+one; `engine` says which.
+"""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import inf
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from exchanges.decimals import is_zero, order_of
-from exchanges.levels import Level
+from exchanges.decimals import is_zero, most_decimals, order_of
+from exchanges.level_form import LevelForm, Sides, write_levels
+from exchanges.levels import Level, read_side
+from orderflow.compiled import fastest
+from orderflow.errors import LevelFormatError
+from orderflow.events import RawSide
 
 
 class Changes(NamedTuple):
@@ -22,6 +30,11 @@ class DepthView(NamedTuple):
     depth: int | None
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
+
+
+def write_sides(levels: Changes | DepthView, form: LevelForm) -> Sides:
+    """Return the text of both sides."""
+    return write_levels(levels.bids, form), write_levels(levels.asks, form)
 
 
 Touched = dict[int, Level | None]
@@ -86,7 +99,7 @@ class BookSide:
     def changes(
         self, touched: Touched, depth: int | None, *, delete_fallen: bool, with_orders: bool
     ) -> tuple[Level, ...]:
-        """Return what `touched` has changed within the best `depth`: see `TextBook.changes`."""
+        """Return what `touched` changed within the best `depth`: see `PythonTextBook.changes`."""
         levels, order = self._levels, self._order
         # Where the view ended before and where it ends now; beyond both nothing is of interest.
         last_before, last = self._last_before(touched, depth), _last(order, depth)
@@ -145,32 +158,69 @@ def _differ(old: Level, new: Level, *, with_orders: bool) -> bool:
     return old.size != new.size or (with_orders and old.orders != new.orders)
 
 
-class TextBook:
+class PythonTextBook:
     """A whole book of levels as text; what the recorded rows say, nothing else.
 
-    A crossed book stays crossed: what a client does about it is its own affair.
+    A crossed book stays crossed: what a client does about it is its own affair. `rejected` counts
+    the unusable levels of the last row, `unreadable` its sides that are no levels at all;
+    `price_decimals` and `size_decimals` are the most that a level read so far has.
     """
 
+    engine = "python"
+
     def __init__(self) -> None:
+        self.rejected = self.unreadable = 0
+        self.price_decimals = self.size_decimals = 0
         self._bids = BookSide(is_bids=True)
         self._asks = BookSide(is_bids=False)
         self._touched: tuple[Touched, Touched] = ({}, {})
+        self._row = Changes((), ())
+        self._snapshot = False
 
     def __len__(self) -> int:
         return len(self._bids) + len(self._asks)
 
+    def read(self, bids: RawSide, asks: RawSide, *, snapshot: bool = False) -> None:
+        """Write a row as it was recorded into the book, and count what of it is of no use.
+
+        A side that can't be read is an empty one.
+        """
+        self.rejected = self.unreadable = 0
+        self._apply(self._levels(bids), self._levels(asks), snapshot=snapshot)
+
     def apply(
-        self, bids: Sequence[Level], asks: Sequence[Level], *, snapshot: bool = False
-    ) -> Changes:
-        """Write a row into the book and return what to send to one that follows each change.
+        self, bids: Iterable[Level], asks: Iterable[Level], *, snapshot: bool = False
+    ) -> None:
+        """Write the levels of a row into the book; a snapshot replaces it."""
+        self.rejected = self.unreadable = 0
+        self._apply(tuple(bids), tuple(asks), snapshot=snapshot)
+
+    def _apply(self, bids: tuple[Level, ...], asks: tuple[Level, ...], *, snapshot: bool) -> None:
+        self._row, self._snapshot = Changes(bids, asks), snapshot
+        if snapshot:
+            self._touched = self._bids.replace(bids), self._asks.replace(asks)
+        else:
+            self._touched = self._bids.put(bids), self._asks.put(asks)
+
+    def _levels(self, raw: RawSide) -> tuple[Level, ...]:
+        try:
+            levels, rejected = read_side(raw)
+        except LevelFormatError:
+            self.unreadable += 1
+            return ()
+        self.rejected += rejected
+        if levels:
+            prices, sizes, _ = zip(*levels, strict=True)
+            self.price_decimals = max(self.price_decimals, most_decimals(prices))
+            self.size_decimals = max(self.size_decimals, most_decimals(sizes))
+        return tuple(levels)
+
+    def row_changes(self) -> Changes:
+        """Return what to send to one that follows each change.
 
         For an update that is the row itself, for a snapshot the difference to the book before.
         """
-        if snapshot:
-            self._touched = self._bids.replace(bids), self._asks.replace(asks)
-            return self.changes(None, delete_fallen=True)
-        self._touched = self._bids.put(bids), self._asks.put(asks)
-        return Changes(tuple(bids), tuple(asks))
+        return self.changes(None, delete_fallen=True) if self._snapshot else self._row
 
     def changes(
         self, depth: int | None, *, delete_fallen: bool, with_orders: bool = False
@@ -184,15 +234,49 @@ class TextBook:
         is deleted too: OKX does that, Kraken leaves it to the client's cutting. `with_orders`
         counts a changed number of orders as a change.
         """
+        _check_depth(depth)
         (bids, asks), how = self._touched, {"delete_fallen": delete_fallen}
         return Changes(
             self._bids.changes(bids, depth, with_orders=with_orders, **how),
             self._asks.changes(asks, depth, with_orders=with_orders, **how),
         )
 
+    def changes_text(
+        self, depth: int | None, form: LevelForm, *, delete_fallen: bool, with_orders: bool = False
+    ) -> Sides | None:
+        """Return the text of `changes`; None where nothing has changed."""
+        found = self.changes(depth, delete_fallen=delete_fallen, with_orders=with_orders)
+        return write_sides(found, form) if found.bids or found.asks else None
+
     def view(self, depth: int | None) -> DepthView:
         """Return the best `depth` levels of each side, all of them for None."""
+        _check_depth(depth)
         return DepthView(depth, self._bids.best(depth), self._asks.best(depth))
+
+    def view_text(self, depth: int | None, form: LevelForm) -> Sides:
+        """Return the text of `view`."""
+        return write_sides(self.view(depth), form)
+
+
+def _check_depth(depth: int | None) -> None:
+    if depth is not None and depth < 1:
+        msg = f"a view has 1 level a side at least; found {depth}"
+        raise ValueError(msg)
+
+
+if TYPE_CHECKING:
+    TextBook = PythonTextBook
+else:
+    TextBook = fastest(
+        "TextBook",
+        PythonTextBook,
+        PythonTextBook=PythonTextBook,
+        Level=Level,
+        Changes=Changes,
+        DepthView=DepthView,
+        read_side=read_side,
+        LevelFormatError=LevelFormatError,
+    )
 
 
 def join_changes(changes: Iterable[Changes]) -> Changes:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from exchanges.checksums import kraken_checksum
-from exchanges.decimals import decimals_of, pad
-from exchanges.depth import Changes, DepthView
-from exchanges.levels import Level
+from exchanges.decimals import decimals_of, json_number, pad
+from exchanges.depth import DepthView
+from exchanges.level_form import LevelForm, Sides
 from exchanges.messages import (
     Acknowledged,
     BookMessage,
@@ -206,19 +206,22 @@ def book_checksum(view: DepthView, scale: Scale) -> int:
     return kraken_checksum(view.bids, view.asks, *scale)
 
 
+def level_form(scale: Scale) -> LevelForm:
+    """Return how levels are written: numbers with all decimals of `scale`."""
+    return LevelForm(b'{"price":', b',"qty":', None, b"}", *scale, numbers=True)
+
+
 def format_book(
     symbol: str,
-    levels: Changes | DepthView,
-    scale: Scale,
+    sides: Sides,
     *,
     snapshot: bool,
     checksum: int,
     time_us: int,
 ) -> bytes:
-    """Return a book frame; `checksum` is that of the view after it.
+    """Return a book frame; `checksum` is that of the view after it, `sides` are of `level_form`.
 
-    Numbers are written with all decimals of `scale`. An update's deletes must stand before its
-    inserts on each side, as `depth.difference` gives them.
+    An update's deletes must stand before its inserts on each side, as `TextBook` gives them.
     """
     kind = b"snapshot" if snapshot else b"update"
     return (
@@ -227,25 +230,10 @@ def format_book(
     ) % (
         kind,
         orjson.dumps(symbol),
-        _levels(levels.bids, scale),
-        _levels(levels.asks, scale),
+        *sides,
         checksum,
         format_rfc3339(time_us).encode(),
     )
-
-
-def _levels(levels: Sequence[Level], scale: Scale) -> bytes:
-    written = [
-        f'{{"price":{_number(level.price, scale.price)},"qty":{_number(level.size, scale.size)}}}'
-        for level in levels
-    ]
-    return f"[{','.join(written)}]".encode()
-
-
-def _number(text: str, decimals: int) -> str:
-    """Return a decimal as a JSON number, which has no zeros before its whole part."""
-    whole, dot, fraction = pad(text, decimals).partition(".")
-    return f"{whole.lstrip('0') or '0'}{dot}{fraction}"
 
 
 def format_trades(
@@ -261,8 +249,8 @@ def format_trades(
         % (
             orjson.dumps(symbol),
             trade.side.encode(),
-            _number(trade.price, scale.price).encode(),
-            _number(trade.size, scale.size).encode(),
+            json_number(pad(trade.price, scale.price)).encode(),
+            json_number(pad(trade.size, scale.size)).encode(),
             trade_number(trade.trade_id, KRAKEN),
             format_rfc3339(trade.time_us).encode(),
         )

@@ -7,9 +7,8 @@ from typing import Any
 import orjson
 
 from exchanges.decimals import decimals_of, pad
-from exchanges.depth import Changes, DepthView
 from exchanges.kraken import DEFAULT_DEPTH, DEPTHS, Scale
-from exchanges.levels import Level
+from exchanges.level_form import NO_LEVELS, LevelForm, Sides
 from exchanges.messages import (
     Acknowledged,
     BookMessage,
@@ -163,11 +162,15 @@ def format_error(
     return orjson.dumps(fields | {"status": "error"})
 
 
-def format_snapshot(
-    channel_id: int, channel: str, pair: str, view: DepthView, scale: Scale, time_us: int
-) -> bytes:
-    """Return a snapshot, which has no checksum; every level has the time of the message."""
-    asks, bids = _levels(view.asks, scale, time_us), _levels(view.bids, scale, time_us)
+def level_form(scale: Scale, time_us: int) -> LevelForm:
+    """Return how levels are written: every level has the time of the message."""
+    closing = b'","%b"]' % format_seconds(time_us).encode()
+    return LevelForm(b'["', b'","', None, closing, *scale)
+
+
+def format_snapshot(channel_id: int, channel: str, pair: str, sides: Sides) -> bytes:
+    """Return a snapshot, which has no checksum; `sides` are of `level_form`."""
+    bids, asks = sides
     return _frame(channel_id, [b'{"as":%b,"bs":%b}' % (asks, bids)], channel, pair)
 
 
@@ -175,20 +178,19 @@ def format_update(
     channel_id: int,
     channel: str,
     pair: str,
-    changes: Changes,
-    scale: Scale,
+    sides: Sides,
     *,
     checksum: int,
-    time_us: int,
 ) -> bytes:
     """Return an update, in two parts where both sides change, the checksum in the last.
 
-    One level must have changed at least: v1 has no frame for nothing.
+    `sides` are of `level_form`. One level must have changed at least: v1 has no frame for nothing.
     """
+    bids, asks = sides
     parts = [
-        b'"%b":%b' % (name, _levels(levels, scale, time_us))
-        for name, levels in ((b"a", changes.asks), (b"b", changes.bids))
-        if levels
+        b'"%b":%b' % (name, levels)
+        for name, levels in ((b"a", asks), (b"b", bids))
+        if levels != NO_LEVELS
     ]
     parts[-1] += b',"c":"%d"' % checksum
     return _frame(channel_id, [b"{%b}" % part for part in parts], channel, pair)
@@ -197,15 +199,6 @@ def format_update(
 def _frame(channel_id: int, parts: Sequence[bytes], channel: str, pair: str) -> bytes:
     names = orjson.dumps(channel), orjson.dumps(pair)
     return b"[%d,%b,%b,%b]" % (channel_id, b",".join(parts), *names)
-
-
-def _levels(levels: Sequence[Level], scale: Scale, time_us: int) -> bytes:
-    moment = format_seconds(time_us)
-    written = [
-        f'["{pad(level.price, scale.price)}","{pad(level.size, scale.size)}","{moment}"]'
-        for level in levels
-    ]
-    return f"[{','.join(written)}]".encode()
 
 
 def format_trades(

@@ -4,13 +4,13 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 
-from exchanges.decimals import is_zero
-from exchanges.depth import Changes, DepthView
-from exchanges.levels import UNKNOWN_ORDERS, Level
+from exchanges.depth import DepthView, write_sides
+from exchanges.level_form import LevelForm, Sides
 from exchanges.messages import (
     Acknowledged,
     BookMessage,
@@ -50,12 +50,13 @@ CLOSING_SOON = "64008"
 """Code of the notice that the exchange closes the connection in 30 s."""
 UNKNOWN_CHANNEL = "60018"
 """Code of the refusal of a channel or instrument that does not exist."""
+LEVEL_FORM = LevelForm(b'["', b'","', b'","0","', b'"]')
+"""A level is `["px","sz","0","orders"]`."""
 _OPERATIONS = ("subscribe", "unsubscribe")
 _DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(NamedTuple):
     """One `arg` of a request: a channel of an instrument, not yet known to exist."""
 
     channel: str
@@ -172,7 +173,7 @@ def _with_id(fields: dict[str, Any], request_id: RequestId) -> dict[str, Any]:
 
 def format_book(
     channel: Channel,
-    levels: Changes | DepthView,
+    sides: Sides,
     *,
     action: str | None,
     time_ms: int,
@@ -182,40 +183,32 @@ def format_book(
 ) -> bytes:
     """Return a book frame: `action` is snapshot or update, None for the channels of full pictures.
 
-    A snapshot's `prev_seq_id` is `FIRST_PREVIOUS_ID`; a keep-alive repeats the id with no levels.
-    `checksum` is 0 since June 2026, `okx_checksum` of the book before; fields that are None are
-    left out.
+    `sides` are of `LEVEL_FORM`. A snapshot's `prev_seq_id` is `FIRST_PREVIOUS_ID`; a keep-alive
+    repeats the id with no levels. `checksum` is 0 since June 2026, `okx_checksum` of the book
+    before; fields that are None are left out.
     """
-    head = b"{" + _arg(channel)
-    if action is not None:
-        head += b',"action":"%b"' % action.encode()
-    tail = b',"ts":"%d"' % time_ms
-    for name, number in ((b"checksum", checksum), (b"seqId", seq_id), (b"prevSeqId", prev_seq_id)):
-        if number is not None:
-            tail += b',"%b":%d' % (name, number)
-    asks, bids = levels_text(levels.asks), levels_text(levels.bids)
-    return head + b',"data":[{"asks":' + asks + b',"bids":' + bids + tail + b"}]}"
+    bids, asks = sides
+    numbers = checksum, seq_id, prev_seq_id
+    if None in numbers:
+        template = _book_template(channel, action, tuple(number is None for number in numbers))
+        return template % (asks, bids, time_ms, *(n for n in numbers if n is not None))
+    return _book_template(channel, action) % (asks, bids, time_ms, *numbers)
+
+
+@lru_cache(maxsize=1 << 10)  # the same for every frame of a channel
+def _book_template(
+    channel: Channel, action: str | None, left_out: tuple[bool, ...] = (False, False, False)
+) -> bytes:
+    said = b"" if action is None else b',"action":"%b"' % action.encode()
+    names = (b'"checksum"', b'"seqId"', b'"prevSeqId"')
+    numbers = [b",%b:%%d" % name for name, out in zip(names, left_out, strict=True) if not out]
+    head = (_arg(channel) + said).replace(b"%", b"%%")
+    return b'{%b,"data":[{"asks":%%b,"bids":%%b,"ts":"%%d"%b}]}' % (head, b"".join(numbers))
 
 
 def _arg(channel: Channel) -> bytes:
     arg = {"channel": channel.channel, "instId": channel.instrument}
     return b'"arg":' + orjson.dumps(arg)
-
-
-def levels_text(levels: Sequence[Level]) -> bytes:
-    """Return levels as OKX writes them, `[["px","sz","0","orders"],…]`; also as recorded.
-
-    Where the source has no number of orders, a level says 1, which is made up, and a delete 0.
-    """
-    written = [
-        f'["{level.price}","{level.size}","0","{level.orders or _orders(level)}"]'
-        for level in levels
-    ]
-    return f"[{','.join(written)}]".encode()
-
-
-def _orders(level: Level) -> str:
-    return "0" if is_zero(level.size) else UNKNOWN_ORDERS
 
 
 def format_trades(channel: Channel, trades: Sequence[TradeMessage]) -> bytes:
@@ -376,7 +369,7 @@ def _instrument(instrument: Instrument) -> dict[str, str]:
 
 def format_book_answer(view: DepthView, time_ms: int, seq_id: int) -> bytes:
     """Return the answer to `/api/v5/market/books?instId=…&sz=…`."""
-    asks, bids = levels_text(view.asks), levels_text(view.bids)
+    bids, asks = write_sides(view, LEVEL_FORM)
     levels = b'"asks":%b,"bids":%b,"ts":"%d","seqId":%d' % (asks, bids, time_ms, seq_id)
     return b'{"code":"0","msg":"","data":[{%b}]}' % levels
 

@@ -4,12 +4,15 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import zmq
 import zmq.auth
-from zmq.auth.thread import ThreadAuthenticator
 
 from orderflow.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from zmq.auth.thread import ThreadAuthenticator
 
 SERVER, CLIENT = "server", "client"
 ALLOWED = "allowed"
@@ -53,6 +56,8 @@ class KeyRing:
     def serve(self, socket: "zmq.Socket[bytes]") -> None:
         """Let a socket that will be bound ask who connects."""
         if self._authenticator is None:
+            from zmq.auth.thread import ThreadAuthenticator  # noqa: PLC0415 (slow: brings asyncio)
+
             # Without one, CURVE lets in whoever knows the server's public key.
             self._authenticator = ThreadAuthenticator(self._context)
             self._authenticator.start()

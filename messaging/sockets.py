@@ -23,6 +23,8 @@ from orderflow.errors import OrderflowError, UsageError
 
 LINGER_MS = 1000
 """How long closing waits for what was sent to leave."""
+FAILED_LINGER_MS = 300
+"""The same after an error: then there may be nobody left who takes it."""
 HIGH_WATER_MARK = 1000
 """Messages kept for one peer that does not take them, on each side."""
 SEPARATOR = b"\0"
@@ -78,10 +80,10 @@ class ZmqContext:
             self._key_ring.join(socket)
         socket.connect(endpoint)
 
-    def close(self) -> None:
-        """Close all sockets, when what was sent has left or after `LINGER_MS`."""
+    def close(self, linger_ms: int = LINGER_MS) -> None:
+        """Close all sockets, when what was sent has left or after `linger_ms`."""
         for socket in self._sockets:
-            socket.close()
+            socket.close(min(linger_ms, int(socket.get(zmq.LINGER))))
         if self._key_ring:
             self._key_ring.close()
         self._context.term()
@@ -96,7 +98,7 @@ class ZmqContext:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        self.close()
+        self.close(FAILED_LINGER_MS if kind else LINGER_MS)
 
     def _check(self, endpoint: str) -> None:
         try:
@@ -146,6 +148,8 @@ class ZmqSubscriber:
 
     def __init__(self, endpoint: str, topics: Iterable[str], context: ZmqContext) -> None:
         self.socket = context.open(zmq.SUB)
+        # Where the publisher has gone first, its subscriptions are unsent: closing would wait.
+        self.socket.linger = 0
         for topic in topics:
             self.socket.subscribe(_topic(topic))
         context.connect(self.socket, endpoint)

@@ -6,21 +6,34 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 PACKAGE = Path("src/orderflow_native")
+C_SOURCES = {
+    "_book": ("book_side", "heat_columns", "level_table", "level_text"),
+    "_rows": (),
+    "_samples": (),
+    "_stored_rows": ("stored_row",),
+    "_sums": (),
+    "_text_book": ("text_form", "text_row", "text_side"),
+    "_trades": (),
+}
+"""What an extension is made of beside its .pyx file."""
 
-book = Extension(
-    "orderflow_native._book",
-    [str(PACKAGE / "_book.pyx"), *sorted(map(str, PACKAGE.glob("[a-z]*.c")))],
-    depends=sorted(map(str, [*PACKAGE.glob("*.h"), *PACKAGE.glob("*.pxi")])),
-    include_dirs=[str(PACKAGE)],
-)
-others = [
-    Extension(f"orderflow_native.{name}", [str(PACKAGE / f"{name}.pyx")])
-    for name in ("_rows", "_samples", "_sums", "_trades")
-]
+
+def extension(name: str, sources: tuple[str, ...]) -> Extension:
+    """Return the extension `name`."""
+    return Extension(
+        f"orderflow_native.{name}",
+        [str(PACKAGE / f"{name}.pyx"), *(str(PACKAGE / f"{source}.c") for source in sources)],
+        depends=sorted(map(str, [*PACKAGE.glob("*.h"), *PACKAGE.glob("*.pxi")])) if sources else [],
+        include_dirs=[str(PACKAGE)],
+    )
+
+
 # Not next to the sources: uv would take the C made from Cython for an edited source.
-extensions = cythonize([book, *others], build_dir="build/cython")
-for extension in extensions:
+extensions = cythonize(
+    [extension(name, sources) for name, sources in C_SOURCES.items()], build_dir="build/cython"
+)
+for made in extensions:
     # Products are rounded before they are added, everywhere: some compilers would fuse the two.
-    extension.extra_compile_args = ["-ffp-contract=off"]
-    extension.optional = True  # set here because cythonize drops it
+    made.extra_compile_args = ["-ffp-contract=off"]
+    made.optional = True  # set here because cythonize drops it
 setup(ext_modules=extensions)

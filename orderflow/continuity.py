@@ -55,6 +55,23 @@ class BookReliability:
         elif batch.lost or skipped or not self._follow_whole(batch):
             self._follow_each(batch, skipped)
 
+    def follow_each(self, batch: BookBatch, skipped: Collection[int] = ()) -> Sequence[bool]:
+        """Follow the next rows as `follow` does; return for each whether it left the book reliable.
+
+        What was lost behind the last row counts after it.
+        """
+        count = len(batch)
+        if count and not (batch.lost or skipped) and self._follow_whole(batch):
+            return [self.reliable] * count
+        found, unread = [], set(skipped)
+        for index in range(count):
+            self.follow(_one_of(batch, index), [0] if index in unread else ())
+            found.append(self.reliable)
+        for index, lost in batch.lost:
+            if index == count:
+                self._lose(lost)
+        return found
+
     def _follow_whole(self, batch: BookBatch) -> bool:
         """Follow a batch in which all rows are alike, as most are; return False for any other."""
         rows, ids = batch.rows, batch.seq_ids
@@ -135,6 +152,13 @@ class BookReliability:
     def _note_phase(self, issues: IssueLog, end: int | None) -> None:
         if not self.reliable and self._rows and self._since is not None:
             issues.note(self._kind, max(self._since, self._start), end, self._rows)
+
+
+def _one_of(batch: BookBatch, index: int) -> BookBatch:
+    """Return a row of a batch with what was lost just before it."""
+    lost = [(0, rows) for place, rows in batch.lost if place == index]
+    part = batch.part(index, index + 1)
+    return BookBatch(part.rows, part.snapshots, part.seq_ids, part.prev_seq_ids, lost)
 
 
 class Silences:

@@ -22,6 +22,13 @@ BookRow = tuple[int, int, RawSide, RawSide]
 BookSample = tuple[int, float, float]
 """`(timestamp_ms, bid_sum, ask_sum)`: the sums of the best sizes after a book row."""
 
+Quote = tuple[float | None, float | None, float | None, float | None, float | None]
+"""`(best_bid, best_ask, bid_size, ask_size, obi)` after a book row.
+
+Prices and sizes are None where a side is empty, and so is OBI over the best levels; also where the
+sizes add up to more than a double holds.
+"""
+
 time_of_row, time_of_trade = itemgetter(0), itemgetter(5)
 
 

@@ -8,7 +8,7 @@ here imports plotly. Each trace keeps its `uid`: Plotly remembers a hidden trace
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import accumulate, compress
+from itertools import accumulate, compress, pairwise
 from typing import Any
 
 from page.contents import Bars, Depth, Metrics, Shown
@@ -182,20 +182,31 @@ def cvd_trace(metrics: Metrics) -> Trace:
 def issues_trace(found: list[Mark], grid: Grid) -> Trace:
     """Return the strip of data issues: a piece for each bar, or window, that one touches."""
     colours = [REPEATED if mark.harmless else LOST for mark in found]
+    places = [mark.time + grid.shift for mark in found]
+    more = between(places, grid)
     return {
         "type": "bar",
         "uid": "issues",
         "name": "Data issues",
         "legendgroup": "issues",
         "showlegend": bool(found),
-        "x": [mark.time + grid.shift for mark in found],
-        "y": [1] * len(found),
+        "x": [*places, *more],
+        "y": [*[1] * len(found), *[None] * len(more)],
         "width": grid.step,
         "marker": {"color": colours, "line": {"width": 1, "color": colours}},
-        "customdata": [mark.text for mark in found],
+        "customdata": [*(mark.text for mark in found), *[""] * len(more)],
         "hovertemplate": "%{customdata}",
         "yaxis": "y5",
     }
+
+
+def between(places: list[float], grid: Grid) -> list[float]:
+    """Return where an empty bar has to be added, so that a bar is pointed at from nowhere else.
+
+    Plotly takes a bar for pointed at from half as far as the two nearest are from each other.
+    """
+    apart = min((after - before for before, after in pairwise(places)), default=0)
+    return [places[0] + grid.step / 2] if apart > grid.step else []
 
 
 def shade_trace(found: list[Mark], grid: Grid) -> Trace:

@@ -7,44 +7,27 @@ in size, so that whatever is computed from it is finite and small enough to send
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from itertools import chain, compress
 from typing import Any
 
-from orderflow.errors import OrderflowError
 from orderflow.issues import DataIssue
+from page import checks
+from page.checks import FileContentError
 from viz_io import MAX_BARS, STATES
 
-# The end of the year 9999: beyond it there is no date to show.
-MAX_TIMESTAMP_MS = 253_402_300_799_999
-# No price, size or count of a market is beyond it, and sums and ratios of such numbers are finite.
-MAX_NUMBER = 1e30
 MAX_LEVELS = 10_000
 """Most levels a side."""
 MAX_COUNTS = 100
 """Most kinds of data issues in a status."""
 MAX_ISSUES = 5_000
 """Most spans of data issues."""
-MAX_NAME = 100
-"""Longest name of a kind of data issue."""
-MAX_TEXT = 500
-"""Longest text that is shown whole; a longer one is cut."""
 ISSUES_SCHEMA = 1
 
 # The places in a metric bar: four of OBI, four of TOT, which nothing draws, four of CVD.
 OBI = slice(1, 5)
 CVD_CLOSE = 12
-
-NUMBERS = frozenset({int, float})
-
-
-class FileContentError(OrderflowError):
-    """Report a file that is no content of the page: `kind` tells the ways apart in the log."""
-
-    def __init__(self, message: str, kind: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -126,50 +109,24 @@ class Issues:
     spans: list[DataIssue] = field(default_factory=list)
 
 
-def _number(value: Any, what: str) -> float:
-    if type(value) not in NUMBERS or not -math.inf < value < math.inf:
-        raise FileContentError(f"{what} is {_short(value)}, not a finite number", "shape")
-    if not -MAX_NUMBER <= value <= MAX_NUMBER:
-        raise FileContentError(
-            f"{what} is {_short(value)}, beyond ±{MAX_NUMBER:g}, the largest that is shown", "shape"
-        )
-    return float(value) if isinstance(value, float) else int(value)
-
-
-def _short(value: Any) -> str:
-    # An int of thousands of digits is refused by repr itself.
-    return "a number of many digits" if _is_huge(value) else f"{value!r:.60}"
-
-
-def _is_huge(value: Any) -> bool:
-    return isinstance(value, int) and not -(10**40) < value < 10**40
-
-
-def _timestamp(value: Any, what: str) -> int:
-    number = _number(value, what)
-    if not 0 <= number <= MAX_TIMESTAMP_MS:
-        raise FileContentError(
-            f"{what} is {_short(value)}, not a time in ms from 0 to {MAX_TIMESTAMP_MS}", "shape"
-        )
-    return int(number)
-
-
 def _rows(document: Any, fewest: int, what: str, check: Callable[[Any, str], None]) -> list[Any]:
     """Return the last `MAX_BARS` rows of `document`; `check` raises for a row that is no bar."""
     if not isinstance(document, list):
-        raise FileContentError(f"it holds {_kind(document)}, not an array of {what}s", "shape")
+        raise FileContentError(
+            f"it holds {checks.kind_of(document)}, not an array of {what}s", "shape"
+        )
     first = max(0, len(document) - MAX_BARS)
     rows = document[first:]
     for index, row in enumerate(rows, first):
         if not isinstance(row, list) or len(row) < fewest:
-            found = f"{len(row)} fields" if isinstance(row, list) else _kind(row)
+            found = f"{len(row)} fields" if isinstance(row, list) else checks.kind_of(row)
             raise FileContentError(
                 f"{what} {index} has {found}, at least {fewest} are needed", "shape"
             )
     if not _all_numbers(rows):
         for index, row in enumerate(rows, first):
             check(row, f"{what} {index}")
-            _timestamp(row[0], f"the time of {what} {index}")
+            checks.timestamp(row[0], f"the time of {what} {index}")
     return rows
 
 
@@ -177,17 +134,12 @@ def _all_numbers(rows: list[list[Any]]) -> bool:
     """Return whether no row needs a closer look: a few calls for 13,000 values, each refresh."""
     values = list(chain.from_iterable(rows))
     return not rows or (
-        NUMBERS.issuperset(map(type, values))
-        and -MAX_NUMBER <= min(values) <= max(values) <= MAX_NUMBER
+        checks.NUMBERS.issuperset(map(type, values))
+        and -checks.MAX_NUMBER <= min(values) <= max(values) <= checks.MAX_NUMBER
         and not math.isnan(sum(values))
         and min(row[0] for row in rows) >= 0
-        and max(row[0] for row in rows) <= MAX_TIMESTAMP_MS
+        and max(row[0] for row in rows) <= checks.MAX_TIMESTAMP_MS
     )
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean"}
-    return "null" if value is None else names.get(type(value), "a number")
 
 
 def parse_bars(document: Any) -> Bars:
@@ -205,7 +157,7 @@ def parse_bars(document: Any) -> Bars:
 
 def _check_bar(row: list[Any], what: str) -> None:
     for number in row[:6]:
-        _number(number, f"a value of {what}")
+        checks.number(number, f"a value of {what}")
 
 
 def parse_metrics(document: Any) -> Metrics:
@@ -223,10 +175,10 @@ def parse_metrics(document: Any) -> Metrics:
 
 
 def _check_metric_bar(row: list[Any], what: str) -> None:
-    _number(row[0], f"the time of {what}")
+    checks.number(row[0], f"the time of {what}")
     for number in row[1 : CVD_CLOSE + 1]:
         if number is not None:
-            _number(number, f"a value of {what}")
+            checks.number(number, f"a value of {what}")
     if 0 < row[OBI].count(None) < 4:
         raise FileContentError(
             f"the OBI of {what} is partly null; it has all four values or none", "shape"
@@ -239,29 +191,24 @@ def parse_depth(document: Any) -> Depth:
     Raise `FileContentError` where a side is missing or too long, or a level is no price and size.
     """
     if not isinstance(document, dict):
-        raise FileContentError(f"it holds {_kind(document)}, not an object", "shape")
+        raise FileContentError(f"it holds {checks.kind_of(document)}, not an object", "shape")
     return Depth(_side(document, "bids"), _side(document, "asks"))
 
 
 def _side(document: dict[str, Any], side: str) -> list[tuple[float, float]]:
     levels = document.get(side)
     if not isinstance(levels, list):
-        raise FileContentError(f"'{side}' holds {_kind(levels)}, not an array of levels", "shape")
-    _bounded(levels, MAX_LEVELS, f"'{side}'", "levels")
+        raise FileContentError(
+            f"'{side}' holds {checks.kind_of(levels)}, not an array of levels", "shape"
+        )
+    checks.bounded(levels, MAX_LEVELS, f"'{side}'", "levels")
     for index, level in enumerate(levels):
         if not isinstance(level, list) or len(level) < 2:
             raise FileContentError(f"level {index} of '{side}' is no [price, size]", "shape")
-        _number(level[0], f"a price of '{side}'")
-        if _number(level[1], f"a size of '{side}'") < 0:
+        checks.number(level[0], f"a price of '{side}'")
+        if checks.number(level[1], f"a size of '{side}'") < 0:
             raise FileContentError(f"a size of '{side}' is {level[1]}, less than 0", "shape")
     return [(level[0], level[1]) for level in levels]
-
-
-def _bounded(found: Sequence[Any] | dict[str, Any], most: int, what: str, unit: str) -> None:
-    if len(found) > most:
-        raise FileContentError(
-            f"{what} has {len(found):,} {unit}, at most {most:,} are read", "size"
-        )
 
 
 _NUMBERS = ("window_seconds", "progress", "rows_per_second", "seconds", "volume")
@@ -285,49 +232,34 @@ def parse_status(document: Any) -> Status:
     another type than the contract's.
     """
     if not isinstance(document, dict):
-        raise FileContentError(f"it holds {_kind(document)}, not an object", "shape")
+        raise FileContentError(f"it holds {checks.kind_of(document)}, not an object", "shape")
     state = document.get("state")
     if not isinstance(state, str) or state not in STATES:
         known = ", ".join(STATES)
-        raise FileContentError(f"the state is {_short(state)}, not one of {known}", "shape")
+        raise FileContentError(
+            f"the state is {checks.short_form(state)}, not one of {known}", "shape"
+        )
     found = {key: value for key, value in document.items() if value is not None}
     values: dict[str, Any] = {"state": state}
     for name in ("counts", "recorder_losses"):
         values[name] = _counts(found.get(name, {}), name)
-    values |= {key: _number(found[key], f"'{key}'") for key in _NUMBERS if key in found}
-    values |= {key: int(_number(found[key], f"'{key}'")) for key in _INTEGERS if key in found}
-    values |= {key: _timestamp(found[key], f"'{key}'") for key in _TIMES if key in found}
-    values |= {key: _text(found[key], f"'{key}'") for key in _TEXTS if key in found}
+    values |= {key: checks.number(found[key], f"'{key}'") for key in _NUMBERS if key in found}
+    values |= {key: int(checks.number(found[key], f"'{key}'")) for key in _INTEGERS if key in found}
+    values |= {key: checks.timestamp(found[key], f"'{key}'") for key in _TIMES if key in found}
+    values |= {key: checks.text(found[key], f"'{key}'") for key in _TEXTS if key in found}
     for name in ("reliable", "live"):
         if name in found:
-            values[name] = _typed(found[name], bool, f"'{name}'")
+            values[name] = checks.typed(found[name], bool, f"'{name}'")
     return Status(**values)
 
 
-def _typed(value: Any, kind: type, what: str) -> Any:
-    if not isinstance(value, kind):
-        raise FileContentError(f"{what} holds {_kind(value)}", "shape")
-    return value
-
-
-def _text(value: Any, what: str) -> str:
-    text = str(_typed(value, str, what))
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-
 def _counts(value: Any, what: str) -> dict[str, int]:
-    counts = _typed(value, dict, f"'{what}'")
-    _bounded(counts, MAX_COUNTS, f"'{what}'", "kinds")
+    counts = checks.typed(value, dict, f"'{what}'")
+    checks.bounded(counts, MAX_COUNTS, f"'{what}'", "kinds")
     return {
-        _name(kind, f"a name in '{what}'"): int(_number(count, f"count '{kind:.60}'"))
+        checks.name(kind, f"a name in '{what}'"): int(checks.number(count, f"count '{kind:.60}'"))
         for kind, count in counts.items()
     }
-
-
-def _name(value: Any, what: str) -> str:
-    name = str(_typed(value, str, what))
-    _bounded(name, MAX_NAME, what, "characters")
-    return name
 
 
 def parse_issues(document: Any) -> Issues:
@@ -336,24 +268,27 @@ def parse_issues(document: Any) -> Issues:
     Raise `FileContentError` for another schema, or at the first that is no span.
     """
     if not isinstance(document, dict):
-        raise FileContentError(f"it holds {_kind(document)}, not an object", "shape")
+        raise FileContentError(f"it holds {checks.kind_of(document)}, not an object", "shape")
     if document.get("schema") != ISSUES_SCHEMA:
-        found = _short(document.get("schema"))
+        found = checks.short_form(document.get("schema"))
         raise FileContentError(f"its schema is {found}, {ISSUES_SCHEMA} is read", "shape")
-    issues = _typed(document.get("issues"), list, "'issues'")
-    _bounded(issues, MAX_ISSUES, "'issues'", "entries")
+    issues = checks.typed(document.get("issues"), list, "'issues'")
+    checks.bounded(issues, MAX_ISSUES, "'issues'", "entries")
     spans = [_issue(issue, f"issue {index}") for index, issue in enumerate(issues)]
     return Issues(sorted(spans, key=lambda span: -1 if span.start is None else span.start))
 
 
 def _issue(value: Any, what: str) -> DataIssue:
-    issue = _typed(value, dict, what)
-    kind = _name(issue.get("kind"), f"the kind of {what}")
-    count = int(_number(issue.get("count"), f"the count of {what}"))
+    issue = checks.typed(value, dict, what)
+    kind = checks.name(issue.get("kind"), f"the kind of {what}")
+    count = int(checks.number(issue.get("count"), f"the count of {what}"))
     start, end = issue.get("start"), issue.get("end")
     if start is None and end is None:
         return DataIssue(kind, None, None, count)
-    span = _timestamp(start, f"the start of {what}"), _timestamp(end, f"the end of {what}")
+    span = (
+        checks.timestamp(start, f"the start of {what}"),
+        checks.timestamp(end, f"the end of {what}"),
+    )
     if span[0] > span[1]:
         raise FileContentError(f"{what} ends at {span[1]}, before it starts at {span[0]}", "shape")
     return DataIssue(kind, *span, count)

@@ -20,11 +20,10 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from page.checks import MAX_TIMESTAMP_MS, FileContentError
 from page.contents import (
-    MAX_TIMESTAMP_MS,
     Bars,
     Depth,
-    FileContentError,
     Issues,
     Metrics,
     Status,
@@ -34,7 +33,8 @@ from page.contents import (
     parse_metrics,
     parse_status,
 )
-from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE
+from page.trading_contents import Trading, parse_trading, trading_of_run
+from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE
 
 log = logging.getLogger("page")
 
@@ -159,9 +159,9 @@ def name_of(value: object) -> str:
 class PageData:
     """Hold what one refresh found in all the files.
 
-    `stale` is True when a run says that it is running and has not written for 5 s, `no_directory`
-    when there is no directory for files to be in. `undrawn` names files whose content, though it
-    was accepted, could not be drawn.
+    `stale` is True when a run says that it is running and has not written for 5 s, and so is
+    `trading_stale` for a trading run; `no_directory` when there is no directory for files to be in.
+    `undrawn` names files whose content, though it was accepted, could not be drawn.
     """
 
     bars: Reading[Bars]
@@ -169,7 +169,9 @@ class PageData:
     depth: Reading[Depth]
     status: Reading[Status]
     issues: Reading[Issues]
+    trading: Reading[Trading]
     stale: bool = False
+    trading_stale: bool = False
     no_directory: bool = False
     undrawn: tuple[str, ...] = ()
 
@@ -181,12 +183,23 @@ class PageData:
             (DEPTH_FILE.name, self.depth),
             (STATUS_FILE.name, self.status),
             (ISSUES_FILE.name, self.issues),
+            (TRADING_FILE.name, self.trading),
         )
         return [
             (name, reading.problem, reading.content is not None)
             for name, reading in readings
             if reading.problem
         ] + [(name, "what it holds cannot be drawn", True) for name in self.undrawn]
+
+    @property
+    def trading_run(self) -> Trading | None:
+        """Return the trading run of the market that is shown, None where there is none."""
+        return trading_of_run(self.trading.content, self.status.content)
+
+
+def _is_stale(reading: Reading[Status] | Reading[Trading]) -> bool:
+    running = reading.content is not None and reading.content.state == "running"
+    return running and time.time() - reading.modified > STALE_AFTER_SECONDS
 
 
 class PageFiles:
@@ -200,6 +213,8 @@ class PageFiles:
         self._status = WatchedFile(directory / STATUS_FILE.name, parse_status)
         # Older writers have none.
         self._issues = WatchedFile(directory / ISSUES_FILE.name, parse_issues, optional=True)
+        # Only a trading run writes it.
+        self._trading = WatchedFile(directory / TRADING_FILE.name, parse_trading, optional=True)
 
     def refresh(self) -> PageData:
         """Return the newest readings; a running run is stale when its status is over 5 s old.
@@ -207,14 +222,15 @@ class PageFiles:
         Age is the file's own time against this machine's clock. Not safe for several threads at
         once: the caller holds a lock.
         """
-        status = self._status.refresh()
-        running = status.content is not None and status.content.state == "running"
+        status, trading = self._status.refresh(), self._trading.refresh()
         return PageData(
             self._bars.refresh(),
             self._metrics.refresh(),
             self._depth.refresh(),
             status,
             self._issues.refresh(),
-            stale=running and time.time() - status.modified > STALE_AFTER_SECONDS,
+            trading,
+            stale=_is_stale(status),
+            trading_stale=_is_stale(trading),
             no_directory=status.missing and not self._directory.is_dir(),
         )

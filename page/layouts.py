@@ -60,13 +60,15 @@ def _axis(**options: Any) -> dict[str, Any]:
     }
 
 
-def _value_axis(domain: tuple[float, float], **options: Any) -> dict[str, Any]:
+def value_axis(domain: tuple[float, float], **options: Any) -> dict[str, Any]:
+    """Return the axis of a panel, at its right, over this share of the figure's height."""
     return _axis(
         domain=list(domain), side="right", separatethousands=True, exponentformat="none", **options
     )
 
 
-def _unseen_axis(**options: Any) -> dict[str, Any]:
+def unseen_axis(**options: Any) -> dict[str, Any]:
+    """Return an axis that is not drawn and not zoomed."""
     return {"visible": False, "fixedrange": True, **options}
 
 
@@ -84,7 +86,8 @@ WHOLE: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def _heading(text: str, y: float, anchor: str) -> dict[str, Any]:
+def heading(text: str, y: float, anchor: str) -> dict[str, Any]:
+    """Return the name of a panel, at its left."""
     return {
         "text": text,
         "xref": "paper",
@@ -117,16 +120,16 @@ def time_layout(template: dict[str, Any]) -> Layout:
             spikedash="dot",
             hoverformat="%Y-%m-%d %H:%M:%S UTC",
         ),
-        "yaxis": _value_axis((0.435, 1.0)),
-        "yaxis2": _unseen_axis(overlaying="y", rangemode="tozero", autorange=True),
-        "yaxis3": _value_axis((0.21, 0.38), zeroline=True, range=OBI_RANGE),
-        "yaxis4": _value_axis((0.0, 0.18), zeroline=True, rangemode="tozero"),
-        "yaxis5": _unseen_axis(domain=[0.422, 0.432], range=[0, 1]),
-        "yaxis6": _unseen_axis(overlaying="y", range=[0, 1]),
+        "yaxis": value_axis((0.435, 1.0)),
+        "yaxis2": unseen_axis(overlaying="y", rangemode="tozero", autorange=True),
+        "yaxis3": value_axis((0.21, 0.38), zeroline=True, range=OBI_RANGE),
+        "yaxis4": value_axis((0.0, 0.18), zeroline=True, rangemode="tozero"),
+        "yaxis5": unseen_axis(domain=[0.422, 0.432], range=[0, 1]),
+        "yaxis6": unseen_axis(overlaying="y", range=[0, 1]),
         "annotations": [
-            _heading("OBI", 0.38, "bottom"),
-            _heading("CVD", 0.18, "bottom"),
-            _heading("UTC", 0, "top") | {"x": 1.012, "yshift": -7},
+            heading("OBI", 0.38, "bottom"),
+            heading("CVD", 0.18, "bottom"),
+            heading("UTC", 0, "top") | {"x": 1.012, "yshift": -7},
         ],
     }
 

@@ -13,7 +13,8 @@ from itertools import chain, islice, pairwise
 
 from orderflow.issues import HARMLESS, LABELS, WITHOUT_NUMBER, DataIssue
 from orderflow.times import format_duration, format_utc
-from page.contents import MAX_TIMESTAMP_MS, Shown
+from page.checks import MAX_TIMESTAMP_MS
+from page.contents import Shown
 
 MAX_CELLS = 2000
 """Most marks; where the time shown has more windows, several share one."""

@@ -10,11 +10,11 @@ import orjson
 from dash import Patch
 from plotly.io.json import to_json_plotly
 
-from page import charts, layouts, view
+from page import charts, layouts, trading_charts, trading_view, view
 from page.contents import Bars, Depth, Metrics, Shown, common_range
 from page.files import PageData, PageFiles, Reading, name_of
 from page.marks import grid_of, marks
-from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE
+from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE
 
 log = logging.getLogger("page")
 
@@ -26,13 +26,15 @@ class Section:
     """Hold one section of the page, as JSON written once for every browser that asks for it.
 
     `traces` are keyed by (figure, index in its data), `children` by element; `revision` is the
-    run both figures belong to, None in a section that does not tell.
+    run both figures belong to, None in a section that does not tell. `panels` are what changes of
+    the time figure's layout, by path.
     """
 
     version: str
     traces: dict[tuple[str, int], orjson.Fragment] = field(default_factory=dict)
     revision: str | None = None
     children: dict[str, orjson.Fragment] = field(default_factory=dict)
+    panels: trading_charts.Layout = field(default_factory=dict)
 
 
 def _encoded(value: Any) -> orjson.Fragment:
@@ -81,6 +83,21 @@ def _issues_section(version: str, data: PageData, shown: Shown) -> Section:
     return Section(version, _traces("time", traces))
 
 
+def _trading_section(version: str, data: PageData, shown: Shown) -> Section:
+    run, stale = data.trading_run, data.trading_stale
+    decimals = charts.price_decimals(shown.bars, data.depth.content or Depth())
+    grid = grid_of(shown, _window_seconds(data))
+    return Section(
+        version,
+        _traces("time", trading_charts.trading_traces(run, grid, decimals)),
+        children={"trading": _encoded(trading_view.panel(run, decimals, stale=stale))},
+    )
+
+
+def _panels_section(version: str, _: PageData, __: Shown) -> Section:
+    return Section(version, panels=trading_charts.panels(trading=bool(version)))
+
+
 def _words_section(version: str, data: PageData, shown: Shown) -> Section:
     return Section(
         version,
@@ -115,13 +132,23 @@ def _issues_version(data: PageData, shown: Shown) -> str:
     return name_of((data.issues.version, grid_of(shown, _window_seconds(data))) if spans else None)
 
 
+def _trading_version(data: PageData, shown: Shown) -> str:
+    """Name what a trading run shows; nothing where there is none, as in a new browser."""
+    if data.trading_run is None:
+        return ""
+    grid = grid_of(shown, _window_seconds(data))
+    return name_of((data.trading.version, data.trading_stale, grid))
+
+
 def _window_seconds(data: PageData) -> float | None:
     return data.status.content.window_seconds if data.status.content else None
 
 
 def _words_version(data: PageData, shown: Shown) -> str:
     versions = [r.version for r in (data.bars, data.metrics, data.depth, data.status)]
-    return name_of((versions, shown.start, data.stale, data.no_directory, data.problems()))
+    trading = trading_view.notes(data.trading_run, stale=data.trading_stale)
+    others = (shown.start, data.stale, data.no_directory, data.problems(), trading)
+    return name_of((versions, others))
 
 
 Build = Callable[[str, PageData, Shown], Section]
@@ -130,9 +157,10 @@ Build = Callable[[str, PageData, Shown], Section]
 class Sections:
     """Keep the sections of the page, each built once per version of what it shows.
 
-    Four sections change with the content of their files, the words with any, the run with the next
-    run. A browser names the versions it has and gets the sections that differ: any number of
-    browsers are complete, and what 50 of them ask for is built once.
+    Five sections change with the content of their files, the words with any, the run with the next
+    run, the panels when a trading run comes or goes. A browser names the versions it has and gets
+    the sections that differ: any number of browsers are complete, and what 50 of them ask for is
+    built once. A new browser has all that the section without a version would give it.
     """
 
     def __init__(self, files: PageFiles) -> None:
@@ -163,6 +191,7 @@ class Sections:
             (METRICS_FILE.name, _cut_version(data.metrics, start), _metrics_section),
             (DEPTH_FILE.name, data.depth.version, _depth_section),
             (ISSUES_FILE.name, _issues_version(data, shown), _issues_section),
+            (TRADING_FILE.name, _trading_version(data, shown), _trading_section),
         ]
         built = [
             self._section(place, name, version, build, data, shown)
@@ -175,7 +204,12 @@ class Sections:
         ]
         told = replace(data, undrawn=tuple(undrawn))
         words = _words_version(told, shown)
-        return [*built, self._section(len(built), "words", words, _words_section, told, shown)]
+        with_panels = name_of("panels") if data.trading_run else ""
+        others = (("panels", with_panels, _panels_section), ("words", words, _words_section))
+        return built + [
+            self._section(place, name, version, build, told, shown)
+            for place, (name, version, build) in enumerate(others, len(built))
+        ]
 
     def _section(
         self, place: int, name: str, version: str, build: Build, data: PageData, shown: Shown
@@ -218,6 +252,11 @@ def changes(sections: list[Section], seen: str) -> dict[str, dict[str, Any]]:
                 for axis, options in layouts.WHOLE[figure].items():
                     for name, value in options.items():  # Dash up to 4.1 keeps the old zoom here
                         shown[axis][name] = value
+        for path, value in section.panels.items():
+            place: Any = patches.setdefault("time", Patch())["layout"]
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = value
         for (figure, index), trace in section.traces.items():
             patches.setdefault(figure, Patch())["data"][index] = trace
         properties |= {element: {"children": tree} for element, tree in section.children.items()}

@@ -13,6 +13,7 @@ from dash import html
 
 from orderflow.issues import HARMLESS, LABELS, describe, losses
 from orderflow.times import format_duration, format_utc
+from page import trading_view
 from page.charts import cumulative, decimals_of, mid_of, price_decimals, spread_of
 from page.contents import Bars, Depth, Metrics, Shown, Status
 from page.files import PageData
@@ -144,6 +145,7 @@ def notes(data: PageData, state: RunState) -> list[tuple[str, str]]:
                 "The output directory does not exist: the page waits for it. See --output-dir.",
             )
         )
+    told += trading_view.notes(data.trading_run, stale=data.trading_stale)
     return told + [("warn", sentence) for sentence in _book_notes(data.status.content)]
 
 

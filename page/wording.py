@@ -24,6 +24,15 @@ def short(value: float) -> str:
     return fixed(value, 8 if size < 0.01 else 4 if size < 1 else 2).rstrip("0").rstrip(".")
 
 
+def money(value: float) -> str:
+    """Return an amount of money: two decimals, none from a million on, more under 1."""
+    if abs(value) >= 1e9 or 5e-9 <= abs(value) < 1:
+        return short(value)
+    if abs(value) >= 1e6:
+        return fixed(value, 0)
+    return fixed(value, 2) if abs(value) >= 1 else "0.00"
+
+
 LONGEST_AGE_SECONDS = 86_400
 """A newest row older than this was not recorded now: its age says nothing about the recorder."""
 SHORTEST_AGE_SECONDS = 10

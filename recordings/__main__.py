@@ -5,6 +5,7 @@ from orderflow import startup
 if __name__ == "__main__":
     startup.begin()
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,21 +124,32 @@ def record_command(
     retry_seconds: Annotated[
         float, typer.Option(metavar="N", help="How often a full disk is tried again.")
     ] = 10.0,
+    notify: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Tell readers when rows are in the files: none, zmq:ENDPOINT or redis:URL.",
+        ),
+    ] = "none",
     as_json: AsJson = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
     """Record books and trades of an exchange, with what was lost of them, into day files."""
-    from recordings.recorder import RecorderOptions  # noqa: PLC0415 (aiohttp: only this needs it)
+    from messaging.specs import open_notifier  # noqa: PLC0415 (only this needs it, as aiohttp)
+    from recordings.recorder import RecorderOptions  # noqa: PLC0415
     from recordings.recording_run import RecordingRun  # noqa: PLC0415
 
     set_up_logging(verbose, quiet=quiet)
     directory = data_dir or DEFAULT_DATA_DIR
     options = RecorderOptions(url or RecorderOptions.url, seconds)
     say = (lambda _: None) if quiet else command.say
-    run = RecordingRun(exchange, instruments, directory, options, say, retry_seconds)
-    say(f"recording {', '.join(instruments)} from {options.url} into {directory}")
-    signals = run.run()
+    with closing(open_notifier(notify, directory)) as notifier:
+        run = RecordingRun(
+            exchange, instruments, directory, options, say, retry_seconds, notifier.notify
+        )
+        say(f"recording {', '.join(instruments)} from {options.url} into {directory}")
+        signals = run.run()
     if as_json:
         print_result(orjson.dumps(run.summary()).decode())
     else:

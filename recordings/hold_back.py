@@ -36,6 +36,30 @@ class HeldFile:
     released: tuple[int, ...] = ()
 
 
+class _Looks:
+    """How far rows reached, look by look, as far back as it matters."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, newest_ms: int, now: float) -> int:
+        """Note the newest row of this look; return that of the looks before, -1 at the first."""
+        before = self._seen[-1][1] if self._seen else -1
+        if newest_ms > before:
+            self._seen.append((now, newest_ms))
+        return before
+
+    def waited_for(self, now: float) -> int:
+        """Return the time in ms before which rows have waited for `GRACE_SECONDS`."""
+        seen, mark = self._seen, -1
+        while seen and now - seen[0][0] >= GRACE_SECONDS:
+            mark = seen[0][1] + 1
+            if len(seen) == 1:
+                break
+            seen.popleft()
+        return mark
+
+
 class HoldBack:
     """Put the rows of one kind into time order, of all files followed, as they come.
 
@@ -55,7 +79,7 @@ class HoldBack:
         self._files: list[HeldFile] = []
         self._newest_ms = -1
         self._given_ms = -1
-        self._seen: deque[tuple[float, int]] = deque()
+        self._looks = _Looks()
 
     def open(self, first_ms: int) -> HeldFile:
         """Add a file, of which no row is earlier than `first_ms`."""
@@ -99,33 +123,41 @@ class HoldBack:
 
     def release(self, now: float) -> list[Row]:
         """Return the rows of which no earlier one is to be expected; `now` is in seconds."""
-        reaches = [self._reach(file) for file in self._files if file.has_more]
-        if reaches:
-            return self._take(min(*reaches, self._newest_ms - HOLD_MS))
-        return self._take(self._watermark(now))
+        reach = self.reach
+        if reach is not None:
+            return self._take(min(reach, self._newest_ms - HOLD_MS))
+        return self._take(self.watermark(now))
+
+    def release_before(self, before_ms: int) -> list[Row]:
+        """Return the rows before a time, and take any that comes after them for late."""
+        rows = self._take(before_ms)
+        self._given_ms = max(self._given_ms, before_ms)
+        return rows
 
     def flush(self) -> list[Row]:
         """Return all rows that are held."""
         return self._take(self._newest_ms + 1)
+
+    @property
+    def newest_ms(self) -> int:
+        """Return the time of the newest row so far, -1 before there is one."""
+        return self._newest_ms
+
+    @property
+    def reach(self) -> int | None:
+        """Return the time before which files with more to read are known; None without any."""
+        return min((self._reach(file) for file in self._files if file.has_more), default=None)
 
     def _reach(self, file: HeldFile) -> int:
         """Return the time in ms before which a file with more to read is known."""
         beyond = len(file.rows) - file.capacity
         return int(file.rows[beyond][0]) if beyond > 0 else file.first_ms
 
-    def _watermark(self, now: float) -> int:
+    def watermark(self, now: float) -> int:
         """Return the time before which rows are released, when all files are read to their ends."""
-        seen = self._seen
-        before = seen[-1][1] if seen else -1
-        if self._newest_ms > before:
-            seen.append((now, self._newest_ms))
+        before = self._looks.note(self._newest_ms, now)
         mark = min(self._newest_ms - HOLD_MS, before + 1)
-        while seen and now - seen[0][0] >= GRACE_SECONDS:
-            mark = max(mark, seen[0][1] + 1)
-            if len(seen) == 1:
-                break
-            seen.popleft()
-        return mark
+        return max(mark, self._looks.waited_for(now))
 
     def _take(self, before_ms: int) -> list[Row]:
         parts = []
@@ -160,6 +192,33 @@ class HoldBack:
                 given[what] = first, times + 1
                 rows.append(row)
         return rows
+
+
+class HeldTogether:
+    """Release the rows of several kinds up to one time, so that they are in one order of time.
+
+    That is the least of the times up to which each kind can be released. A kind that is quiet holds
+    up the others for `GRACE_SECONDS` at most. What comes behind the time is late, of any kind.
+    """
+
+    def __init__(self, *kinds: HoldBack) -> None:
+        self._kinds = kinds
+        self._looks = _Looks()
+
+    def release(self, now: float) -> list[list[Row]]:
+        """Return the rows of each kind of which no earlier one is to be expected."""
+        newest = max(kind.newest_ms for kind in self._kinds)
+        reaches = [kind.reach for kind in self._kinds]
+        known = [reach for reach in reaches if reach is not None]
+        if known:
+            return self.release_before(min(*known, newest - HOLD_MS))
+        self._looks.note(newest, now)
+        marks = [kind.watermark(now) for kind in self._kinds]
+        return self.release_before(max(min(marks), self._looks.waited_for(now)))
+
+    def release_before(self, before_ms: int) -> list[list[Row]]:
+        """Return the rows of each kind before a time: nothing more is to be expected there."""
+        return [kind.release_before(before_ms) for kind in self._kinds]
 
 
 def _overlap(earlier: HeldFile, later: HeldFile, ms: int) -> bool:

@@ -124,6 +124,7 @@ class LiveFile:
         try:
             page = self._read(stamp)
         except _ChangedError:
+            self.blocked = "it was changed while it was read"
             return Page()
         except sqlite3.Error as error:
             if not is_passing(error):

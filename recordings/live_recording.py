@@ -57,6 +57,10 @@ class LiveRecording:
         self._next_scan = began + max(SCAN_SECONDS, SCAN_SHARE * took)
         return added
 
+    def search_soon(self) -> None:
+        """Let the next `scan` search, however short ago the last one was."""
+        self._next_scan = float("-inf")
+
     def _begin(self) -> list[LiveFile]:
         """Take up what a plain replay would read, once that has a row in the range."""
         try:
@@ -150,6 +154,11 @@ class LiveRecording:
     def is_dry(self) -> bool:
         """Return whether all that was committed at the last look has been read."""
         return bool(self.files) and all(file.is_dry for file in self.files)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Return whether something was in the way of the last look at a file."""
+        return any(file.blocked is not None for file in self.files)
 
     @property
     def names(self) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from exchanges import okx
+from exchanges.level_form import write_levels
 from exchanges.levels import Level
 from exchanges.messages import BookMessage, Message, TradeMessage
 from exchanges.wire import FrameError
@@ -66,7 +67,7 @@ def _check_numbers(*numbers: int | None) -> None:
 
 def levels_text(levels: Sequence[Level]) -> str:
     """Return levels as OKX sends them."""
-    return okx.levels_text(levels).decode()
+    return write_levels(levels, okx.LEVEL_FORM).decode()
 
 
 def closes_soon(code: str) -> bool:

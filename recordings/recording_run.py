@@ -30,8 +30,9 @@ class NothingRecordedError(OrderflowError):
 class RecordingRun:
     """Record instruments of an exchange into day files under `directory`, once.
 
-    `say` takes lines for a person. Raise `UsageError` for what can't be recorded,
-    `RecorderInUseError` or `OutputError` for a directory that is in use or can't be written.
+    `say` takes lines for a person; `on_commit` is called when rows are in the files. Raise
+    `UsageError` for what can't be recorded, `RecorderInUseError` or `OutputError` for a directory
+    that is in use or can't be written.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class RecordingRun:
         options: RecorderOptions,
         say: Callable[[str], None],
         retry_seconds: float = RETRY_MS / 1000,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         _check(exchange, instruments, options)
         self._exchange, self._directory, self._options = exchange, directory, options
+        self._on_commit = on_commit
         self._began = time.monotonic()
         self._files: list[DayFiles] = []
         self.recorder = Recorder(list(dict.fromkeys(instruments)), options, say)
@@ -63,12 +66,16 @@ class RecordingRun:
 
     def run(self) -> Signals:
         """Record until it is over, and return which signal asked for that."""
-        with (
-            stop_on_signals(self.recorder.stop) as signals,
-            RowWriter(self._files, self.recorder.writer_changed) as writer,
-        ):
-            self.recorder.run(writer)
+        with stop_on_signals(self.recorder.stop) as signals:
+            self.record()
         return signals
+
+    def record(self) -> None:
+        """Record until the recorder is stopped; in any thread, and signals are others' matter."""
+        with RowWriter(
+            self._files, self.recorder.writer_changed, on_commit=self._on_commit
+        ) as writer:
+            self.recorder.run(writer)
 
     def check(self, *, stopped: bool) -> None:
         """Raise, once it is over, what makes a run a failure; losses alone do not.

@@ -18,8 +18,8 @@ class RowWriter:
 
     It commits every `COMMIT_SECONDS`, or every `COMMIT_ROWS` rows where there are more. `on_change`
     is called from the thread when an instrument's disk takes rows again (with its name), and with
-    None when the thread has failed: `failure` says why then. A context manager: leaving it writes
-    what waits, and closes the files.
+    None when the thread has failed: `failure` says why then. `on_commit` is called, from the thread
+    too, after each commit. A context manager: leaving it writes what waits, and closes the files.
     """
 
     def __init__(
@@ -27,9 +27,11 @@ class RowWriter:
         files: Iterable[DayFiles],
         on_change: Callable[[str | None], None],
         queue_bytes: int = QUEUE_BYTES,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._files = {of.instrument: of for of in files}
         self._on_change = on_change
+        self._on_commit = on_commit
         self._limit = queue_bytes
         self._queue: deque[Item] = deque()
         self._bytes = 0
@@ -98,6 +100,8 @@ class RowWriter:
             if files.recovered:
                 files.recovered = False
                 self._on_change(name)
+        if by_instrument:
+            self._on_commit()
 
 
 def _now() -> int:

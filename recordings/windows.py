@@ -110,12 +110,14 @@ def book_batches(
     """Join batches of book rows with the trades before the last of them, and so on in time order.
 
     Either may be empty; where trades are many, rows are cut so as not to run ahead of them. What
-    comes out is what `book_windows` gives, less the windows.
+    comes out is what `book_windows` gives, less the windows: what was lost after the last row comes
+    last.
     """
+    rowless: list[BookBatch] = []
     for whole in books:
         batch = whole
         if not len(batch):
-            yield batch, []
+            rowless.append(batch)
             continue
         now = batch.rows[-1][0]
         taken = trades.take_before(now)
@@ -126,6 +128,8 @@ def book_batches(
         yield batch, taken
     while left := trades.take_before(inf):
         yield NO_ROWS, left
+    for batch in rowless:
+        yield batch, []
 
 
 NO_ROWS = BookBatch([], [])

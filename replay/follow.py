@@ -37,7 +37,7 @@ class FollowReplay(Replay):
         book_mode: str,
         files: RunFiles,
         on_tick: Callable[[Replay], None] = lambda _: None,
-        wait: Callable[[float], None] = time.sleep,
+        wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self._source = LiveRecording(options.instrument, data_dir, options.start_ms, options.end_ms)
         self._wait = wait

@@ -69,6 +69,11 @@ class LiveReader(DBInterpreter):
 
         Raise `RecordingError` for a recording that cannot be read further.
         """
+        for rows, trades in self._released(now):
+            yield from self._decoded(rows, trades)
+
+    def _released(self, now: float) -> Iterator[tuple[list[Row], list[Row]]]:
+        """Read what is committed, page by page; yield the book rows and trades to be given."""
         self._recording.scan()
         self._has_found_more = False
         while True:
@@ -76,11 +81,14 @@ class LiveReader(DBInterpreter):
             for file, page in self._recording.look():
                 found += len(page.book) + len(page.trades)
                 self._push(file, page, now)
-            yield from self._decoded(self._held_books.release(now), self._held_trades.release(now))
+            yield self._release(now)
             if not found or self._recording.is_dry:
                 break
         for file in self._recording.finished_files():
             self._leave(file)
+
+    def _release(self, now: float) -> tuple[list[Row], list[Row]]:
+        return self._held_books.release(now), self._held_trades.release(now)
 
     def finish(self) -> Iterator[tuple[BookBatch, list[Trade]]]:
         """Yield all that is still held back, as at the end of the recording."""

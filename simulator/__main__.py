@@ -16,14 +16,14 @@ import typer
 
 from messaging.specs import open_listener, open_notifier, zmq_endpoint
 from messaging.watch import Watch
-from orderflow import command
+from orderflow import command, parent
 from orderflow.command import Quiet, Verbose, say
 from orderflow.instruments import check_instrument
 from orderflow.issues import HARMLESS, describe, losses
 from orderflow.times import format_duration, format_utc, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, find_recording
 from replay.pacing import parse_speed
-from simulator import options, parent
+from simulator import options
 from simulator.commands_run import run
 from simulator.faults import make_faults
 from simulator.fetcher import STOPPED, DiskWait, Fetcher

@@ -124,7 +124,7 @@ class BinanceVenue(Venue):
         """Send what a book row became on each stream that somebody follows."""
         listing, feeds = self._followed(market)
         if feeds:
-            changes = listing.changes(step.changes)
+            changes = listing.changes(market.book.row_changes())
             for feed in feeds:
                 feed.book(listing, step, changes)
 

@@ -1,10 +1,11 @@
 """The clients of a publisher: what each is sent, once encoded, and how far one may fall behind."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from aiohttp import WSCloseCode, web
@@ -13,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 MOST_BEHIND_BYTES = 1 << 18
 """A client that leaves more than this unread, snapshots it asked for aside, is closed."""
+JOINED_BYTES = 1 << 15
+"""So much of a burst is written at once, an eighth of the bound."""
 _TEXT = 0x81
 
 
@@ -58,11 +61,12 @@ class Connection:
 
         Yet one who asks and never reads is closed, at eight times the bound.
         """
+        self._hub.flush()
         self._allowed = min(self._allowed + len(payload), 8 * MOST_BEHIND_BYTES)
         self.send_frame(text_frame(payload))
 
-    def send_frame(self, frame: bytes) -> None:
-        """Write an encoded frame; a client that is too far behind is closed instead."""
+    def send_frame(self, frame: bytes, count: int = 1) -> None:
+        """Write an encoded frame, or `count` of them joined; one too far behind is closed."""
         transport = self._transport
         if transport is None or transport.is_closing() or self._closing:
             return
@@ -72,12 +76,12 @@ class Connection:
         elif behind + len(frame) > self._allowed:
             self.drop("slow", f"{behind:,} bytes unread")
             return
-        elif behind > MOST_BEHIND_BYTES >> 1:
-            self._hub.congested = True
+        elif behind > MOST_BEHIND_BYTES >> 1 and self._hub.in_long_burst:
+            self._hub.wants_pause = True
         transport.write(frame)
-        self.sent += 1
+        self.sent += count
         self.sent_at = time.monotonic()
-        self._hub.frames_sent += 1
+        self._hub.frames_sent += count
         self._hub.bytes_sent += len(frame)
 
     def drop(self, reason: str, detail: str) -> None:
@@ -91,6 +95,7 @@ class Connection:
     def close(self, code: int, text: str, reason: str) -> None:
         """End the connection with a WebSocket close; count it under `reason`."""
         if self._closing is None:
+            self._hub.flush()
             self._hub.closed[reason] += 1
             logger.info("client %d closed: %s (%s)", self.number, reason, text)
             self.leave()
@@ -141,7 +146,10 @@ class Topic:
             self._hub.deliver(self, text_frame(payload))
 
     def send(self, frame: bytes) -> None:
-        """Write a frame to all members, now."""
+        """Write a frame to all members, now or with what else there is in a burst."""
+        if self._hub.in_burst:
+            self._hub.hold(self, frame)
+            return
         for connection in tuple(self.members):
             connection.send_frame(frame)
 
@@ -158,8 +166,16 @@ class Hub:
         self.closed: Counter[str] = Counter()
         self.frames_sent = self.bytes_sent = 0
         self.accepted = 0
-        self.congested = False
-        """Set when a client is halfway to the bound; who sends may give it a moment."""
+        self.wants_pause = False
+        """Set when a long burst has a client halfway to the bound; who sends may give it a moment.
+
+        Not by the few rows of a moment, which must not be late for the sake of one who is stuck.
+        """
+        self.in_burst = self.in_long_burst = False
+        # Two lists, as a pair for each frame would keep the garbage collector busy.
+        self._held_topics: list[Topic] = []
+        self._held_frames: list[bytes] = []
+        self._held_bytes = 0
         self.deliver: Delivery = Topic.send
         """How a frame goes out; faults put themselves in its place."""
         self.make_connection: MakeConnection = Connection
@@ -169,6 +185,49 @@ class Hub:
         """Take a connection in."""
         self.accepted += 1
         self.connections.add(connection)
+
+    @contextlib.contextmanager
+    def burst(self) -> Iterator[None]:
+        """Join what is sent while the context lasts, which must not wait for anything."""
+        self.in_burst = True
+        try:
+            yield
+        finally:
+            self.in_burst = False
+            self.flush()
+            self.in_long_burst = False
+
+    def hold(self, topic: Topic, frame: bytes) -> None:
+        """Keep a frame of a burst; write all that is kept where that is enough."""
+        self._held_topics.append(topic)
+        self._held_frames.append(frame)
+        self._held_bytes += len(frame)
+        if self._held_bytes >= JOINED_BYTES:
+            self.in_long_burst = True
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept, each connection's frames in their order and in one piece."""
+        if not self._held_frames:
+            return
+        by_topic, held = self._held_topics, self._held_frames
+        self._held_topics, self._held_frames, self._held_bytes = [], [], 0
+        topics = tuple(dict.fromkeys(by_topic))
+        members = {member: None for topic in topics for member in topic.members}
+        joined: dict[tuple[bool, ...], tuple[bytes, int]] = {}
+        for member in members:
+            followed = tuple([member in topic.members for topic in topics])
+            if followed not in joined:
+                wanted = {topic for topic, follows in zip(topics, followed, strict=True) if follows}
+                frames = [f for f, topic in zip(held, by_topic, strict=True) if topic in wanted]
+                joined[followed] = b"".join(frames), len(frames)
+            member.send_frame(*joined[followed])
+
+    def is_calm(self) -> bool:
+        """Return whether no client is more than a quarter of the bound behind."""
+        return all(
+            connection.behind_bytes <= MOST_BEHIND_BYTES >> 2 for connection in self.connections
+        )
 
     def close_all(self, text: str, reason: str) -> None:
         """Close every connection, as an exchange does that goes away."""

@@ -76,16 +76,16 @@ class DelayedConnection(Connection):
     ) -> None:
         super().__init__(socket, request, hub)
         self._seconds = seconds
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, int]] = deque()
 
-    def send_frame(self, frame: bytes) -> None:
+    def send_frame(self, frame: bytes, count: int = 1) -> None:
         """Write the frame when its time has come."""
         # Each timer sends the oldest frame: timers of one moment may come in any order.
-        self._waiting.append(frame)
+        self._waiting.append((frame, count))
         asyncio.get_running_loop().call_later(self._seconds, self._send_oldest)
 
     def _send_oldest(self) -> None:
-        super().send_frame(self._waiting.popleft())
+        super().send_frame(*self._waiting.popleft())
 
 
 class Faults:
@@ -206,7 +206,7 @@ class Faults:
         bad_checksum = fault.kind == "bad-checksum"
         frames = self._captured(partial(usual, market, step), bad_checksum=bad_checksum)
         at_once = [topic for topic, _ in frames]
-        later = self._sent_later(step, at_once)
+        later = self._sent_later(market, at_once)
         silent_reset = fault.kind == "reset" and not self._venue.shows_resets
         shown = bool(frames or later or silent_reset)
         if not shown or (fault.kind == "gap" and not self._would_show(market)):
@@ -226,9 +226,9 @@ class Faults:
         named = [str(topic) for topic in topics]
         self._log.add(fault.kind, fault.asked, **self._row, clients=len(hit), topics=named)
 
-    def _sent_later(self, step: BookStep, at_once: list[Topic]) -> list[Topic]:
+    def _sent_later(self, market: Market, at_once: list[Topic]) -> list[Topic]:
         """Return the topics that will send a row by the clock, joined with others."""
-        if self._venue.name not in JOINING or not (step.changes.bids or step.changes.asks):
+        if self._venue.name not in JOINING or not any(market.book.row_changes()):
             return []
         topics = [topic for topic in self._venue.live_topics() if topic not in at_once]
         return [topic for topic in topics if JOINED in str(topic)]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from exchanges import kraken, kraken_v1
 from exchanges.checksums import KRAKEN_LEVELS
-from exchanges.depth import Changes, DepthView
 from exchanges.kraken import Scale
+from exchanges.level_form import LevelForm, Sides
 from exchanges.messages import TradeMessage
 from exchanges.symbols import kraken_symbol, kraken_v1_symbol
 from simulator.connections import Connection, Topic
@@ -103,11 +103,15 @@ class KrakenBook(KrakenTopic):
         self._snapshot: bytes | None = None
 
     @abstractmethod
-    def snapshot_frame(self, view: DepthView, time_us: int) -> bytes:
+    def level_form(self, time_us: int) -> LevelForm:
+        """Return how levels are written in a message of that time."""
+
+    @abstractmethod
+    def snapshot_frame(self, sides: Sides, time_us: int) -> bytes:
         """Return a frame with all levels of a view."""
 
     @abstractmethod
-    def update_frame(self, changes: Changes, time_us: int) -> bytes:
+    def update_frame(self, sides: Sides, time_us: int) -> bytes:
         """Return a frame with what changed, if only one level."""
 
     @abstractmethod
@@ -127,8 +131,9 @@ class KrakenBook(KrakenTopic):
             self._has_book = bool(market.row_id)
             self._snapshot = None
         if self._has_book and self._snapshot is None:
-            view = market.book.view(self._depth)
-            self._snapshot = self.snapshot_frame(view, 1000 * market.book_ts)
+            time_us = 1000 * market.book_ts
+            sides = market.book.view_text(self._depth, self.level_form(time_us))
+            self._snapshot = self.snapshot_frame(sides, time_us)
         return self._snapshot
 
     def step(self, step: BookStep) -> None:
@@ -144,6 +149,7 @@ class KrakenBook(KrakenTopic):
             if first := self.snapshot():
                 self.publish(first)
             return
-        changes = self.pair.market.book.changes(self._depth, delete_fallen=False)
-        if changes.bids or changes.asks:
-            self.publish(self.update_frame(changes, 1000 * step.ts))
+        time_us = 1000 * step.ts
+        book, form = self.pair.market.book, self.level_form(time_us)
+        if changes := book.changes_text(self._depth, form, delete_fallen=False):
+            self.publish(self.update_frame(changes, time_us))

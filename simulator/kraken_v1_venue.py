@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from exchanges import kraken_v1
-from exchanges.depth import Changes, DepthView
 from exchanges.kraken import Scale
+from exchanges.level_form import LevelForm, Sides
 from exchanges.messages import TradeMessage
 from exchanges.wire import FrameError
 from simulator.connections import Connection
@@ -40,15 +40,17 @@ class V1Book(KrakenBook):
         """Return v1's decimals, 5 of prices or more."""
         return self.pair.v1_scale
 
-    def snapshot_frame(self, view: DepthView, time_us: int) -> bytes:
-        """Return a snapshot, which has no checksum on v1."""
-        return kraken_v1.format_snapshot(*self._channel, view, self.scale(), time_us)
+    def level_form(self, time_us: int) -> LevelForm:
+        """Return how levels are written: each with the time."""
+        return kraken_v1.level_form(self.scale(), time_us)
 
-    def update_frame(self, changes: Changes, time_us: int) -> bytes:
+    def snapshot_frame(self, sides: Sides, time_us: int) -> bytes:
+        """Return a snapshot, which has no checksum on v1."""
+        return kraken_v1.format_snapshot(*self._channel, sides)
+
+    def update_frame(self, sides: Sides, time_us: int) -> bytes:
         """Return an update, in two parts where both sides changed."""
-        return kraken_v1.format_update(
-            *self._channel, changes, self.scale(), checksum=self.checksum(), time_us=time_us
-        )
+        return kraken_v1.format_update(*self._channel, sides, checksum=self.checksum())
 
 
 class V1Trades(KrakenTopic):

@@ -7,8 +7,8 @@ from functools import partial
 from aiohttp import WSCloseCode, web
 
 from exchanges import kraken, kraken_rest
-from exchanges.depth import Changes, DepthView
 from exchanges.kraken import Scale
+from exchanges.level_form import LevelForm, Sides
 from exchanges.messages import TradeMessage
 from exchanges.symbols import KRAKEN, by_symbol, kraken_symbol, kraken_v1_symbol, trade_number
 from exchanges.wire import FrameError
@@ -39,19 +39,22 @@ class V2Book(KrakenBook):
         """Return v2's decimals, those of AssetPairs."""
         return self.pair.scale
 
-    def snapshot_frame(self, view: DepthView, time_us: int) -> bytes:
+    def level_form(self, time_us: int) -> LevelForm:
+        """Return how levels are written, which is the same at any time."""
+        return kraken.level_form(self.pair.scale)
+
+    def snapshot_frame(self, sides: Sides, time_us: int) -> bytes:
         """Return a snapshot."""
-        return self._frame(view, time_us, snapshot=True)
+        return self._frame(sides, time_us, snapshot=True)
 
-    def update_frame(self, changes: Changes, time_us: int) -> bytes:
+    def update_frame(self, sides: Sides, time_us: int) -> bytes:
         """Return an update."""
-        return self._frame(changes, time_us, snapshot=False)
+        return self._frame(sides, time_us, snapshot=False)
 
-    def _frame(self, levels: Changes | DepthView, time_us: int, *, snapshot: bool) -> bytes:
+    def _frame(self, sides: Sides, time_us: int, *, snapshot: bool) -> bytes:
         return kraken.format_book(
             self.pair.symbol,
-            levels,
-            self.pair.scale,
+            sides,
             snapshot=snapshot,
             checksum=self.checksum(),
             time_us=time_us,

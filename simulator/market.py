@@ -7,11 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from exchanges.decimals import most_decimals
-from exchanges.depth import Changes, TextBook
-from exchanges.levels import Level, read_side
+from exchanges.depth import TextBook
 from exchanges.messages import TradeMessage
-from orderflow.errors import LevelFormatError
 from orderflow.instruments import Instrument
 from simulator.store_reader import Rows, StoreReader, newest_fetch
 from simulator.stored_rows import Head, StoredBook, StoredTrade, parse_row
@@ -23,7 +20,7 @@ FIRST_ID = 2
 
 
 class BookStep(NamedTuple):
-    """What a book row did: `changes` is what one sends who follows each change.
+    """A book row, which the market's book has taken in just now.
 
     `row_id` is twice the row's `seq`, so that the id before it is free to stand for what was lost:
     `lost` says that rows before this one were, and that this one does not make up for them.
@@ -31,16 +28,23 @@ class BookStep(NamedTuple):
 
     ts: int
     row_id: int
-    changes: Changes
     lost: bool
 
 
 class TradeStep(NamedTuple):
-    """A trade of the store; its symbol is the instrument's name."""
+    """A trade of the store, of the instrument `name`."""
 
     ts: int
     row_id: int
-    trade: TradeMessage
+    name: str
+    row: StoredTrade
+
+    @property
+    def trade(self) -> TradeMessage:
+        """Return the trade; its symbol is the instrument's name."""
+        row = self.row
+        side = row.side or ""
+        return TradeMessage(self.name, row.id, row.price, row.size, side, 1000 * row.ts)
 
 
 Step = BookStep | TradeStep
@@ -70,19 +74,18 @@ class Market:
     def __post_init__(self) -> None:
         self._reader: StoreReader | None = None
         self._fetch_seq: int | None = None
-        self._price_decimals = self._size_decimals = 0
         self._id_base = 0
 
     @property
     def instrument(self) -> Instrument:
         """Return the instrument with the steps that all levels so far are multiples of."""
-        value = self.contract_value or "1"
-        return Instrument(self.name, _step(self._price_decimals), _step(self._size_decimals), value)
+        price, size = self.decimals
+        return Instrument(self.name, _step(price), _step(size), self.contract_value or "1")
 
     @property
     def decimals(self) -> tuple[int, int]:
         """Return the most decimals of prices, and of sizes, so far."""
-        return self._price_decimals, self._size_decimals
+        return self.book.price_decimals, self.book.size_decimals
 
     @property
     def seq(self) -> int:
@@ -138,38 +141,27 @@ class Market:
                 self.ended = True
 
     def _apply_book(self, row: StoredBook, head: Head) -> BookStep:
-        bids, asks = self._levels(row.bids), self._levels(row.asks)
+        book = self.book
         # Another fetch has a book of its own, from nothing.
-        begins = head.fetch_seq != self._fetch_seq
+        snapshot = row.snapshot or head.fetch_seq != self._fetch_seq
         self._fetch_seq = head.fetch_seq
-        snapshot = row.snapshot or begins
-        self.counts["lost_rows"] += sum(count for _, count, _ in row.lost)
-        changes = self.book.apply(bids, asks, snapshot=snapshot)
+        book.read(row.bids, row.asks, snapshot=snapshot)
+        if row.lost:
+            self.counts["lost_rows"] += sum(count for _, count, _ in row.lost)
+        if book.rejected:
+            self.counts["levels_rejected"] += book.rejected
+        if book.unreadable:
+            self.counts["sides_unreadable"] += book.unreadable
         self.reliable = row.reliable
         self.row_id = 2 * row.seq - self._id_base
         self.book_ts = row.ts
-        return BookStep(row.ts, self.row_id, changes, bool(row.lost) and not snapshot)
-
-    def _levels(self, text: bytes) -> list[Level]:
-        try:
-            levels, rejected = read_side(text)
-        except LevelFormatError:
-            self.counts["sides_unreadable"] += 1
-            return []
-        if rejected:
-            self.counts["levels_rejected"] += rejected
-        if levels:
-            prices, sizes, _ = zip(*levels, strict=True)
-            self._price_decimals = max(self._price_decimals, most_decimals(prices))
-            self._size_decimals = max(self._size_decimals, most_decimals(sizes))
-        return levels
+        return BookStep(row.ts, self.row_id, bool(row.lost) and not snapshot)
 
     def _trade(self, row: StoredTrade) -> TradeStep | None:
         if row.side not in SIDES:
             self.counts["trades_without_side"] += 1
             return None
-        trade = TradeMessage(self.name, row.id, row.price, row.size, row.side, 1000 * row.ts)
-        return TradeStep(row.ts, 2 * row.seq - self._id_base, trade)
+        return TradeStep(row.ts, 2 * row.seq - self._id_base, self.name, row)
 
 
 def _step(decimals: int) -> str:

@@ -9,17 +9,19 @@ from aiohttp import web
 
 from exchanges import okx
 from exchanges.checksums import OKX_LEVELS, okx_checksum
-from exchanges.depth import Changes, DepthView, TextBook
+from exchanges.depth import TextBook
+from exchanges.level_form import NO_LEVELS, Sides
 from exchanges.wire import FrameError, RequestId
-from simulator.connections import Connection, Topic
+from simulator.connections import Connection, Hub, Topic
 from simulator.market import BookStep, Market, TradeStep
-from simulator.venue import RateLimit, Session, Venue
+from simulator.venue import RateLimit, Session, Settings, Venue
 
 MOST_REQUESTS_AN_HOUR = 480
 """Subscribe, unsubscribe and login together, for each connection."""
 MOST_REST_LEVELS = 400
 KEEP_ALIVE_SECONDS = 60.0
 """After so long without a change a `books` channel says that there is none."""
+NOTHING = NO_LEVELS, NO_LEVELS
 
 
 class OkxBook(Topic):
@@ -35,13 +37,17 @@ class OkxBook(Topic):
         self._last_id = 0
         self._sent_at = time.monotonic()
 
+    def place(self) -> int:
+        """Return where it stands among the channels of an instrument."""
+        return list(okx.DEPTHS).index(self.channel.channel)
+
     def snapshot(self) -> bytes | None:
         """Return the frame for one who has just subscribed; None while there is no book yet."""
         if not self:  # nobody has followed it so far
             self._last_id = self._market.row_id
         if not self._last_id:
             return None
-        view = self._market.book.view(self._depth)
+        view = self._market.book.view_text(self._depth, okx.LEVEL_FORM)
         previous = okx.FIRST_PREVIOUS_ID if self._in_changes else None
         action = "snapshot" if self._in_changes else None
         return self._frame(view, action, self._market.book_ts, previous)
@@ -55,33 +61,33 @@ class OkxBook(Topic):
             if first := self.snapshot():
                 self._send(first)
             return
-        changes = self._market.book.changes(self._depth, delete_fallen=True, with_orders=True)
-        changed = bool(changes.bids or changes.asks)
-        if self._in_changes and (changed or step.lost):
+        book = self._market.book
+        changes = book.changes_text(
+            self._depth, okx.LEVEL_FORM, delete_fallen=True, with_orders=True
+        )
+        if self._in_changes and (changes or step.lost):
             # After a loss the id that is named as the one before is one that nobody was sent.
             previous = step.row_id - 1 if step.lost else self._last_id
             self._last_id = step.row_id
-            self._send(self._frame(changes, "update", step.ts, previous))
-        elif changed and not self._in_changes:
+            self._send(self._frame(changes or NOTHING, "update", step.ts, previous))
+        elif changes and not self._in_changes:
             self._last_id = step.row_id
-            self._send(self._frame(self._market.book.view(self._depth), None, step.ts, None))
+            view = book.view_text(self._depth, okx.LEVEL_FORM)
+            self._send(self._frame(view, None, step.ts, None))
 
     def keep_alive(self) -> None:
         """Say that there is nothing new, where that has not been said for long."""
         if self and self._in_changes and time.monotonic() - self._sent_at > KEEP_ALIVE_SECONDS:
-            nothing = DepthView(self._depth, (), ())
-            self._send(self._frame(nothing, "update", self._market.ts, self._last_id))
+            self._send(self._frame(NOTHING, "update", self._market.ts, self._last_id))
 
     def _send(self, frame: bytes) -> None:
         self._sent_at = time.monotonic()
         self.publish(frame)
 
-    def _frame(
-        self, levels: Changes | DepthView, action: str | None, ts: int, previous: int | None
-    ) -> bytes:
+    def _frame(self, sides: Sides, action: str | None, ts: int, previous: int | None) -> bytes:
         return okx.format_book(
             self.channel,
-            levels,
+            sides,
             action=action,
             time_ms=ts,
             seq_id=self._last_id,
@@ -96,17 +102,35 @@ class OkxVenue(Venue):
     name, port, path = "okx", 8061, "/ws/v5/public"
     silence_seconds = 30.0
 
+    def __init__(self, hub: Hub, settings: Settings) -> None:
+        super().__init__(hub, settings)
+        self._book_topics: dict[str, list[OkxBook]] = {}
+        self._trade_topics: dict[str, Topic] = {}
+
     def add(self, market: Market) -> str:
         """Take an instrument in, under its own name."""
         name = market.instrument.name  # which a name of another form has not
         self.markets[market.name] = market
         return name
 
+    def remove(self, market: Market) -> None:
+        """Forget an instrument and all topics."""
+        super().remove(market)
+        self._book_topics.clear()
+        self._trade_topics.clear()
+
     def topic_of(self, channel: okx.Channel) -> Topic:
         """Return the topic of a channel of a known instrument, made where it is new."""
-        if channel not in self.topics and channel.channel in okx.DEPTHS:
-            self.topics[channel] = OkxBook(channel, self.markets[channel.instrument], self)
-        return self.topic(channel)
+        if channel in self.topics:
+            return self.topics[channel]
+        name = channel.instrument
+        if channel.channel in okx.DEPTHS:
+            book = self.topics[channel] = OkxBook(channel, self.markets[name], self)
+            books = [*self._book_topics.get(name, ()), book]
+            self._book_topics[name] = sorted(books, key=OkxBook.place)
+            return book
+        topic = self._trade_topics[name] = self.topic(channel)
+        return topic
 
     def checksum(self, book: TextBook) -> int:
         """Return the checksum to send with a book: 0, as since June 2026, unless asked for."""
@@ -118,14 +142,12 @@ class OkxVenue(Venue):
 
     def book(self, market: Market, step: BookStep) -> None:
         """Send what a book row became on each book channel that somebody follows."""
-        for name in okx.DEPTHS:
-            topic = self.topics.get(okx.Channel(name, market.name))
-            if isinstance(topic, OkxBook):
-                topic.step(step)
+        for topic in self._book_topics.get(market.name, ()):
+            topic.step(step)
 
     def trade(self, market: Market, step: TradeStep) -> None:
         """Send a trade, each in a frame of its own."""
-        topic = self.topics.get(okx.Channel("trades", market.name))
+        topic = self._trade_topics.get(market.name)
         if topic:
             trade = replace(step.trade, count=1, seq_id=step.row_id)
             topic.publish(okx.format_trades(okx.Channel("trades", market.name), [trade]))

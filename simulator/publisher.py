@@ -1,9 +1,10 @@
 """Publish a store as an exchange: read it as it grows, and send what each row became."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,13 @@ logger = logging.getLogger(__name__)
 
 BREATH_SECONDS = 0.005
 """Longest stretch of rows without a look at the sockets."""
-PATIENCE_SECONDS = 0.005
-"""How long a burst pauses for clients that read, but not as fast as rows are sent."""
+PATIENCE_SECONDS = 0.05
+"""How long a burst pauses for clients that read, but not as fast as rows are sent.
+
+Between the first pause and the bound one that does not read gets a few pieces: so many pauses.
+"""
+SPIN_SECONDS = 0.0005
+"""So much of that pause is spent looking whether they have taken what they were sent."""
 RETRY_SECONDS = 5.0
 """How long an instrument whose store cannot be read is left alone."""
 
@@ -99,18 +105,11 @@ class Publisher:
     async def _read(self, market: Market) -> bool:
         """Send what is new of an instrument; it is taken in once its past has been read."""
         found = False
-        breath = time.monotonic()
         try:
             while (steps := market.read()) is not None:
                 found = True
-                for step in steps:
-                    if market.name in self.symbols:
-                        self._send_step(market, step)
-                    if time.monotonic() - breath > BREATH_SECONDS:
-                        hub = self.venue.hub
-                        await asyncio.sleep(PATIENCE_SECONDS if hub.congested else 0)
-                        hub.congested = False
-                        breath = time.monotonic()
+                while not self._send_burst(market, steps):
+                    await self._breathe()
             if market.rows and market.name not in self.symbols:
                 self.symbols[market.name] = self.venue.add(market)
                 self.refused.pop(market.name, None)
@@ -122,6 +121,32 @@ class Publisher:
         except OrderflowError as error:  # it has no form here, and never will
             self._give_up(market, error, float("inf"))
         return found
+
+    def _send_burst(self, market: Market, steps: Iterator[Step]) -> bool:
+        """Send rows for as long as the sockets need not be looked at; return whether all are."""
+        end, hub = time.monotonic() + BREATH_SECONDS, self.venue.hub
+        is_known = market.name in self.symbols
+        # What faults do to a frame, they do to one as it is written.
+        with contextlib.nullcontext() if self._faults else hub.burst():
+            for step in steps:
+                if is_known:
+                    self._send_step(market, step)
+                if hub.wants_pause or time.monotonic() > end:
+                    return False
+        return True
+
+    async def _breathe(self) -> None:
+        """Look at the sockets, and wait a moment for clients that are slower than the rows."""
+        hub = self.venue.hub
+        began = time.monotonic()
+        await asyncio.sleep(0)
+        while hub.wants_pause and not hub.is_calm():
+            waited = time.monotonic() - began
+            if waited > PATIENCE_SECONDS:
+                break
+            # The first looks come without a pause, which is a millisecond at least.
+            await asyncio.sleep(0 if waited < SPIN_SECONDS else 0.001)
+        hub.wants_pause = False
 
     def _send(self, market: Market, step: Step) -> None:
         if isinstance(step, BookStep):

@@ -7,9 +7,11 @@ are in docs/simulator.md. All but `seq` and `ts`, which the writer adds, is the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import orjson
 
+from orderflow.compiled import fastest
 from orderflow.events import LostRows, Trade
 from orderflow.instruments import check_instrument
 
@@ -22,8 +24,7 @@ LostMark = tuple[str, int, int | None]
 """`(kind, count, age)`: rows lost, by the words of `orderflow.issues`, `age` ms before the row."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBook:
+class StoredBook(NamedTuple):
     """A book row; `bids` and `asks` are the JSON text of levels, `ts` ms as stored."""
 
     seq: int
@@ -37,8 +38,7 @@ class StoredBook:
     asks: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTrade:
+class StoredTrade(NamedTuple):
     """A trade; `price` and `size` are plain decimals, `side` the taker's as recorded."""
 
     seq: int
@@ -49,8 +49,7 @@ class StoredTrade:
     side: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEnd:
+class StoredEnd(NamedTuple):
     """The end of a fetch: all its rows are stored; `ts` is that of the last."""
 
     seq: int
@@ -187,7 +186,7 @@ def row_line(seq: int, ts: int, content: bytes) -> bytes:
     return b'{"seq":%d,"ts":%d,%b}\n' % (seq, ts, content)
 
 
-def parse_row(line: bytes) -> StoredRow:
+def python_parse_row(line: bytes) -> StoredRow:
     """Read a stored row; levels stay text."""
     # The levels come last, and nothing before them has a name of theirs.
     said_text, is_book, levels = line.partition(b',"bids":')
@@ -209,6 +208,15 @@ def parse_row(line: bytes) -> StoredRow:
     if said["kind"] == "trade":
         return StoredTrade(seq, ts, said["id"], said["price"], said["size"], said["side"])
     return StoredEnd(seq, ts)
+
+
+parse_row = fastest(
+    "parse_row",
+    python_parse_row,
+    python_parse_row=python_parse_row,
+    StoredBook=StoredBook,
+    StoredTrade=StoredTrade,
+)
 
 
 def _json(number: int | None) -> bytes:

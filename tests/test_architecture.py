@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics_calculator": {"orderflow", "metrics"},
     "ohlc_processor": {"orderflow", "metrics", "metrics_calculator", "orderbook_manager"},
     "recordings": {"orderflow", "level_parser", "exchanges"},
+    "recordings.__main__": {"orderflow", "messaging"},
     "db_interpreter": {"orderflow", "recordings"},
     "replay": {
         "orderflow",
@@ -84,13 +85,24 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ohlc_processor",
         "orderbook_manager",
         "recordings",
+        "replay.live_reader",
+        "replay.live_stream",
+        "replay.output_lock",
         "replay.pacing",
+        "viz_io",
+    },
+    "trading.command_run": {
+        "orderflow",
+        "db_interpreter",
+        "replay.pacing",
+        "replay.page_process",
+        "synthetic_market",
         "viz_io",
     },
     "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
-    "main": {"orderflow", "recordings", "replay", "synthetic_market", "viz_io"},
+    "main": {"orderflow", "messaging", "recordings", "replay", "synthetic_market", "viz_io"},
     "orderflow_native": set(),
 }
 
@@ -104,7 +116,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "aiohttp": {"simulator", "recordings"},
     "redis": {"messaging"},
     "msgspec": {"messaging", "trading"},
-    "rich": {"simulator"},
+    "rich": {"simulator", "trading.terminal"},
     "watchfiles": {"messaging"},
     "zmq": {"messaging"},
     "typer": {
@@ -116,6 +128,11 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "simulator.__main__",
         "simulator.commands_run",
         "simulator.options",
+        "trading.arguments",
+        "trading.command_run",
+        "trading.commands_alone",
+        "trading.options",
+        "trading.standing",
     },
     "fcntl": {
         "messaging.endpoints",
@@ -138,6 +155,7 @@ CORE = (
 # As pure as the core, in a package that is not.
 PURE_MODULES = {
     "trading.account",
+    "trading.equity",
     "trading.matching",
     "trading.orders",
     "trading.own_orders",

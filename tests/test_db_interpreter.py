@@ -594,6 +594,7 @@ def real_recordings() -> list[tuple[Path, str]]:
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no real recordings in {REAL_DATA}")
+@pytest.mark.thorough
 def test_every_trade_and_row_of_the_real_recordings_comes_out_once_and_in_sql_order() -> None:
     for path, instrument in real_recordings():
         columns = "trade_id, price, size, side, timestamp"

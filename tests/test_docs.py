@@ -17,7 +17,7 @@ from recordings.table_spec import BOOK, TRADES
 from replay.output_lock import LOCK_NAME
 from replay.run import Replay, ReplayOptions
 from replay.run_files import RunFiles
-from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE
+from viz_io import DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE
 
 REFERENCE = (PROJECT / "docs" / "reference.md").read_text()
 ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
@@ -27,13 +27,19 @@ MODULES = sorted(PROJECT.glob("*.py"))
 
 def test_every_option_is_in_the_reference_and_no_other() -> None:
     command = typer.main.get_command(main.app)
-    options = {name for p in command.params for name in (*p.opts, *p.secondary_opts) if "-" in name}
+    options = {
+        name
+        for p in command.params
+        if not getattr(p, "hidden", False)
+        for name in (*p.opts, *p.secondary_opts)
+        if "-" in name
+    }
     listed = set(re.findall(r"`(--?[a-z-]+)`", REFERENCE.split("### Exit codes")[0]))
     assert listed - {"--help", "-h", "-vv"} == options
 
 
 def test_every_file_is_in_the_reference() -> None:
-    for path in (DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE):
+    for path in (DATA_FILE, DEPTH_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE):
         assert f"`{path.name}`" in REFERENCE
     assert f"`{LOCK_NAME}`" in REFERENCE
 

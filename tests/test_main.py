@@ -111,6 +111,7 @@ class TestSameFiles:
     def expected(self, recording: Path, replayed: Replayed) -> dict[str, Any]:
         return without_times(replayed(recording.parent))
 
+    @pytest.mark.thorough
     def test_however_the_rows_lie_within_the_reorder_buffer(
         self, recording: Path, tmp_path: Path, replayed: Replayed, expected: dict[str, Any]
     ) -> None:
@@ -403,6 +404,7 @@ class TestStopping:
         assert f"in use by another run, pid {first.pid}" in err
         assert run(*common)[0] == 0
 
+    @pytest.mark.thorough
     def test_a_lost_output_directory_does_not_stop_the_run_but_shows_in_the_code(
         self, recording: Path, tmp_path: Path
     ) -> None:

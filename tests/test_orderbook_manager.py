@@ -128,6 +128,29 @@ class TestBook:
         again = book.update_rows([(2000, 9, side((98, 1)), b"")], [True])
         assert [list(field) for field in again] == [[], [], [], []]
 
+    def test_quotes_are_the_best_of_the_book_after_each_row(self, book_class: Any) -> None:
+        sides = [
+            (side((100, 5), (99, 1)), b"[]"),
+            (side((98, 2)), side((101, 3), (103, 9))),
+            (b"no levels", b"[]"),
+            (side((100, 0)), b"[]"),
+            (side((99, 0), (98, 0)), side((101, 1e308), (103, 1e308))),
+            (side((97, 4)), b"[]"),
+        ]
+        rows = [(n, n, *both) for n, both in enumerate(sides)]
+        book = book_class(2)
+        assert book.quote_rows(rows, [False] * 4 + [False, True]) == [
+            (100.0, None, 5.0, None, None),
+            (100.0, 101.0, 5.0, 3.0, (6.0 - 12.0) / 18.0),
+            None,
+            (99.0, 101.0, 1.0, 3.0, (3.0 - 12.0) / 15.0),
+            (None, 101.0, None, 1e308, None),
+            (97.0, None, 4.0, None, None),
+        ]
+        assert book.rows_skipped == 1
+        quoted = book.quote_rows([(9, 9, side((97, 1e308)), side((99, 1e308)))], [False])
+        assert quoted == [(97.0, 99.0, 1e308, 1e308, None)]
+
     def test_uncrossing_drops_the_older_of_the_levels_that_cross(self, book_class: Any) -> None:
         book = book_class(50, uncross=True)
         book.update(side((100, 1), (99, 1)), side((101, 1), (102, 1), (103, 1)))
@@ -178,7 +201,6 @@ class TestBook:
         assert book.is_empty
         assert book.top_levels(5) == ([], [])
 
-    @settings(max_examples=150)
     @given(
         st.integers(1, 6),
         st.lists(st.tuples(side_texts(), side_texts(), st.integers(0, 30)), max_size=12),
@@ -189,6 +211,7 @@ class TestBook:
         check_against_brute_force(book_class, depth, rows)
 
     @pytest.mark.parametrize("depth", [1, 5, 50])
+    @pytest.mark.thorough
     def test_a_long_walk_agrees_with_dicts_and_sorting(self, book_class: Any, depth: int) -> None:
         rng = random.Random(depth)
         book, brute = book_class(depth), BruteBook(depth)

@@ -162,6 +162,7 @@ def test_the_book_is_never_crossed_and_keeps_its_depth(
         assert min(bids) > 0
 
 
+@pytest.mark.thorough
 def test_trades_happen_at_the_touch(hour: Path) -> None:
     states = replay(book_rows(hour))
     upcoming = next(states)
@@ -207,6 +208,7 @@ def test_density_sets_the_levels_of_a_row(
     assert (made.levels - 2 * DEPTH) / made.rows == pytest.approx(levels, rel=0.25)
 
 
+@pytest.mark.thorough
 def test_changes_have_the_shares_of_a_real_book(busy_changes: list[Change]) -> None:
     # beside each the value of OKX BTC-USDT
     assert share(busy_changes, lambda c: c.size == 0) == pytest.approx(0.45, abs=0.03)
@@ -463,6 +465,7 @@ def test_an_unusable_cache_directory_is_said(tmp_path: Path) -> None:
         demo_recording("BTC-USDT", START, START + 1000, cache_dir=tmp_path / "file")
 
 
+@pytest.mark.thorough
 def test_the_demos_used_longest_ago_make_room_and_one_in_use_stays(tmp_path: Path) -> None:
     make = (
         "import sys, synthetic_market as s; s.MAX_DEMOS = 3\n"

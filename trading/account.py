@@ -127,13 +127,24 @@ class RiskLimits:
     """What orders are refused for.
 
     `max_position` is the most that may be held either way when all open orders of the side are
-    filled. `max_orders` is how many orders may arrive in any `rate_window_ms` of event time. None
+    filled. `max_orders` is how many orders may arrive in any `rate_window_ms` of event time. After
+    a loss of `max_loss`, marked at the mid when an order arrives, every order is refused. None
     stands for no limit.
+
+    Raise `UsageError` for a limit that is not above 0.
     """
 
     max_position: Decimal | None = None
     max_orders: int | None = None
     rate_window_ms: int = 1000
+    max_loss: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_position", "max_orders", "rate_window_ms", "max_loss"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                msg = f"{name} is above 0; found {value}"
+                raise UsageError(msg, name, value)
 
 
 class RiskGate:
@@ -151,6 +162,12 @@ class RiskGate:
     def kill(self, why: str) -> None:
         """Refuse every order from now on; `why` is part of the reason given."""
         self.killed = why
+
+    def mark(self, equity: Decimal, now_ms: int) -> None:
+        """Take note of what the run has gained so far, below 0 where it has lost."""
+        most = self.limits.max_loss
+        if most is not None and not self.killed and equity <= -most:
+            self.kill(f"a loss of {-equity:.10g} at {now_ms}, the limit is {most:f}")
 
     def refusal(
         self, side: Side, quantity: Decimal, now_ms: int, position: Decimal, open_quantity: Decimal

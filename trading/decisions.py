@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from trading.messages import Alert, Side, SignalType, TickEvent, TradingSignal
+from trading.messages import Alert, SignalType, TickEvent, TradingSignal
+from trading.orders import Side
 
 
 def mid_of(tick: TickEvent) -> float | None:

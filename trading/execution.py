@@ -23,13 +23,24 @@ from trading.messages import (
     TradingSignal,
 )
 from trading.protocol import Sequence as Numbers
+from trading.rules import BEFORE_START, RUN_ENDED, TOO_LATE
 
 
 class MarketAndOrders(Protocol):
     """The market that orders go to: recorded and matched on paper, for one."""
 
-    def advance(self, to_ms: int) -> None:
-        """Let everything happen that lies before `to_ms`: market events, requests, answers."""
+    def advance(self, to_ms: int) -> bool:
+        """Let everything happen that lies before `to_ms`: market events, requests, answers.
+
+        Return whether it has. A live market that is not known so far goes as far as it is; it is to
+        be called again.
+        """
+
+    def close_at(self, until_ms: int) -> None:
+        """Learn that strategies were shown what lies before `until_ms`, and will be shown no more.
+
+        What comes later is no part of a live market. A recording is read to its end.
+        """
 
     def submit(self, signal: TradingSignal) -> None:
         """Take a signal that was sent at its time; it arrives later by the entry latency.
@@ -75,6 +86,11 @@ class SignalMerge:
             taken.append(heappop(self._waiting)[3])
         return taken
 
+    def give_up(self) -> list[TradingSignal]:
+        """Remove and return all signals, in order."""
+        taken, self._waiting = sorted(self._waiting), []
+        return [signal for *_, signal in taken]
+
 
 class Execution:
     """Carry out a run's signals on a market, `entry_ms` after they were sent.
@@ -82,7 +98,9 @@ class Execution:
     `on_answer` gets each answer, numbered for its strategy, and `on_alert` each alert. `counts` has
     `signals`, `alerts`, `late` (before the promise of their strategy, or in a free run behind the
     market: the former are rejected), `too_old` (rejected for their `valid_until_ms`) and `ahead`
-    (messages that came before their turn, and are to come again).
+    (messages that came before their turn, and are to come again). Signals before `begin_ms` are
+    rejected. `is_settled` says whether the market has moved as far as it may by now: on a live one
+    it may lag, and `settle` moves it on.
     """
 
     def __init__(
@@ -92,6 +110,8 @@ class Execution:
         entry_ms: int,
         on_answer: Callable[[Answer], None],
         on_alert: Callable[[Alert], None] = lambda _: None,
+        *,
+        begin_ms: int = 0,
     ) -> None:
         self.run_id = start.run_id
         self.counts: Counter[str] = Counter(signals=0, alerts=0, late=0, too_old=0, ahead=0)
@@ -100,6 +120,7 @@ class Execution:
         self.answered: Counter[str] = Counter(dict.fromkeys(start.strategies, 0))
         self._market = market
         self._entry_ms = entry_ms
+        self._begin_ms = begin_ms
         self._on_answer = on_answer
         self._on_alert = on_alert
         self._is_free = start.mode is Mode.FREE
@@ -107,6 +128,8 @@ class Execution:
         self._windows = dict.fromkeys(start.strategies, 0)
         self._running = set(start.strategies)
         self._reached = 0
+        self._shown_ms = 0
+        self.is_settled = True
 
     @property
     def window(self) -> int:
@@ -117,6 +140,11 @@ class Execution:
     def running(self) -> set[str]:
         """Return the strategies that have not ended."""
         return self._running
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether all strategies have ended, and the market with them."""
+        return not self._running and self._reached >= END_MS and self.is_settled
 
     def take(self, message: Signals) -> bool:
         """Take what a strategy of the run made of a window, unless it is here or out of turn.
@@ -138,6 +166,8 @@ class Execution:
             self._on_alert(alert)
         self._windows[name] = message.window
         self._merge.raise_watermark(name, message.watermark_ms)
+        if message.watermark_ms < END_MS:
+            self._shown_ms = max(self._shown_ms, message.watermark_ms)
         if self._is_free:
             self._move(message.watermark_ms)
         return True
@@ -148,6 +178,8 @@ class Execution:
             self._running.discard(message.name)
             self.messages[message.name].announce(message.count)
             self._merge.raise_watermark(message.name, END_MS)
+            if not self._running:
+                self._market.close_at(self._shown_ms)
 
     def settle(self) -> None:
         """Carry out what is certain by now; when all strategies have ended, everything."""
@@ -155,11 +187,22 @@ class Execution:
             self._submit(signal)
         if not self._is_free or not self._running:
             self._move(self._merge.watermark)
+        if not self.is_settled:
+            self._advance()
+
+    def give_up(self) -> list[Rejected]:
+        """Return the rejections of all signals that wait, as the run ends before their turn.
+
+        They may have been acknowledged, so that a report has to name them; nobody else is told.
+        """
+        return [_rejected(signal, RUN_ENDED) for signal in self._merge.give_up()]
 
     def _take_signal(self, signal: TradingSignal) -> None:
         self.counts["signals"] += 1
         promised = self._merge.watermark_of(signal.strategy)
-        if signal.time_ms < promised:
+        if signal.time_ms < self._begin_ms:
+            self._reject(signal, BEFORE_START)
+        elif signal.time_ms < promised:
             self.counts["late"] += 1
             reason = f"its time, {signal.time_ms}, is before {promised}, which was promised"
             self._reject(signal, reason)
@@ -173,8 +216,7 @@ class Execution:
         arrival = max(signal.time_ms + self._entry_ms, self._reached)
         if signal.valid_until_ms is not None and arrival > signal.valid_until_ms:
             self.counts["too_old"] += 1
-            reason = f"it arrives at {arrival}, and was valid until {signal.valid_until_ms}"
-            self._reject(signal, reason)
+            self._reject(signal, TOO_LATE)
         else:
             self._market.submit(signal)
 
@@ -183,19 +225,15 @@ class Execution:
         reached = min(watermark + self._entry_ms, END_MS)
         if reached > self._reached:
             self._reached = reached
-            self._market.advance(reached)
-            for answer in self._market.answers():
-                self._answer(answer)
+            self._advance()
+
+    def _advance(self) -> None:
+        self.is_settled = self._market.advance(self._reached)
+        for answer in self._market.answers():
+            self._answer(answer)
 
     def _reject(self, signal: TradingSignal, reason: str) -> None:
-        self._answer(
-            Rejected(
-                strategy=signal.strategy,
-                signal=signal.number,
-                time_ms=signal.time_ms,
-                reason=reason,
-            )
-        )
+        self._answer(_rejected(signal, reason))
 
     def _answer(self, answer: Answer) -> None:
         self.answered[answer.strategy] += 1
@@ -214,3 +252,9 @@ class Execution:
     def lost(self) -> int:
         """Return how many messages and signals did not come."""
         return sum(n.missing for n in (*self.messages.values(), *self.signals.values()))
+
+
+def _rejected(signal: TradingSignal, reason: str) -> Rejected:
+    return Rejected(
+        strategy=signal.strategy, signal=signal.number, time_ms=signal.time_ms, reason=reason
+    )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from messaging.sockets import Waiter, ZmqContext, ZmqPublisher, ZmqPuller, ZmqPusher, ZmqSubscriber
 from trading.execution import Execution, MarketAndOrders
-from trading.gateway import EXECUTOR, GATEWAY
+from trading.gateway import EXECUTOR, GATEWAY, IDLE_SECONDS
 from trading.member import WAIT_MS, Member
 from trading.messages import (
     SERIALIZER,
@@ -22,7 +22,14 @@ from trading.messages import (
     Start,
     Welcome,
 )
-from trading.protocol import RUN_TOPIC, Endpoints, RunAbortedError, answers_topic, own_topic
+from trading.protocol import (
+    RUN_TOPIC,
+    Endpoints,
+    Interval,
+    RunAbortedError,
+    answers_topic,
+    own_topic,
+)
 from trading.sessions import Attendance
 
 
@@ -30,7 +37,8 @@ class OrderExecutor:
     """Pull the signals of all strategies of a run and carry them out on a market, in one order.
 
     What was acknowledged is never carried out twice. The sockets belong to `context`. `on_answer`
-    and `on_alert` get what has become of signals, and alerts.
+    and `on_alert` get what has become of signals, and alerts; `on_round` is called in each round
+    after the start. What lies before `begin_ms` is no part of the run: signals are rejected there.
     """
 
     def __init__(
@@ -42,12 +50,16 @@ class OrderExecutor:
         entry_ms: int = 10,
         on_answer: Callable[[Answer], None] = lambda _: None,
         on_alert: Callable[[Alert], None] = lambda _: None,
+        on_round: Callable[[], None] = lambda: None,
+        begin_ms: int = 0,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._member = Member(Role.EXECUTOR, EXECUTOR, stopped)
         self._market = market
         self._entry_ms = entry_ms
-        self._on_answer, self._on_alert = on_answer, on_alert
+        self._on_answer, self._on_alert, self._on_round = on_answer, on_alert, on_round
+        self._begin_ms = begin_ms
+        self._idle = Interval(IDLE_SECONDS)
         self._puller = ZmqPuller(endpoints.signals, context, EXECUTOR)
         self._publisher = ZmqPublisher(endpoints.answers, context, EXECUTOR)
         self._control = ZmqPusher(endpoints.control, context)
@@ -64,12 +76,24 @@ class OrderExecutor:
     def run(self) -> None:
         """Execute until all strategies have ended; raise a `RunError` if a process fails."""
         with self._member.telling(self._tell):
-            while not self.execution or self.execution.running:
+            if self._begin_ms:
+                self._market.advance(self._begin_ms)  # which may take longer than silence may last
+            while not self.execution or not self.execution.is_over:
                 self._round()
             self._settle(self.execution)
             for name in self.execution.messages:
                 self._answer_end(name, self.execution.answered[name])
             self._push(End(self._member.run_id, Role.EXECUTOR, EXECUTOR, self.execution.window))
+
+    def idle(self) -> None:
+        """Say now and then that this process lives; for the market, while it moves far."""
+        if not self._idle.is_due(self._member.now()):
+            return
+        self._attendance.subscribed(self._publisher.subscriptions())
+        self._welcome()
+        self._beat()
+        while self.execution is None and self.process_received_signal():
+            pass  # those who come meanwhile; what they send before the start waits for it
 
     def process_received_signal(self, timeout_ms: int = 0) -> bool:
         """Take the next message of a strategy and do what it asks; return False if none has come.
@@ -95,8 +119,10 @@ class OrderExecutor:
             if not self.process_received_signal():
                 break
             took = True
-        if took and self.execution:
-            self._settle(self.execution)
+        if self.execution:
+            if took or not self.execution.is_settled:
+                self._settle(self.execution)
+            self._on_round()
         if not took:
             self._waiter.wait(WAIT_MS)
             if not self._waiter.wait(0):
@@ -147,8 +173,9 @@ class OrderExecutor:
         self._attendance.close()
         self._member.watch.only((GATEWAY, *message.strategies))
         self.execution = Execution(
-            self._market, message, self._entry_ms, self._publish_answer, self._on_alert
-        )
+            self._market, message, self._entry_ms, self._publish_answer, self._on_alert,
+            begin_ms=self._begin_ms,
+        )  # fmt: skip
         early, self._early = self._early, []
         for one in early:
             self._receive(one)
@@ -166,13 +193,13 @@ class OrderExecutor:
             self._unacknowledged.add(message.strategy)  # a repeat too: the answer was lost
 
     def _settle(self, execution: Execution) -> None:
-        """Acknowledge what is here, carry out what is certain, and let the gateway go on."""
+        """Carry out what is certain, acknowledge what is here, and let the gateway go on."""
+        execution.settle()
         for name in sorted(self._unacknowledged & execution.messages.keys()):
             last = execution.messages[name].next - 1
             ack = SERIALIZER.encode(Ack(execution.run_id, name, last))
             self._publish(answers_topic(name), ack)
         self._unacknowledged.clear()
-        execution.settle()
         if execution.window > self._credited:
             self._credited = execution.window
             self._push(Credit(execution.run_id, self._credited))
@@ -224,7 +251,12 @@ class OrderExecutor:
     def report(self) -> dict[str, object]:
         """Return the counts of all that came."""
         counts = self.execution.report() if self.execution else {}
-        return {**counts, "strange": self._member.strange}
+        return {**counts, "strange": self.strange}
+
+    @property
+    def strange(self) -> int:
+        """Return how many messages came that were none of this program or run."""
+        return self._member.strange
 
     @property
     def lost(self) -> int:

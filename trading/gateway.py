@@ -69,8 +69,10 @@ class TickProducer:
         self._pace = Pace(speed, self._round) if speed else None
         self.session = GatewaySession(start, EXECUTOR, self._member.watch)
 
-    def run(self, ticks: Iterable[TickEvent]) -> None:
+    def run(self, ticks: Iterable[TickEvent | None]) -> None:
         """Publish ticks, which come in time order, and return when all have worked them through.
+
+        None says that there are none now: what is there is sent.
 
         The first one is read before the run starts, so that a long warm-up is over by then. Raise
         a `RunError` if a process of the run fails, or somebody stops it.

@@ -1,15 +1,18 @@
 """A run without processes and sockets: the same strategies and execution, called one by one."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 
 from trading.execution import Execution
 from trading.messages import End, Role, Start, TickEvent, Window
 from trading.protocol import windows
 from trading.sessions import Strategy, StrategySession
 
+WAIT_SECONDS = 0.02
+
 
 def run_in_process(
-    ticks: Iterable[TickEvent],
+    ticks: Iterable[TickEvent | None],
     strategies: Mapping[str, Strategy],
     execution: Execution,
     start: Start,
@@ -19,7 +22,27 @@ def run_in_process(
     This is the reference: a run over the bus gives the same, for any window, credit and number of
     processes.
     """
-    sessions = {name: StrategySession(name, each, start) for name, each in strategies.items()}
+    sessions = sessions_of(strategies, start)
+    feed(ticks, sessions, execution, start)
+    return sessions
+
+
+def sessions_of(strategies: Mapping[str, Strategy], start: Start) -> dict[str, StrategySession]:
+    """Return the sessions of strategies by their names, before the first tick."""
+    return {name: StrategySession(name, each, start) for name, each in strategies.items()}
+
+
+def feed(
+    ticks: Iterable[TickEvent | None],
+    sessions: Mapping[str, StrategySession],
+    execution: Execution,
+    start: Start,
+    on_window: Callable[[], None] = lambda: None,
+) -> None:
+    """Hand ticks to all sessions window by window, and what they make of them to the execution.
+
+    `on_window` is called when a window has been worked through.
+    """
     for number, (until_ms, some) in enumerate(windows(ticks, start.window_ms), 1):
         window = Window(start.run_id, number, until_ms, some)
         for session in sessions.values():
@@ -28,7 +51,11 @@ def run_in_process(
                 execution.take(message)
                 session.acknowledged(message.number, 0.0)
         execution.settle()
+        on_window()
     for name, session in sessions.items():
         execution.end(End(start.run_id, Role.STRATEGY, name, session.messages))
     execution.settle()
-    return sessions
+    while not execution.is_settled:  # a live market is read to where the ticks have ended
+        time.sleep(WAIT_SECONDS)
+        execution.settle()
+        on_window()

@@ -13,6 +13,7 @@ from typing import Annotated, TypeAlias, get_args
 from msgspec import Meta, Struct
 
 from messaging.serializer import Serializer
+from trading.orders import Side
 
 VERSION = 1
 END_MS = 1 << 62
@@ -28,13 +29,6 @@ Price = Annotated[float, Meta(ge=-float_info.max, le=float_info.max)]
 Size = Annotated[float, Meta(ge=0, le=float_info.max)]
 Ratio = Annotated[float, Meta(ge=-1, le=1)]
 WallTime = Annotated[datetime, Meta(tz=True)]
-
-
-class Side(StrEnum):
-    """Whether an order buys or sells; of a trade, whether its taker did."""
-
-    BUY = "buy"
-    SELL = "sell"
 
 
 class TickKind(StrEnum):

@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 
 from orderflow.errors import UsageError
 from trading.decisions import market_order
-from trading.messages import Alert, Side, TickEvent, TickKind, TradingSignal
+from trading.messages import Alert, TickEvent, TickKind, TradingSignal
+from trading.orders import Side
 from trading.settings import check_at_least, check_quantity
 
 NAME = "order-flow"

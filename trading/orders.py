@@ -27,7 +27,7 @@ class OrderError(OrderflowError):
 
 
 class Side(StrEnum):
-    """The side of an order: whether it buys or sells."""
+    """Whether an order buys or sells; of a trade, whether its taker did."""
 
     BUY = "buy"
     SELL = "sell"

@@ -1,11 +1,13 @@
 """The recorded market as the executor sees it: signals in, answers out, matched on paper."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from orderflow.events import OrderbookUpdate, Trade
+from orderflow.events import BookBatch, OrderbookUpdate, Trade
 from trading.account import RiskGate
+from trading.equity import Quotes
+from trading.market_feed import MarketFeed
 from trading.matching import MatchingEngine
 from trading.messages import (
     END_MS,
@@ -15,18 +17,16 @@ from trading.messages import (
     Expired,
     Filled,
     Rejected,
-    Side,
     SignalType,
     TradingSignal,
 )
 from trading.orders import MATH, OrderEnd, OrderError, OrderRequest, OrderStatus, OrderType
-from trading.orders import Side as OrderSide
 from trading.rules import Rules
-from trading.statistics import Quotes
+from trading.stream import LiveStream
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
 
-Stream = Iterable[tuple[OrderbookUpdate, Sequence[Trade]]]
+EVENTS_BETWEEN_IDLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class AnsweringEngine(MatchingEngine):
                 strategy=placed.strategy,
                 signal=placed.signal,
                 time_ms=now,
-                side=Side(fill.side.value),
+                side=fill.side,
                 price=price,
                 quantity=quantity,
                 remaining=MATH.subtract(request.quantity, self._filled[request.order]),
@@ -99,16 +99,26 @@ class AnsweringEngine(MatchingEngine):
 class PaperMarket:
     """A recorded market, which an `Execution` moves on, and sends signals into.
 
-    `stream` is what `DBInterpreter.stream` yields. Orders have the numbers in which they were
-    submitted; `placed` says whose they are. `quotes` has the best prices so far. An order that
-    cannot be meant is rejected, with the reason. Its end is known when the market has been moved to
-    `END_MS`.
+    `stream` is what `DBInterpreter.stream` or `batches` yields. Orders have the numbers in which
+    they were submitted; `placed` says whose they are. `quotes` has the best prices so far. An order
+    that cannot be meant is rejected, with the reason. Its end is known when the market has been
+    moved to `END_MS`, or was stopped. `idle` is called now and then while the market moves far.
+
+    Of a live market the stream has None where nothing is there now, and `end_at` gets the time at
+    which the ticks have ended: the stream is to end there, or behind it. Such a market is moved no
+    further than the strategies were shown it, short of the entry latency.
     """
 
     def __init__(
-        self, stream: Stream, instrument: str, rules: Rules, gate: RiskGate | None = None
+        self,
+        stream: LiveStream,
+        instrument: str,
+        rules: Rules,
+        gate: RiskGate | None = None,
+        end_at: Callable[[int], None] | None = None,
     ) -> None:
         self.instrument = instrument
+        self.idle: Callable[[], None] = lambda: None
         self.rules = rules
         self.quotes = Quotes()
         self.placed: dict[int, Placed] = {}
@@ -116,18 +126,55 @@ class PaperMarket:
         self._refused: list[Rejected] = []
         self.engine = AnsweringEngine(rules, gate, self._answers.append, self.placed)
         self._orders: dict[tuple[str, int], int] = {}
-        self._events = _events(stream)
-        self._next = next(self._events, None)
+        self._feed = MarketFeed(stream)
+        self._end_at = end_at
+        self._end_ms = END_MS
         self._ended = False
 
-    def advance(self, to_ms: int) -> None:
-        """Let everything happen before `to_ms`; with `END_MS`, the market ends."""
-        while self._next is not None and self._next[0] < to_ms:
-            self._happen(self._next[1])
-            self._next = next(self._events, None)
-        if to_ms >= END_MS:
-            self.engine.finish()
-            self._ended = True
+    def advance(self, to_ms: int) -> bool:
+        """Let everything happen before `to_ms`; with `END_MS`, the market ends.
+
+        Return whether it has; False, of a live market that is not known so far.
+        """
+        until = min(to_ms, self._end_ms)
+        if self._end_at and to_ms < END_MS:
+            # The strategies were shown no more than this, and may not be shown more.
+            until = to_ms - self.rules.entry_ms
+        feed, engine, count = self._feed, self.engine, 0
+        while (now := feed.next_ms()) is not None and now < until:
+            quiet = engine.quiet_to
+            if now <= quiet:
+                count += self._pass_by(*feed.take_before(min(until, quiet + 1)))
+            else:
+                self._happen(feed.take())
+                count += 1
+            if count >= EVENTS_BETWEEN_IDLES:
+                self.idle()
+                count = 0
+        if now is None:
+            return False
+        if to_ms >= END_MS and not self._ended:
+            self.stop()
+        return True
+
+    def close_at(self, until_ms: int) -> None:
+        """Let a live market end at `until_ms`."""
+        if self._end_at:
+            self._end_ms = until_ms
+            self._end_at(until_ms)
+
+    def stop(self) -> None:
+        """End the market where it is."""
+        self.engine.finish()
+        self._ended = True
+
+    def _pass_by(self, batch: BookBatch, trades: Sequence[Trade]) -> int:
+        for row, quote in zip(batch.rows, self.engine.pass_by(batch, trades), strict=True):
+            if quote is not None:
+                self._note_best(row[0], quote[0], quote[1])
+        if self.engine.now_ms is not None:
+            self.quotes.reached(self.engine.now_ms)
+        return len(batch) + len(trades)
 
     def _happen(self, event: OrderbookUpdate | Trade) -> None:
         engine = self.engine
@@ -139,8 +186,13 @@ class PaperMarket:
         if event.id is not None:
             bids, asks = engine.book.top_levels(1)
             self.quotes.reached(event.timestamp)
-            if bids and asks and bids[0][0] < asks[0][0]:
-                self.quotes.add(event.timestamp, bids[0][0], asks[0][0])
+            self._note_best(
+                event.timestamp, bids[0][0] if bids else None, asks[0][0] if asks else None
+            )
+
+    def _note_best(self, time_ms: int, bid: float | None, ask: float | None) -> None:
+        if bid is not None and ask is not None and bid < ask:
+            self.quotes.add(time_ms, bid, ask)
 
     def submit(self, signal: TradingSignal) -> None:
         """Send the order of a signal, or the cancellation that it is."""
@@ -159,7 +211,7 @@ class PaperMarket:
         number = len(self.placed)
         request = OrderRequest(
             order=number,
-            side=OrderSide(signal.side.value),
+            side=signal.side,
             type=OrderType(signal.order.value),
             quantity=signal.quantity,
             price=signal.price,
@@ -201,10 +253,3 @@ class PaperMarket:
         """Yield each order that was placed, with its end, when the market has ended."""
         for number, placed in self.placed.items():
             yield placed, self.engine.ends[number]
-
-
-def _events(stream: Stream) -> Iterator[tuple[int, OrderbookUpdate | Trade]]:
-    for update, trades in stream:
-        yield update.timestamp, update
-        for trade in trades:
-            yield trade[5], trade

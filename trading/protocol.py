@@ -6,6 +6,7 @@ Pure: what time it is, in seconds of any clock that does not jump, is handed in.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import extract_tb
 
 from orderflow.errors import OrderflowError, UsageError
 from trading.messages import TickEvent
@@ -18,8 +19,15 @@ START_SECONDS = 30.0
 RESEND_SECONDS = 1.0
 """What has not been acknowledged for so long is sent again."""
 MAX_WINDOW_MS = 10_000
+PACED_WINDOW_MS = 10
+"""The usual window where somebody watches: a tick waits so long for the others of its window."""
 MAX_CREDIT = 500
 """Less than the high-water mark of the sockets, so that a deterministic run never meets it."""
+MOST_TICKS = 200
+"""A window with so many ends before its time, with their last millisecond: some 50 kB of bytes.
+
+So the high-water mark bounds memory in a free run, however long the windows are.
+"""
 RUN_TOPIC = "run"
 
 
@@ -119,6 +127,17 @@ class CameAgainError(RunError):
 
 class RunAbortedError(RunError):
     """Report that another process has ended the run, because of `name`."""
+
+
+class StrategyFailedError(RunError):
+    """Report an `error` that a strategy raised at the tick with this `number`."""
+
+    def __init__(self, name: str, number: int, error: Exception) -> None:
+        places = extract_tb(error.__traceback__)
+        at = f" in {places[-1].filename}, line {places[-1].lineno}" if places else ""
+        super().__init__(name, f"the strategy failed at tick {number:,}: {error!r}{at}")
+        self.number = number
+        self.error = error
 
 
 class RunStoppedError(RunError):
@@ -239,15 +258,26 @@ class Interval:
 
 
 def windows(
-    ticks: Iterable[TickEvent], window_ms: int
+    ticks: Iterable[TickEvent | None], window_ms: int
 ) -> Iterator[tuple[int, tuple[TickEvent, ...]]]:
     """Yield `(until_ms, ticks)` for each window that has ticks, which come in time order.
 
     Windows are aligned to the epoch, so they are cut between two milliseconds and never within
-    one: no tick of a later window has a time before `until_ms`.
+    one: no tick of a later window has a time before `until_ms`. One of many ticks is cut into more.
+
+    None among the ticks says that there are no more now, and that those to come are later than all
+    before: then the window ends with its last millisecond, so that nobody waits for a live market.
     """
     until, waiting = 0, list[TickEvent]()
     for tick in ticks:
+        if tick is None:
+            if waiting:
+                until = waiting[-1].time_ms + 1
+                yield until, tuple(waiting)
+                waiting = []
+            continue
+        if len(waiting) >= MOST_TICKS and tick.time_ms > waiting[-1].time_ms:
+            until = waiting[-1].time_ms + 1
         if tick.time_ms >= until:
             if waiting:
                 yield until, tuple(waiting)
@@ -256,6 +286,13 @@ def windows(
         waiting.append(tick)
     if waiting:
         yield until, tuple(waiting)
+
+
+def window_ms_of(asked: int | None, speed: float | None) -> int:
+    """Return how long windows are: as asked, or as is usual at a speed, None for full speed."""
+    if asked is not None:
+        return asked
+    return MAX_WINDOW_MS if speed is None else PACED_WINDOW_MS
 
 
 def check_options(window_ms: int, credit: int) -> None:

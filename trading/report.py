@@ -1,28 +1,38 @@
 """What a run of strategies leaves behind: fills.json, orders.json, alerts.json and report.json."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import tee
+from operator import itemgetter
 from pathlib import Path
 
 import orjson
 
 from orderflow.atomic import replace_file
 from orderflow.errors import OutputError
+from orderflow.issues import IssueLog
+from replay.pacing import Pace
 from trading.account import RiskGate
 from trading.execution import Execution
 from trading.gateway import new_start
-from trading.in_process import run_in_process
-from trading.messages import Alert, Answer, Rejected
+from trading.in_process import feed, sessions_of
+from trading.messages import Alert, Answer, Rejected, TickEvent
+from trading.orders import Fill
+from trading.own_orders import RestingOrder
 from trading.paper import FILLS_FILE, ORDERS_FILE
-from trading.paper_market import PaperMarket, Stream
+from trading.paper_market import PaperMarket
 from trading.rules import Rules
 from trading.sessions import Strategy
+from trading.sources import OpenedSource, Source
 from trading.statistics import OrderRecord, Statistics, statistics_of
+from trading.stream import Stream
 from trading.ticks import TickMaker
+from viz_io import STATES
 
 SCHEMA = 1
+_, FINISHED, STOPPED, FAILED = STATES
 REPORT_FILE = "report.json"
 ALERTS_FILE = "alerts.json"
 SCRIPTED = "orders"
@@ -36,11 +46,12 @@ The orders of all others have the numbers of their signals.
 class RunLog:
     """What an executor has to keep of a run beside its market: alerts, and signals refused early.
 
-    `answer` and `alert` take what an `Execution` hands out.
+    `answer` and `alert` take what an `Execution` hands out; `on_alert` gets each alert too.
     """
 
     alerts: list[Alert] = field(default_factory=list)
     rejections: list[Rejected] = field(default_factory=list)
+    on_alert: Callable[[Alert], None] = lambda _: None
 
     def answer(self, answer: Answer) -> None:
         """Note an answer."""
@@ -50,13 +61,21 @@ class RunLog:
     def alert(self, alert: Alert) -> None:
         """Note an alert."""
         self.alerts.append(alert)
+        self.on_alert(alert)
+
+    def stop(self, market: PaperMarket, execution: Execution | None) -> None:
+        """End a market where it is, and note what has become of all signals that are here."""
+        market.stop()
+        for answer in (*market.answers(), *(execution.give_up() if execution else ())):
+            self.answer(answer)
 
 
 @dataclass(frozen=True)
 class Report:
     """A run: its fills and ends of orders as they are written, alerts, statistics and counts.
 
-    `lost` is how many messages did not come.
+    `lost` is how many messages did not come. `state` is `finished`, `stopped` or `failed`, `reason`
+    why it failed.
     """
 
     instrument: str
@@ -67,9 +86,20 @@ class Report:
     statistics: Statistics
     counts: dict[str, object]
     lost: int
+    state: str = FINISHED
+    reason: str = ""
 
     def files(self) -> dict[str, bytes]:
         """Return the content of each file by its name."""
+        return {
+            FILLS_FILE: orjson.dumps(self.fills),
+            ORDERS_FILE: orjson.dumps(self.orders),
+            ALERTS_FILE: orjson.dumps(self.alerts),
+            REPORT_FILE: self.report_json(),
+        }
+
+    def report_json(self) -> bytes:
+        """Return the content of report.json."""
         report = {
             "schema": SCHEMA,
             "instrument": self.instrument,
@@ -77,23 +107,25 @@ class Report:
             "lost": self.lost,
             "counts": self.counts,
             "statistics": self.statistics,
+            "state": self.state,
+            "reason": self.reason,
         }
-        return {
-            FILLS_FILE: orjson.dumps(self.fills),
-            ORDERS_FILE: orjson.dumps(self.orders),
-            ALERTS_FILE: orjson.dumps(self.alerts),
-            REPORT_FILE: orjson.dumps(report),
-        }
+        return orjson.dumps(report)
 
     def write(self, directory: Path) -> None:
         """Write all files, each replaced as a whole; raise `OutputError`."""
         for name, data in self.files().items():
-            try:
-                directory.mkdir(parents=True, exist_ok=True)
-                replace_file(directory / name, data, durable=True)
-            except OSError as error:
-                msg = f"{directory / name} cannot be written: {error.strerror}"
-                raise OutputError(msg, directory / name) from error
+            write_file(directory / name, data)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a file as a whole, in a directory that is made; raise `OutputError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, data, durable=True)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror}"
+        raise OutputError(msg, path) from error
 
 
 def report_of(
@@ -106,10 +138,14 @@ def report_of(
     bar_seconds: int = 60,
     start_ms: int | None = None,
     balance: Decimal | None = None,
+    strange: int = 0,
+    state: str = FINISHED,
+    reason: str = "",
 ) -> Report:
     """Return the report of a run whose market has ended, in one process or over the bus.
 
-    `counts` and `lost` are those of gateway and strategies; the executor's are added.
+    `counts` and `lost` are those of gateway and strategies (see `counts_of`); the executor's are
+    added, with the `strange` messages that it got.
     """
     engine, rules = market.engine, market.rules
     records = {
@@ -121,7 +157,6 @@ def report_of(
         fills, records, market.quotes, rules.contract, entry_ms=rules.entry_ms,
         window_ms=1000 * bar_seconds, start_ms=start_ms, balance=balance,
     )  # fmt: skip
-    rejected = Counter(answer.reason for answer in log.rejections)
     return Report(
         market.instrument,
         tuple(sorted(execution.messages)),
@@ -132,14 +167,134 @@ def report_of(
             for a in sorted(log.alerts, key=lambda a: (a.time_ms, a.strategy, a.number))
         ],
         statistics,
-        {
-            **counts,
-            "executor": execution.report(),
-            "market": dict(sorted(engine.counts.items())),
-            "rejected": dict(sorted(rejected.items())),
-        },
+        {**counts, **_executor_counts(market, execution, log, strange)},
         lost + execution.lost,
+        state,
+        reason,
     )
+
+
+def counts_of(
+    gateway: Mapping[str, object], strategies: Mapping[str, Mapping[str, object]]
+) -> dict[str, object]:
+    """Return the counts of gateway and strategies, of their reports, for the report of a run.
+
+    Left out is what depends on windows, and not on what happened: so they are the same however the
+    run was made, unless a message was lost or came again.
+    """
+
+    def without(left_out: str, counts: Mapping[str, object]) -> dict[str, object]:
+        return {key: counts[key] for key in sorted(counts) if key != left_out}
+
+    each = {name: without("messages", found) for name, found in sorted(strategies.items())}
+    return {**without("windows", gateway), "strategies": each}
+
+
+def _executor_counts(
+    market: PaperMarket, execution: Execution, log: RunLog, strange: int
+) -> dict[str, object]:
+    strategies = {
+        name: {
+            "messages": {k: n for k, n in messages.counts().items() if k != "received"},
+            "signals": execution.signals[name].counts(),
+        }
+        for name, messages in sorted(execution.messages.items())
+    }
+    rejected = Counter(answer.reason for answer in log.rejections)
+    return {
+        "executor": {**execution.counts, "strategies": strategies, "strange": strange},
+        "market": dict(sorted(market.engine.counts.items())),
+        "rejected": dict(sorted(rejected.items())),
+    }
+
+
+def found_in(source: Source, ticks: TickMaker) -> dict[str, object]:
+    """Return what was wrong with the rows that ticks were made of, and what was lost of them."""
+    return {"data_issues": _data_issues(source, ticks), "market_lost": source.losses()}
+
+
+def _data_issues(source: Source, ticks: TickMaker) -> dict[str, int]:
+    issues = IssueLog()
+    issues.add(source.issues)
+    issues.add(ticks.issues)
+    found = issues.counts()
+    found["levels_rejected"] += ticks.book.levels_rejected
+    found["crossed_books"] += ticks.book.crossed_books
+    return {kind: count for kind, count in found.items() if count}
+
+
+class PaperRun:
+    """A run of strategies, by their names, on a market in this process.
+
+    What lies before `start_ms` builds up the book. Equity is sampled each `bar_seconds`. `idle` is
+    called often, and may raise an error to end the run.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        instrument: str,
+        strategies: Mapping[str, Strategy],
+        rules: Rules | None = None,
+        gate: RiskGate | None = None,
+        *,
+        start_ms: int | None = None,
+        window_ms: int = 10,
+        depth: int = 50,
+        bar_seconds: int = 60,
+        balance: Decimal | None = None,
+        on_alert: Callable[[Alert], None] = lambda _: None,
+        idle: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.start = new_start(instrument, strategies, window_ms=window_ms)
+        self.log = RunLog(on_alert=on_alert)
+        if source.end_at is None:
+            # Read once: the two are never further apart than a window and the latency.
+            self._stream, traded = tee(source.stream())
+        else:
+            self._stream, traded = source.stream(), source.market()
+        self.market = PaperMarket(traded, instrument, rules or Rules(), gate, source.end_at)
+        self.market.idle = idle
+        self.sessions = sessions_of(strategies, self.start)
+        self._execution = Execution(
+            self.market, self.start, self.market.rules.entry_ms, self._answer, self.log.alert,
+            begin_ms=start_ms or 0,
+        )  # fmt: skip
+        self._ticks = TickMaker(self.start.run_id, instrument, depth=depth, start_ms=start_ms)
+        self._source = source
+        self._idle = idle
+        self._bar_seconds, self._start_ms, self._balance = bar_seconds, start_ms, balance
+
+    def run(self, speed: float | None = None, on_window: Callable[[], None] = lambda: None) -> None:
+        """Run to the end, `speed` times as fast as recorded, None for as fast as can be.
+
+        `on_window` is called after each window.
+        """
+        ticks = self._ticks.ticks(self._stream, self._idle)
+        paced = _paced(ticks, Pace(speed, self._idle)) if speed else ticks
+        feed(paced, self.sessions, self._execution, self.start, on_window)
+
+    def report(self, state: str = FINISHED, reason: str = "") -> Report:
+        """Return the report of the run, which may have ended before its time."""
+        if state != FINISHED:
+            self.log.stop(self.market, self._execution)
+        gateway = {
+            "ticks": self._ticks.number, **found_in(self._source, self._ticks),
+            "foreign": 0, "strange": 0,
+        }  # fmt: skip
+        strategies = {
+            name: {**session.report(), "strange": 0} for name, session in self.sessions.items()
+        }
+        return report_of(
+            self.market, self._execution, self.log, counts_of(gateway, strategies),
+            sum(session.lost for session in self.sessions.values()),
+            bar_seconds=self._bar_seconds, start_ms=self._start_ms, balance=self._balance,
+            state=state, reason=reason,
+        )  # fmt: skip
+
+    def _answer(self, answer: Answer) -> None:
+        self.log.answer(answer)
+        self.sessions[answer.strategy].answers.take(answer.run_id, answer.number)
 
 
 def run_strategies(
@@ -154,50 +309,59 @@ def run_strategies(
     bar_seconds: int = 60,
     balance: Decimal | None = None,
 ) -> Report:
-    """Run strategies, by their names, on a recorded market in this process; return the report.
+    """Run strategies on a recorded market in this process, and return the report: a `PaperRun`.
 
-    `open_stream` opens the recording, as `DBInterpreter.stream` yields it, anew each time: it is
-    read once for the ticks and once for the market that orders go to. Equity is sampled each
-    `bar_seconds`.
+    `open_stream` opens the recording: see `trading.stream` for what it may yield.
     """
-    start = new_start(instrument, strategies, window_ms=window_ms)
-    market = PaperMarket(open_stream(), instrument, rules or Rules(), gate)
-    log = RunLog()
-    execution = Execution(market, start, market.rules.entry_ms, log.answer, log.alert)
-    ticks = TickMaker(start.run_id, instrument, start_ms=start_ms)
-    sessions = run_in_process(ticks.ticks(open_stream()), strategies, execution, start)
-    counts: dict[str, object] = {
-        "ticks": ticks.number,
-        "strategies": {name: session.report() for name, session in sorted(sessions.items())},
-    }
-    lost = sum(session.ticks.missing for session in sessions.values())
-    return report_of(
-        market, execution, log, counts, lost,
-        bar_seconds=bar_seconds, start_ms=start_ms, balance=balance,
+    run = PaperRun(
+        OpenedSource(open_stream), instrument, strategies, rules, gate,
+        start_ms=start_ms, window_ms=window_ms, bar_seconds=bar_seconds, balance=balance,
     )  # fmt: skip
+    run.run()
+    return run.report()
+
+
+def _paced(ticks: Iterable[TickEvent | None], pace: Pace) -> Iterator[TickEvent | None]:
+    for tick in ticks:
+        if tick is not None:
+            pace.wait_for(tick.time_ms)
+        yield tick
 
 
 def _order_number(strategy: str, signal: int) -> int:
     return signal - (strategy == SCRIPTED)
 
 
+def fill_line(market: PaperMarket, fill: Fill) -> dict[str, object]:
+    """Return a fill as it is written."""
+    placed = market.placed[fill.order]
+    return {
+        "order": _order_number(placed.strategy, placed.signal),
+        "time_ms": fill.time_ms,
+        "side": fill.side,
+        "price": float(fill.price),
+        "qty": float(fill.quantity),
+        "maker": fill.maker,
+        "fee": float(fill.fee),
+        "strategy": placed.strategy,
+    }
+
+
+def open_order_line(market: PaperMarket, order: RestingOrder) -> dict[str, object]:
+    """Return an order that rests as it is written: `remaining` is what is not filled of it."""
+    placed = market.placed[order.request.order]
+    return {
+        "order": _order_number(placed.strategy, placed.signal),
+        "side": order.request.side,
+        "price": order.price,
+        "remaining": float(order.left),
+        "strategy": placed.strategy,
+    }
+
+
 def _fill_lines(market: PaperMarket) -> list[dict[str, object]]:
-    lines = []
-    for fill in market.engine.fills:
-        placed = market.placed[fill.order]
-        number = _order_number(placed.strategy, placed.signal)
-        line: dict[str, object] = {
-            "order": number,
-            "time_ms": fill.time_ms,
-            "side": fill.side,
-            "price": float(fill.price),
-            "qty": float(fill.quantity),
-            "maker": fill.maker,
-            "fee": float(fill.fee),
-            "strategy": placed.strategy,
-        }
-        lines.append(((fill.time_ms, number, placed.strategy), line))
-    return [line for _, line in sorted(lines, key=lambda one: one[0])]
+    lines = [fill_line(market, fill) for fill in market.engine.fills]
+    return sorted(lines, key=itemgetter("time_ms", "order", "strategy"))
 
 
 def _order_lines(market: PaperMarket, log: RunLog) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from orderflow.errors import OrderflowError
 from trading.messages import (
     END_MS,
     Abort,
@@ -28,6 +29,7 @@ from trading.protocol import (
     CameAgainError,
     NameTakenError,
     RunAbortedError,
+    StrategyFailedError,
     Watch,
     own_topic,
 )
@@ -178,16 +180,22 @@ class StrategySession:
     def work(self, window: Window, now: float, idle: Callable[[], None]) -> Signals | None:
         """Hand the ticks of a window to the strategy; return what to send, None for a repeat.
 
-        `idle` is called between ticks.
+        `idle` is called between ticks. Raise `StrategyFailedError` for what the strategy raises.
         """
         count, first = len(window.ticks), window.ticks[0].number if window.ticks else 0
         if not count or not self.ticks.take(window.run_id, first, count):
             return None
         made: list[TradingSignal | Alert] = []
-        for tick in window.ticks:
-            idle()
-            made += self._strategy.on_tick(tick)
-        return self._message(window.number, window.until_ms, made, now)
+        tick = window.ticks[0]
+        try:
+            for tick in window.ticks:
+                idle()
+                made += self._strategy.on_tick(tick)
+            return self._message(window.number, window.until_ms, made, now)
+        except OrderflowError:
+            raise
+        except Exception as error:
+            raise StrategyFailedError(self._name, tick.number, error) from error
 
     def announced(self, message: Heartbeat | End, now: float) -> Signals | None:
         """Count ticks as lost that were sent before this message and have not come.

@@ -29,6 +29,11 @@ def parse_settings(given: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def setting_names(kind: type) -> list[str]:
+    """Return the names of a class's settings: none where it is no dataclass."""
+    return [each.name for each in fields(kind) if each.init] if is_dataclass(kind) else []
+
+
 def with_settings(kind: type[T], title: str, given: Mapping[str, str]) -> T:
     """Return a new `kind`, a dataclass, with settings given as text; `title` is for messages.
 

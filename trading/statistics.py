@@ -1,7 +1,5 @@
 """What a run was worth, and how well its orders were executed; docs/trading.md has each formula."""
 
-from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,53 +8,13 @@ from math import fsum, sqrt
 from statistics import median
 
 from trading.account import ZERO, Account, Contract
-from trading.orders import MATH, Fill, OrderEnd, OrderRequest, OrderStatus, OrderType, exact
+from trading.equity import EquityPoint, Quotes, equity_curve
+from trading.orders import MATH, Fill, OrderEnd, OrderRequest, OrderStatus, OrderType
 
 YEAR_SECONDS = 365 * 86_400
 DAY_SECONDS = 86_400
 FEWEST_SAMPLES = 30
 MARKOUT_SECONDS = (1, 5, 30)
-
-
-class Quotes:
-    """The best prices of a market through time, the last of each ms; `last_ms` is how far it went.
-
-    Books with an empty side, and crossed ones, have none: the prices before them hold.
-    """
-
-    def __init__(self) -> None:
-        self.last_ms = 0
-        self._times, self._bids, self._asks = array("q"), array("d"), array("d")
-
-    def reached(self, time_ms: int) -> None:
-        """Note that the market went as far as this."""
-        self.last_ms = max(self.last_ms, time_ms)
-
-    def add(self, time_ms: int, bid: float, ask: float) -> None:
-        """Add the best prices after an event; they come in time order."""
-        self.reached(time_ms)
-        times, bids, asks = self._times, self._bids, self._asks
-        if times and times[-1] == time_ms:
-            bids[-1], asks[-1] = bid, ask
-        elif not times or (bids[-1], asks[-1]) != (bid, ask):
-            times.append(time_ms)
-            bids.append(bid)
-            asks.append(ask)
-
-    @property
-    def first_ms(self) -> int | None:
-        """Return the time of the first prices, None where there are none."""
-        return self._times[0] if self._times else None
-
-    def at(self, time_ms: int) -> tuple[float, float] | None:
-        """Return best bid and ask after all events up to and at a time, None before the first."""
-        place = bisect_right(self._times, time_ms) - 1
-        return None if place < 0 else (self._bids[place], self._asks[place])
-
-    def mid_at(self, time_ms: int) -> float | None:
-        """Return the mid after all events up to and at a time, None before the first."""
-        best = self.at(time_ms)
-        return best and best[0] / 2 + best[1] / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,68 +27,6 @@ class OrderRecord:
 
 
 # -- equity
-
-
-@dataclass(frozen=True, slots=True)
-class EquityPoint:
-    """The account at the close of a bar.
-
-    `equity` is marked at the mid, `closing_equity` at the price the position could be closed at:
-    the best bid when long, the best ask when short. `exposure` is the value of the position.
-    """
-
-    time_ms: int
-    position: float
-    equity: float
-    closing_equity: float
-    exposure: float
-
-
-def equity_curve(
-    fills: Sequence[Fill],
-    quotes: Quotes,
-    contract: Contract,
-    window_ms: int,
-    *,
-    start_ms: int | None = None,
-    balance: Decimal = ZERO,
-) -> list[EquityPoint]:
-    """Return the account at the start and at each bar's close, the bar in progress at the end too.
-
-    Bars are aligned to the epoch; those without an event have a point like any other. A point has
-    the fills and prices before it, the last one all there are. Fills come in time order.
-    """
-    first = quotes.first_ms
-    if first is None:
-        return []
-    begin = first if start_ms is None else max(first, start_ms)
-    account, place = Account(contract), 0
-    best = quotes.at(begin)
-    points = []
-    closes = range(begin - begin % window_ms + window_ms, quotes.last_ms + 1, window_ms)
-    for time_ms in (begin, *closes, quotes.last_ms + 1):
-        while place < len(fills) and fills[place].time_ms < time_ms:
-            account.add(fills[place])
-            place += 1
-        best = quotes.at(time_ms - 1) or best
-        if best is not None:
-            points.append(_point(account, time_ms, best, balance))
-    return points
-
-
-def _point(
-    account: Account, time_ms: int, best: tuple[float, float], balance: Decimal
-) -> EquityPoint:
-    bid, ask = map(exact, best)
-    mid = MATH.divide(MATH.add(bid, ask), Decimal(2))
-    closing = bid if account.position > 0 else ask
-    return EquityPoint(
-        time_ms,
-        float(account.position),
-        float(MATH.add(account.equity(mid), balance)),
-        float(MATH.add(account.equity(closing), balance)),
-        float(account.contract.value(mid, account.position.copy_abs())),
-    )
 
 
 def max_drawdown(equity: Sequence[float]) -> float:

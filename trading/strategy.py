@@ -11,9 +11,9 @@ from importlib import import_module
 
 from orderflow.errors import UsageError
 from trading.decisions import market_order, mid_of
-from trading.messages import Alert, Side, SignalType, TickEvent, TradingSignal
+from trading.messages import Alert, SignalType, TickEvent, TradingSignal
 from trading.order_flow_strategy import OrderFlowStrategy
-from trading.orders import OrderRequest
+from trading.orders import OrderRequest, Side
 from trading.sessions import Strategy
 from trading.settings import parse_settings, with_settings
 from trading.support_resistance import SupportResistanceStrategy
@@ -22,12 +22,14 @@ __all__ = [
     "STRATEGIES",
     "OrderFlowStrategy",
     "ScriptedStrategy",
+    "Side",
     "Strategy",
     "SupportResistanceStrategy",
     "make_strategy",
     "market_order",
     "mid_of",
     "parse_settings",
+    "strategy_class",
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -42,6 +44,11 @@ def make_strategy(name: str, settings: Mapping[str, str] | None = None) -> Strat
     The module is looked for where Python looks for modules, the current directory included for
     `python -m`. Raise `UsageError` for what is not there, is no strategy, or does not fit.
     """
+    return with_settings(strategy_class(name), name, settings or {})
+
+
+def strategy_class(name: str) -> type[Strategy]:
+    """Return the class of a strategy, by its name or as `module:Class`; raise `UsageError`."""
     kind = _own(name) if ":" in name else STRATEGIES.get(name)
     if kind is None:
         near = get_close_matches(name, STRATEGIES, 1)
@@ -51,7 +58,7 @@ def make_strategy(name: str, settings: Mapping[str, str] | None = None) -> Strat
             "and your own as module:Class"
         )
         raise UsageError(msg, "strategy", name)
-    return with_settings(kind, name, settings or {})
+    return kind
 
 
 def _own(name: str) -> type[Strategy]:
@@ -96,7 +103,7 @@ def _signal_of(order: OrderRequest, instrument: str) -> TradingSignal:
     return TradingSignal(
         instrument=instrument,
         time_ms=order.sent_ms,
-        side=Side(order.side.value),
+        side=order.side,
         order=SignalType(order.type.value),
         price=order.price,
         quantity=order.quantity,

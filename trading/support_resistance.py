@@ -8,7 +8,8 @@ from math import fsum
 from typing import NamedTuple
 
 from trading.decisions import market_order
-from trading.messages import Alert, Side, TickEvent, TickKind, TradingSignal
+from trading.messages import Alert, TickEvent, TickKind, TradingSignal
+from trading.orders import Side
 from trading.settings import check_at_least, check_quantity
 
 NAME = "support-resistance"

@@ -1,22 +1,24 @@
 """Ticks from a recording: one for each book row and each trade, with the market right after it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import inf, isfinite
+from collections.abc import Callable, Iterator, Sequence
+from math import isfinite
+from typing import overload
 
 from metrics.rolling_bars import CompensatedSum
 from orderbook_manager import OrderbookManager
 from orderflow.continuity import BookReliability
 from orderflow.errors import NumbersError
-from orderflow.events import BookBatch, OrderbookUpdate, Trade
+from orderflow.events import BookBatch, Quote, Trade
 from orderflow.issues import IssueLog
-from trading.messages import Side, TickEvent, TickKind
+from trading.messages import TickEvent, TickKind
+from trading.orders import Side
+from trading.stream import LiveStream, Stream, as_batch
 
-_Best = tuple[float | None, float | None, float | None, float | None]
-_SIDES = {side.value: side for side in Side}
+_SIDES: dict[str | None, Side] = {side.value: side for side in Side}
 
 
 class TickMaker:
-    """Turn the updates and trades of an interpreter's `stream()` into numbered ticks.
+    """Turn what an interpreter's `stream()` or `batches()` yields into numbered ticks.
 
     OBI is over the best `depth` levels. Rows before `start_ms` build up the book and give no tick.
     `issues` has what was wrong with the book.
@@ -32,84 +34,87 @@ class TickMaker:
         self._instrument = instrument
         self._start = -1 if start_ms is None else start_ms
         self._reliability = BookReliability(self.issues, self._start)
+        self._is_reliable = False
         self._cvd = CompensatedSum()
-        self._best: _Best = (None, None, None, None)
-        self._obi: float | None = None
+        self._quote: Quote = (None, None, None, None, None)
+
+    @overload
+    def ticks(self, stream: Stream, idle: Callable[[], None] = ...) -> Iterator[TickEvent]: ...
+
+    @overload
+    def ticks(
+        self, stream: LiveStream, idle: Callable[[], None] = ...
+    ) -> Iterator[TickEvent | None]: ...
 
     def ticks(
-        self,
-        stream: Iterable[tuple[OrderbookUpdate, Sequence[Trade]]],
-        idle: Callable[[], None] = lambda: None,
-    ) -> Iterator[TickEvent]:
+        self, stream: LiveStream, idle: Callable[[], None] = lambda: None
+    ) -> Iterator[TickEvent | None]:
         """Yield ticks by time, at equal times those of book rows first; `idle` is called often.
 
+        None in the stream of a live market, where nothing is there now, is handed on.
         A row that cannot be read changes nothing and gives no tick. Raise `NumbersError` for
         trades whose sizes add up to more than a double can hold.
         """
-        for update, trades in stream:
+        for event in stream:
             idle()
-            if self._apply(update) and update.timestamp >= self._start:
-                yield self._tick(TickKind.BOOK, update.timestamp)
-            for _, _, price, size, side, timestamp in trades:
-                taker = _SIDES.get(side or "")
-                if taker:
-                    self._cvd.add([size if taker is Side.BUY else -size])
-                    self._check_cvd(timestamp)
-                yield self._tick(TickKind.TRADE, timestamp, price, size, taker)
+            if event is None:
+                yield None
+                continue
+            rows, trades = event
+            yield from self._joined(as_batch(rows), trades)
 
-    def _check_cvd(self, timestamp: int) -> None:
-        if not isfinite(self._cvd.value):
-            msg = f"the sizes of trades up to {timestamp} add up to more than a double can hold"
-            raise NumbersError(msg, [self._cvd.value])
+    def _joined(self, batch: BookBatch, trades: Sequence[Trade]) -> Iterator[TickEvent]:
+        quotes = self.book.quote_rows(batch.rows, batch.snapshots)
+        skipped = [index for index, quote in enumerate(quotes) if quote is None]
+        reliable = self._reliability.follow_each(batch, skipped)
+        cvds = [self._cvd.value, *self._add_to_cvd(trades)]
+        done, count = 0, len(trades)
+        for (ms, *_), quote, is_reliable in zip(batch.rows, quotes, reliable, strict=True):
+            while done < count and trades[done][5] < ms:
+                done += 1
+                yield self._trade_tick(trades[done - 1], cvds[done])
+            self._is_reliable = is_reliable
+            if quote is None:
+                self.issues.note("rows_skipped", ms)
+                continue
+            self._quote = quote
+            if ms >= self._start:
+                yield self._tick(TickKind.BOOK, ms, None, None, None, cvds[done])
+        self._is_reliable = self._reliability.reliable
+        for trade, cvd in zip(trades[done:], cvds[done + 1 :], strict=True):
+            yield self._trade_tick(trade, cvd)
 
-    def _apply(self, update: OrderbookUpdate) -> bool:
-        """Apply a book row to the book; return whether there was one and it could be read."""
-        bids, asks, timestamp, _, _, snapshot, seq_id, prev_seq_id, lost = update
-        lost_rows = [(0, rows) for rows in lost]
-        if bids is None and asks is None:
-            self._reliability.follow(BookBatch([], [], lost=lost_rows))
-            return False
-        known = seq_id is not None
-        batch = BookBatch(
-            [(timestamp, 0, bids, asks)],
-            [snapshot],
-            [seq_id] if known else None,
-            [prev_seq_id] if known else None,
-            lost_rows,
-        )
-        skipped = self.book.rows_skipped
-        sums = self.book.update(bids, asks, snapshot)
-        if self.book.rows_skipped > skipped:
-            self._reliability.follow(batch, [0])
-            self.issues.note("rows_skipped", timestamp)
-            return False
-        self._reliability.follow(batch)
-        bid, ask = (side[0] if side else (None, None) for side in self.book.top_levels(1))
-        self._best = bid[0], ask[0], bid[1], ask[1]
-        total = sum(sums) if sums else inf
-        self._obi = (sums[0] - sums[1]) / total if sums and total < inf else None
-        return True
+    def _add_to_cvd(self, trades: Sequence[Trade]) -> list[float]:
+        """Return the CVD after each trade."""
+        deltas = [
+            size if side == "buy" else -size if side == "sell" else 0.0
+            for _, _, _, size, side, _ in trades
+        ]
+        sums: list[float] = self._cvd.add(deltas)
+        if sums and not isfinite(sums[-1]):
+            at = next(
+                trade[5] for trade, cvd in zip(trades, sums, strict=True) if not isfinite(cvd)
+            )
+            msg = f"the sizes of trades up to {at} add up to more than a double can hold"
+            raise NumbersError(msg, [sums[-1]])
+        return sums
+
+    def _trade_tick(self, trade: Trade, cvd: float) -> TickEvent:
+        _, _, price, size, side, ms = trade
+        return self._tick(TickKind.TRADE, ms, price, size, _SIDES.get(side), cvd)
 
     def _tick(
         self,
         kind: TickKind,
         time_ms: int,
-        price: float | None = None,
-        size: float | None = None,
-        side: Side | None = None,
+        price: float | None,
+        size: float | None,
+        side: Side | None,
+        cvd: float,
     ) -> TickEvent:
         self.number += 1
+        bid, ask, bid_size, ask_size, obi = self._quote
         return TickEvent(
-            self._run_id,
-            self.number,
-            self._instrument,
-            kind,
-            time_ms,
-            price,
-            size,
-            side,
-            *self._best,
-            self._reliability.reliable,
-            self._obi,
-            self._cvd.value,
-        )
+            self._run_id, self.number, self._instrument, kind, time_ms, price, size, side,
+            bid, ask, bid_size, ask_size, self._is_reliable, obi, cvd,
+        )  # fmt: skip

@@ -8,11 +8,14 @@
   const JITTER = 0.05; // a hand that pans time moves the price a little, and does not mean it
   const CHARTS = {
     time: {
-      axes: ["xaxis", "yaxis", "yaxis3", "yaxis4"],
+      axes: ["xaxis", "yaxis", "yaxis3", "yaxis4", "yaxis7", "yaxis8"],
       fit: {
         yaxis: (data, seen) => padded(extent(data, seen, "price", ["low", "high"])),
         yaxis2: (data, seen) => fromZero(extent(data, seen, "volume", ["y"]), VOLUME_ROOM),
         yaxis4: (data, seen) => padded(extent(data, seen, "cvd", ["y"], 1)),
+        yaxis7: (data, seen) => padded(union([[0, 0], extent(data, seen, "position", ["y"], 1)])),
+        yaxis8: (data, seen) =>
+          padded(union(["equity", "realised"].map((uid) => extent(data, seen, uid, ["y"], 1)))),
       },
     },
     depth: {
@@ -90,10 +93,12 @@
   };
 
   const watch = (name, plot) => {
-    const { axes, fit } = CHARTS[name];
+    const { fit } = CHARTS[name];
+    // Those of a trading run come and go with it.
+    const axes = () => CHARTS[name].axes.filter((axis) => plot.layout[axis]?.range);
     const key = `order-flow-${name}`;
     const whole = {}; // the ranges that are not automatic, as the page was made
-    for (const axis of axes) {
+    for (const axis of axes()) {
       if (!plot.layout[axis].autorange) whole[axis] = [...plot.layout[axis].range];
     }
     let run = ""; // as before the first poll, which may be over by now
@@ -126,8 +131,8 @@
       const time = plot.layout.xaxis;
       const update = {};
       for (const [axis, range] of Object.entries(fit)) {
-        if (own.has(axis)) continue;
         const shown = plot.layout[axis];
+        if (own.has(axis) || !shown?.range) continue;
         if (!own.has("xaxis")) {
           if (!shown.autorange) update[`${axis}.autorange`] = true;
           continue;
@@ -174,7 +179,7 @@
         restoring = false;
       }
       // Who zooms in that moment has their way too.
-      for (const axis of axes) {
+      for (const axis of axes()) {
         const { autorange, range } = plot.layout[axis];
         const known = [whole[axis], given[axis]].some((other) => same(range, other));
         if (!autorange && !known) own.add(axis);
@@ -194,19 +199,19 @@
 
     plot.on("plotly_relayout", (update) => {
       if (restoring) return;
-      for (const axis of axes) {
+      for (const axis of axes()) {
         const changed = `${axis}.range` in update || `${axis}.range[0]` in update;
         const range = plot.layout[axis].range;
         if (update[`${axis}.autorange`] || (changed && same(range, whole[axis]))) own.delete(axis);
         else if (changed && isMeant(axis, range)) own.add(axis);
       }
-      note(axes);
+      note(axes());
       save();
       fitValues();
     });
     plot.on("plotly_restyle", save);
     const drawn = () => {
-      note(axes.filter((axis) => plot.layout[axis].autorange));
+      note(axes().filter((axis) => plot.layout[axis].autorange));
       if (plot.layout.uirevision !== run) {
         run = plot.layout.uirevision;
         begin();

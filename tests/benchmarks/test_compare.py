@@ -85,6 +85,7 @@ def test_bars_differ_beyond_the_tolerance_in_number_and_not_before_the_last_1000
     assert difference({"obi": [[0, 9.0], *many]}, {"obi": many}) is None
 
 
+@pytest.mark.thorough
 def test_ways_of_the_project_agree_and_are_tabled(recording: ComparedRecording) -> None:
     ways = [BY_KEY[key] for key in ("scan", "fetch", "pure", "jobs")]
     measured = compare(recording, ways, 1)

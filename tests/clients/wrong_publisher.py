@@ -15,6 +15,7 @@ ROWS_AHEAD = 3
 
 
 def insert_before_deleting() -> None:
+    vars(depth)["TextBook"] = depth.PythonTextBook
     right = depth.BookSide.changes
 
     def wrong(*arguments: Any, **options: Any) -> tuple[Level, ...]:

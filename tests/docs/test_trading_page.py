@@ -9,8 +9,9 @@ from pathlib import Path
 
 from places import PROJECT
 
+from trading.equity import EquityPoint
 from trading.order_flow_strategy import OrderFlowStrategy
-from trading.statistics import EquityPoint, FillQuality, LimitOrders, Mean, Sharpe, Statistics
+from trading.statistics import FillQuality, LimitOrders, Mean, Sharpe, Statistics
 from trading.support_resistance import SupportResistanceStrategy
 
 PAGE = (PROJECT / "docs" / "trading.md").read_text()

@@ -4,17 +4,16 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.depth import (
-    Changes,
-    DepthView,
-    TextBook,
-    join_changes,
-)
+from exchanges.depth import Changes, DepthView, PythonTextBook, TextBook, join_changes
 from exchanges.levels import Level
 
+BOOKS = {book.engine: book for book in (PythonTextBook, TextBook)}
+pytestmark = pytest.mark.parametrize("new_book", BOOKS.values(), ids=BOOKS)
+
+NewBook = Callable[[], TextBook]
 Rows = list[tuple[list[Level], list[Level]]]
 prices = st.sampled_from([f"{99 + tick / 10:.1f}" for tick in range(21)])
 levels = st.builds(
@@ -53,9 +52,9 @@ class BruteClient:
         )
 
 
-@given(rows)
-def test_the_book_equals_brute_force_after_every_row(rows: Rows) -> None:
-    book, brute = TextBook(), BruteClient(None)
+@given(rows=rows)
+def test_the_book_equals_brute_force_after_every_row(new_book: NewBook, rows: Rows) -> None:
+    book, brute = new_book(), BruteClient(None)
     for bids, asks in rows:
         book.apply(bids, asks)
         brute.apply(Changes(tuple(bids), tuple(asks)))
@@ -63,9 +62,13 @@ def test_the_book_equals_brute_force_after_every_row(rows: Rows) -> None:
 
 
 def follow(
-    rows: Rows, depth: int, client: BruteClient, make: Callable[[TextBook, int], Changes]
+    new_book: NewBook,
+    rows: Rows,
+    depth: int,
+    client: BruteClient,
+    make: Callable[[TextBook, int], Changes],
 ) -> None:
-    book = TextBook()
+    book = new_book()
     for number, (bids, asks) in enumerate(rows):
         book.apply(bids, asks, snapshot=number % 7 == 5)
         client.apply(make(book, depth))
@@ -88,32 +91,36 @@ def inserts_first(book: TextBook, depth: int) -> Changes:
     return Changes(bids, asks)
 
 
-@given(rows, depths)
+@given(rows=rows, depth=depths)
 def test_a_kraken_client_that_cuts_after_each_level_has_the_new_view(
-    rows: Rows, depth: int
+    new_book: NewBook, rows: Rows, depth: int
 ) -> None:
-    follow(rows, depth, BruteClient(depth), kraken)
+    follow(new_book, rows, depth, BruteClient(depth), kraken)
 
 
-@given(rows, depths)
-def test_an_okx_client_that_never_cuts_has_the_new_view(rows: Rows, depth: int) -> None:
-    follow(rows, depth, BruteClient(None), okx)
+@given(rows=rows, depth=depths)
+def test_an_okx_client_that_never_cuts_has_the_new_view(
+    new_book: NewBook, rows: Rows, depth: int
+) -> None:
+    follow(new_book, rows, depth, BruteClient(None), okx)
 
 
-@given(rows, depths)
-def test_a_change_of_orders_alone_is_sent_where_orders_count(rows: Rows, depth: int) -> None:
-    book, client = TextBook(), BruteClient(None)
+@given(rows=rows, depth=depths)
+def test_a_change_of_orders_alone_is_sent_where_orders_count(
+    new_book: NewBook, rows: Rows, depth: int
+) -> None:
+    book, client = new_book(), BruteClient(None)
     for bids, asks in rows:
         book.apply(bids, asks)
         client.apply(okx(book, depth))
         assert client.view(None)[1:] == book.view(depth)[1:]
 
 
-@given(rows, depths)
+@given(rows=rows, depth=depths)
 def test_what_changed_is_the_difference_of_the_views_before_and_after(
-    rows: Rows, depth: int
+    new_book: NewBook, rows: Rows, depth: int
 ) -> None:
-    book = TextBook()
+    book = new_book()
     for number, (bids, asks) in enumerate(rows):
         old = book.view(depth)
         book.apply(bids, asks, snapshot=number % 7 == 5)
@@ -126,42 +133,47 @@ def test_what_changed_is_the_difference_of_the_views_before_and_after(
             )
 
 
-def test_inserts_before_deletes_lose_levels_at_kraken() -> None:
+def test_inserts_before_deletes_lose_levels_at_kraken(new_book: NewBook) -> None:
     rows: Rows = [
         ([], [Level("1", "1"), Level("2", "1"), Level("3", "1")]),
         ([], [Level("1", "0"), Level("0.5", "1")]),
     ]
-    follow(rows, 3, BruteClient(3), kraken)
+    follow(new_book, rows, 3, BruteClient(3), kraken)
     with pytest.raises(AssertionError):
-        follow(rows, 3, BruteClient(3), inserts_first)
+        follow(new_book, rows, 3, BruteClient(3), inserts_first)
 
 
-@given(rows)
-def test_a_binance_client_that_writes_each_raw_change_has_the_whole_book(rows: Rows) -> None:
-    book, client = TextBook(), BruteClient(None)
+@given(rows=rows)
+def test_a_binance_client_that_writes_each_raw_change_has_the_whole_book(
+    new_book: NewBook, rows: Rows
+) -> None:
+    book, client = new_book(), BruteClient(None)
     for number, (bids, asks) in enumerate(rows):
-        client.apply(book.apply(bids, asks, snapshot=number % 5 == 4))
+        book.apply(bids, asks, snapshot=number % 5 == 4)
+        client.apply(book.row_changes())
         assert [[level[:2] for level in side] for side in client.view(None)[1:]] == [
             [level[:2] for level in side] for side in book.view(None)[1:]
         ]
 
 
-@given(rows, st.integers(1, 5))
-@settings(max_examples=50)
-def test_joined_changes_end_in_the_same_book(rows: Rows, joined: int) -> None:
-    book, client = TextBook(), BruteClient(None)
+@given(rows=rows, joined=st.integers(1, 5))
+def test_joined_changes_end_in_the_same_book(new_book: NewBook, rows: Rows, joined: int) -> None:
+    book, client = new_book(), BruteClient(None)
     waiting: list[Changes] = []
     for bids, asks in rows:
-        waiting.append(book.apply(bids, asks))
+        book.apply(bids, asks)
+        waiting.append(book.row_changes())
         if len(waiting) == joined:
             client.apply(join_changes(waiting))
             waiting = []
             assert client.view(None) == book.view(None)
 
 
-@given(rows, depths)
-def test_deletes_stand_before_inserts_on_each_side(rows: Rows, depth: int) -> None:
-    book = TextBook()
+@given(rows=rows, depth=depths)
+def test_deletes_stand_before_inserts_on_each_side(
+    new_book: NewBook, rows: Rows, depth: int
+) -> None:
+    book = new_book()
     for bids, asks in rows:
         book.apply(bids, asks)
         for side in kraken(book, depth):
@@ -169,37 +181,37 @@ def test_deletes_stand_before_inserts_on_each_side(rows: Rows, depth: int) -> No
             assert deletes == sorted(deletes, reverse=True)
 
 
-def test_a_price_that_changes_sides_is_deleted_on_its_own_side() -> None:
-    book = TextBook()
+def test_a_price_that_changes_sides_is_deleted_on_its_own_side(new_book: NewBook) -> None:
+    book = new_book()
     book.apply([Level("100", "1")], [])
     book.apply([Level("100", "0")], [Level("100", "1")])
     assert kraken(book, 10) == Changes((Level("100", "0", "0"),), (Level("100", "1"),))
 
 
-def test_a_level_that_fell_out_is_deleted_at_okx_and_not_at_kraken() -> None:
-    book = TextBook()
+def test_a_level_that_fell_out_is_deleted_at_okx_and_not_at_kraken(new_book: NewBook) -> None:
+    book = new_book()
     book.apply([], [Level("101", "1"), Level("102", "1")])
     book.apply([], [Level("100", "1")])
     assert kraken(book, 2).asks == (Level("100", "1"),)
     assert okx(book, 2).asks == (Level("102", "0", "0"), Level("100", "1"))
 
 
-def test_a_level_that_comes_back_into_the_depth_is_sent() -> None:
-    book = TextBook()
+def test_a_level_that_comes_back_into_the_depth_is_sent(new_book: NewBook) -> None:
+    book = new_book()
     book.apply([], [Level("101", "1"), Level("102", "1"), Level("103", "5")])
     book.apply([], [Level("101", "0")])
     assert okx(book, 2).asks == (Level("101", "0", "0"), Level("103", "5"))
 
 
-def test_a_snapshot_that_has_a_price_twice_is_read_from_first_to_last() -> None:
-    book = TextBook()
+def test_a_snapshot_that_has_a_price_twice_is_read_from_first_to_last(new_book: NewBook) -> None:
+    book = new_book()
     twice = [Level("1", "5"), Level("2", "7"), Level("1.0", "0"), Level("2.0", "8")]
     book.apply(twice, [], snapshot=True)
     assert book.view(None).bids == (Level("2", "8"),)
 
 
-def test_one_price_written_in_two_ways_is_one_level() -> None:
-    book = TextBook()
+def test_one_price_written_in_two_ways_is_one_level(new_book: NewBook) -> None:
+    book = new_book()
     book.apply([Level("1.5", "1")], [])
     book.apply([Level("1.50", "2")], [])
     assert book.view(None).bids == (Level("1.5", "2"),)

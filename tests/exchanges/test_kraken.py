@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges import kraken, kraken_rest, kraken_v1
-from exchanges.depth import Changes, DepthView
+from exchanges.depth import Changes, DepthView, write_sides
 from exchanges.kraken import Scale
 from exchanges.levels import Level
 from exchanges.messages import Acknowledged, BookMessage, Other, Refused, TradeMessage
@@ -66,8 +66,7 @@ def test_recorded_v2_frames_are_written_again_with_the_same_values() -> None:
         recorded["data"][0].setdefault("timestamp", "1970-01-01T00:00:00.000000Z")
         again = kraken.format_book(
             message.symbol,
-            Changes(message.bids, message.asks),
-            V2_SCALE,
+            write_sides(Changes(message.bids, message.asks), kraken.level_form(V2_SCALE)),
             snapshot=message.snapshot,
             checksum=message.checksum,
             time_us=message.time_us or 0,
@@ -98,15 +97,14 @@ def test_recorded_v1_frames_are_written_again_as_they_were_but_for_the_levels_ti
         if not isinstance(message, BookMessage):
             continue
         time_us = message.time_us or 0
+        form = kraken_v1.level_form(V1_SCALE, time_us)
+        sides = write_sides(Changes(message.bids, message.asks), form)
         if message.snapshot:
-            view = DepthView(10, message.bids, message.asks)
-            again = kraken_v1.format_snapshot(336, "book-10", "XBT/USD", view, V1_SCALE, time_us)
+            again = kraken_v1.format_snapshot(336, "book-10", "XBT/USD", sides)
         else:
-            changes = Changes(message.bids, message.asks)
             again = kraken_v1.format_update(
-                336, "book-10", "XBT/USD", changes, V1_SCALE,
-                checksum=message.checksum or 0, time_us=time_us,
-            )  # fmt: skip
+                336, "book-10", "XBT/USD", sides, checksum=message.checksum or 0
+            )
         without_times = re.sub(rb',"\d{10}\.\d{6}"(,"r")?', b"", frame)
         assert re.sub(rb',"\d{10}\.\d{6}"', b"", again) == without_times
 
@@ -129,7 +127,11 @@ def test_recorded_v1_trades_are_read_and_written_again() -> None:
 def test_the_published_wire_keeps_trailing_zeros_and_has_no_exponent() -> None:
     view = DepthView(10, (Level("0.03134", "12.9606584"),), (Level("1e3"[:1], "0.0000001"),))
     frame = kraken.format_book(
-        "ETH/BTC", view, Scale(6, 8), snapshot=True, checksum=3619791617, time_us=NOW
+        "ETH/BTC",
+        write_sides(view, kraken.level_form(Scale(6, 8))),
+        snapshot=True,
+        checksum=3619791617,
+        time_us=NOW,
     )
     assert frame == (
         b'{"channel":"book","type":"snapshot","data":[{"symbol":"ETH/BTC",'
@@ -226,7 +228,11 @@ def test_v1_subscriptions_are_acked_and_refused_as_the_exchange_does() -> None:
 def test_a_two_sided_v1_update_has_two_parts_and_the_checksum_in_the_last() -> None:
     changes = Changes((Level("27117.4", "0"),), (Level("27129.4", "0.5"),))
     frame = kraken_v1.format_update(
-        7, "book-10", "XBT/USD", changes, V1_SCALE, checksum=3139033408, time_us=1_500_000
+        7,
+        "book-10",
+        "XBT/USD",
+        write_sides(changes, kraken_v1.level_form(V1_SCALE, 1_500_000)),
+        checksum=3139033408,
     )
     assert frame == (
         b'[7,{"a":[["27129.40000","0.50000000","1.500000"]]},'

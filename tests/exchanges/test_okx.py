@@ -11,7 +11,8 @@ from real_recordings import DATA, needs_recordings
 
 from exchanges import okx
 from exchanges.checksums import okx_checksum
-from exchanges.depth import Changes, DepthView, TextBook
+from exchanges.depth import Changes, DepthView, TextBook, write_sides
+from exchanges.level_form import write_levels
 from exchanges.levels import Level, read_side
 from exchanges.messages import Acknowledged, BookMessage, Notice, Other, Refused, TradeMessage
 from exchanges.sequence import OkxSequence, Step
@@ -34,7 +35,7 @@ def test_recorded_frames_parse_and_are_written_again_as_they_were() -> None:
             assert first.time_us is not None
             written = okx.format_book(
                 channel,
-                Changes(first.bids, first.asks),
+                write_sides(Changes(first.bids, first.asks), okx.LEVEL_FORM),
                 action="snapshot" if first.snapshot else "update",
                 time_ms=first.time_us // 1000,
                 seq_id=first.last_id,
@@ -87,13 +88,14 @@ def test_the_checksum_of_every_recorded_row_is_the_oracles(stem: str) -> None:
 def test_recorded_sides_are_written_as_they_were_recorded() -> None:
     with closing(sqlite3.connect(f"file:{DATA}/okx_v5_202205.db?mode=ro", uri=True)) as connection:
         for (raw,) in connection.execute("SELECT bids FROM book"):
-            assert okx.levels_text(read_side(raw)[0]).decode() == raw
+            assert write_levels(read_side(raw)[0], okx.LEVEL_FORM).decode() == raw
 
 
 def test_a_book_of_today_is_written_as_the_exchange_does() -> None:
     view = DepthView(400, (Level("100.5", "2", "3"),), (Level("101", "1"),))
+    sides = write_sides(view, okx.LEVEL_FORM)
     frame = okx.format_book(
-        BOOKS, view, action="snapshot", time_ms=1700000000123, seq_id=7,
+        BOOKS, sides, action="snapshot", time_ms=1700000000123, seq_id=7,
         prev_seq_id=okx.FIRST_PREVIOUS_ID,
     )  # fmt: skip
     assert frame == (

@@ -328,6 +328,7 @@ def test_a_notice_wakes_a_reader_and_silence_does_not(broker: Broker) -> None:
 
 
 @each(ALL)
+@pytest.mark.thorough
 def test_a_notice_that_comes_right_after_another_wakes_too(broker: Broker) -> None:
     async def run() -> None:
         with closing(broker.notifier()) as notifier, closing(broker.listener()) as listener:

@@ -4,13 +4,14 @@ import contextlib
 import random
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from typing import Annotated, Any
 
 import messages
 import msgpack  # type: ignore[import-untyped]
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messaging import serializer
@@ -92,6 +93,26 @@ def test_missing_foreign_and_wrong_fields_are_refused(changed: dict[str, Any]) -
     error = refused(plain(HELLO, **changed))
     assert error.type == "hello"
     assert next(iter(changed)) in error.reason or "boss" in error.reason
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_of_no_message_a_field_is_missing_foreign_or_of_an_unknown_enum_value(
+    kind: type[AnyMessage], data: st.DataObject
+) -> None:
+    read = plain(data.draw(messages.messages_of(kind)))
+    assert "foreign" in refused(read | {"foreign": 1}).reason
+    for field in msgspec.structs.fields(kind):
+        left = {name: value for name, value in read.items() if name != field.name}
+        if field.required:
+            assert field.name in refused(left).reason
+        if isinstance(getattr(message_of(read), field.name), Enum):
+            assert "no such" in refused(left | {field.name: "no such"}).reason
+
+
+def message_of(content: dict[str, Any]) -> AnyMessage:
+    return SERIALIZER.decode(msgpack.packb(content, datetime=True))
 
 
 @pytest.mark.parametrize("version", [0, 2, -1, "1", None, 1.0, True])

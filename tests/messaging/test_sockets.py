@@ -166,6 +166,12 @@ def test_closing_ends_without_a_peer_and_leaves_no_file(directory: Path) -> None
     assert list(directory.iterdir()) == []
 
 
+def test_a_subscriber_has_nothing_to_wait_for_when_it_is_closed(
+    endpoint: str, context: ZmqContext
+) -> None:
+    assert ZmqSubscriber(endpoint, ["a"], context).socket.linger == 0
+
+
 def test_an_error_closes_the_sockets_all_the_same(directory: Path) -> None:
     endpoint = f"ipc://{directory}/signals"
     with pytest.raises(KeyError), ZmqContext() as context:  # noqa: PT012

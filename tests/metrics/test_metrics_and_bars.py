@@ -308,7 +308,7 @@ def check_events(gaps: list[tuple[Any, ...]], window_seconds: int, depth: int) -
     assert processor.volume == exact_sum(t[2] for t in trades)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples)
 @given(events, st.sampled_from([1, 60, 3600]), st.integers(1, 5))
 def test_bars_agree_with_the_brute_force_model(
     gaps: list[tuple[Any, ...]], window_seconds: int, depth: int

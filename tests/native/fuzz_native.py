@@ -80,6 +80,7 @@ def fuzz(directory: str, seconds: float, seed: int) -> None:
     import orderflow_native
     from test_native import compare_sequence
     from test_native_rows import compare_trades
+    from test_native_text import compare_stored_rows, compare_text_books
 
     assert orderflow_native.__file__.startswith(directory), orderflow_native.__file__
     end = time.monotonic() + seconds
@@ -90,6 +91,8 @@ def fuzz(directory: str, seconds: float, seed: int) -> None:
             compare_sequence(Random(seed + sequences))
             compare_texts(Random(seed + sequences))
             compare_trades(Random(seed + sequences))
+            compare_text_books(Random(seed + sequences))
+            compare_stored_rows(Random(seed + sequences))
         except BaseException:
             print(f"seed {seed + sequences}", file=sys.stderr)
             raise

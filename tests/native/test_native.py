@@ -53,6 +53,14 @@ def apply_rows_to_both(books: Books, rows: list[tuple[Any, Any, bool]]) -> Any:
     return expected
 
 
+def quote_rows_of_both(books: Books, rows: list[tuple[Any, Any, bool]]) -> None:
+    python, compiled = books
+    given = [(n, 0, bids, asks) for n, (bids, asks, _) in enumerate(rows)]
+    marks = [snapshot for _, _, snapshot in rows]
+    assert compiled.quote_rows(given, marks) == python.quote_rows(given, marks), rows
+    assert_same_counts(books, rows)
+
+
 def assert_same_counts(books: Books, *given: Any) -> None:
     python, compiled = books
     for name in ("levels_rejected", "rows_skipped", "crossed_books", "level_counts", "is_empty"):
@@ -73,10 +81,11 @@ def compare_sequence(random: Random) -> None:
     depth = random.choice((1, 2, 5, 20, 50, 50, 300))
     books = both(depth, uncross=random.random() < 0.4)
     for _ in range(random.randrange(1, 25)):
-        if random.random() < 0.5:
+        if random.random() < 0.4:
             apply_to_both(books, *hostile_row(random))
         else:
-            apply_rows_to_both(books, [hostile_row(random) for _ in range(random.randrange(6))])
+            several = random.choice((apply_rows_to_both, quote_rows_of_both))
+            several(books, [hostile_row(random) for _ in range(random.randrange(6))])
         assert_same_levels(books, depth)
         if random.random() < 0.02:
             for book in books:
@@ -84,13 +93,15 @@ def compare_sequence(random: Random) -> None:
     assert_same_levels(books, 0, 1, 10**6)
 
 
-def many(examples: int) -> settings:
+def many(times: int) -> settings:
     return settings(
-        max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=times * settings().max_examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
     )
 
 
-@many(300)
+@many(3)
 @given(st.randoms(use_true_random=False, note_method_calls=False))
 def test_hostile_rows_leave_the_same_book(random: Random) -> None:
     compare_sequence(Random(random.getrandbits(64)))
@@ -125,7 +136,7 @@ SIDES = st.one_of(
 
 
 @pytest.mark.thorough
-@many(1000)
+@many(10)
 @given(st.lists(st.tuples(SIDES, SIDES, st.booleans()), max_size=5), st.booleans())
 def test_any_text_is_read_alike(rows: list[Any], uncross: bool) -> None:
     books = both(2, uncross=uncross)
@@ -283,8 +294,9 @@ def test_rows_before_one_that_is_no_side_at_all_are_applied() -> None:
         with pytest.raises(TypeError):
             book.update_rows(rows, [False] * 3)
         assert book.top_levels(1) == ([[1.0, 1.0]], [[2.0, 1.0]])
-        with pytest.raises(ValueError, match=r"snapshot|shorter|longer"):
-            book.update_rows([], [True])
+        for apply in (book.update_rows, book.quote_rows):
+            with pytest.raises(ValueError, match=r"snapshot|shorter|longer"):
+                apply([], [True])
 
 
 def test_uncrossing_reaches_past_the_window() -> None:
@@ -331,7 +343,7 @@ def recorded_instruments() -> list[tuple[str, str]]:
     return found or [("", "")]
 
 
-@pytest.mark.parametrize("uncross", [False, True])
+@pytest.mark.parametrize("uncross", [False, pytest.param(True, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(("file", "instrument"), recorded_instruments())
 def test_real_recordings_give_the_same_figures(file: str, instrument: str, uncross: bool) -> None:
     if not file:

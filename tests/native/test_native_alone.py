@@ -19,6 +19,8 @@ USES = {
     "parse_side": 'OrderbookManager().update(b"odd", b"")',
     "OrderflowError": "OrderbookManager(0)",
     "MAX_TRADE_SIZE": "TradeDecoder(0, 1)",
+    "LevelFormatError": 'TextBook().read(b"odd", b"")',
+    "python_parse_row": 'parse_row(b"odd")',
 }
 
 

@@ -38,7 +38,7 @@ def compare_trades(random: Random) -> None:
     assert repr(decoded(native.TradeDecoder(*span), rows, batch)) == repr(expected), rows
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=10 * settings().max_examples)
 @given(st.integers(0, 2**64))
 def test_trades_are_decoded_alike(seed: int) -> None:
     compare_trades(Random(seed))
@@ -98,7 +98,7 @@ def test_order_is_recognised_alike(rows: list[Row], put_right: bool) -> None:
 SUMS = st.one_of(st.floats(1e-300, 1e300), st.sampled_from([1.0, 2.0, 1e308, float("inf")]))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=10 * settings().max_examples)
 @given(st.lists(st.tuples(st.integers(0, 9), SUMS, SUMS), max_size=8))
 def test_samples_make_the_same_bars(samples: list[tuple[int, float, float]]) -> None:
     assert repr(native.sampled_bar(samples)) == repr(python_sampled_bar(samples))

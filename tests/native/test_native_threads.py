@@ -24,6 +24,7 @@ def test_a_book_at_work_is_left_alone() -> None:
     uses: tuple[Callable[[], Any], ...] = (
         lambda: book.update(b"", b""),
         lambda: book.update_rows([], []),
+        lambda: book.quote_rows([], []),
         lambda: book.top_levels(1),
         lambda: book.level_counts,
         lambda: book.is_empty,

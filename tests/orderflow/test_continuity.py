@@ -103,6 +103,36 @@ class TestLosses:
         assert not book.reliable
 
 
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=12),
+    st.booleans(),
+    st.dictionaries(st.integers(0, 12), st.sampled_from([None, 5]), max_size=2),
+    st.sets(st.integers(0, 11), max_size=1),
+)
+def test_each_row_leaves_the_book_as_it_does_when_followed_alone(
+    rows: list[tuple[bool, int]], has_ids: bool, lost: dict[int, int | None], skipped: set[int]
+) -> None:
+    count = len(rows)
+    ids = [(number, number - 1 if step else 99) for number, (_, step) in enumerate(rows)]
+    plain = batch(*((n, s) for n, (s, _) in enumerate(rows)), ids=list(ids) if has_ids else None)
+    losses = [(at, LostRows("rows_skipped", ms)) for at, ms in sorted(lost.items()) if at <= count]
+    whole = BookBatch(plain.rows, plain.snapshots, plain.seq_ids, plain.prev_seq_ids, losses)
+    unread = sorted(index for index in skipped if index < count)
+    together, alone = BookReliability(IssueLog()), BookReliability(IssueLog())
+    wanted = []
+    for index in range(count):
+        for at, one in losses:
+            if at == index:
+                alone.follow(BookBatch([], [], lost=[(0, one)]))
+        row = plain.part(index, index + 1)
+        alone.follow(row, [0] if index in unread else [])
+        wanted.append(alone.reliable)
+    assert list(together.follow_each(whole, unread)) == wanted
+    at_once = BookReliability(IssueLog())
+    at_once.follow(whole, unread)
+    assert together.reliable == at_once.reliable
+
+
 class TestProof:
     def test_a_book_is_unproven_until_the_first_snapshot(self) -> None:
         rows = batch((1000, False), (2000, False), (3000, True), (4000, False))

@@ -192,9 +192,10 @@ GRID = Grid(0, 60_000, 10)
 
 def test_issues_are_pieces_of_a_strip_as_wide_as_their_bars() -> None:
     trace = charts.issues_trace(found_marks(False, None, True), GRID)
-    assert (trace["x"], trace["width"]) == ([0, 120_000], 60_000)
+    assert (trace["x"], trace["width"]) == ([0, 120_000, 30_000], 60_000)
+    assert trace["y"] == [1, 1, None]  # nothing is drawn between, and nothing pointed at
     assert trace["marker"]["color"] == [charts.LOST, charts.REPEATED]
-    assert trace["customdata"] == ["text 0", "text 2"]
+    assert trace["customdata"] == ["text 0", "text 2", ""]
     assert trace["showlegend"]
     assert not charts.issues_trace([], GRID)["showlegend"]
 

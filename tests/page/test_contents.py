@@ -4,11 +4,10 @@ import pytest
 from page_fixtures import market, status
 
 from orderflow.issues import DataIssue
+from page.checks import MAX_TEXT, FileContentError
 from page.contents import (
     MAX_LEVELS,
-    MAX_TEXT,
     Bars,
-    FileContentError,
     Metrics,
     Shown,
     common_range,

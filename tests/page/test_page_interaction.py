@@ -305,6 +305,18 @@ def test_pointing_at_a_bar_says_what_happened_to_its_data(
     assert "Data issues" not in at_bar(driver, 50)
 
 
+def test_what_happened_at_two_bars_is_said_at_these_alone(
+    driver: Chrome, site: str, files: Path
+) -> None:
+    issues = [minutes(minute, minute, "crossed_books") for minute in (20, 80)]
+    open_page(driver, site, files, 100, issues=issues)
+    wait_for_label(driver, 20, "crossed books: 1 · 00:20:00")
+    wait_for_label(driver, 80, "crossed books: 1 · 01:20:00")
+    for beside in (19, 21, 50, 79, 81):
+        wait_for_label(driver, beside, "Price", f"0{beside // 60}:{beside % 60:02}:00 UTC")
+        assert "Data issues" not in at_bar(driver, beside)
+
+
 def test_pointing_into_a_silence_says_that_it_is_one(
     driver: Chrome, site: str, files: Path
 ) -> None:
@@ -329,7 +341,8 @@ def test_a_moment_can_be_seen_among_a_thousand_bars(driver: Chrome, site: str, f
         "(marks => marks.length === 2 && marks)([...document.querySelectorAll("
         "'#time .xy5 .barlayer .point path')].map(path => [path.getBoundingClientRect().width"
         " + parseFloat(getComputedStyle(path).strokeWidth),"
-        " path.getBoundingClientRect().height, getComputedStyle(path).fill]))",
+        " path.getBoundingClientRect().height, getComputedStyle(path).fill])"
+        ".filter(([, height]) => height))",
         "two marks",
     )
     assert [fill for _, _, fill in marks] == ["rgb(255, 155, 61)", "rgb(91, 102, 117)"]

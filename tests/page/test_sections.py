@@ -9,15 +9,25 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from page_fixtures import START_MS, put, put_run, status
+from page_fixtures import START_MS, grow_older, put, put_run, status, trading
 
 from orderflow.issues import LABELS
 from page import charts, view
 from page.files import PageFiles
 from page.sections import Section, Sections, changes
-from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE
+from viz_io import (
+    DATA_FILE,
+    DEPTH_FILE,
+    ISSUES_FILE,
+    METRICS_FILE,
+    STATUS_FILE,
+    TRADING_FILE,
+)
 
-NAMES = [path.name for path in (DATA_FILE, METRICS_FILE, DEPTH_FILE, STATUS_FILE, ISSUES_FILE)]
+NAMES = [
+    path.name
+    for path in (DATA_FILE, METRICS_FILE, DEPTH_FILE, STATUS_FILE, ISSUES_FILE, TRADING_FILE)
+]
 
 WILD = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
@@ -43,7 +53,7 @@ STATUS_NUMBERS = (
 
 
 def documents(times: Any, numbers: Any, sizes: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """Return contents of all five files, of roughly the right shape."""
+    """Return contents of all files, of roughly the right shape."""
     levels = st.lists(st.tuples(numbers, sizes), max_size=30)
     nulls = st.tuples(times, *[st.none()] * 8, *[numbers] * 4)
     bars = st.lists(st.tuples(times, *[numbers] * 5), max_size=20)
@@ -72,8 +82,33 @@ def documents(times: Any, numbers: Any, sizes: Any) -> st.SearchStrategy[dict[st
             ISSUES_FILE.name: st.fixed_dictionaries(
                 {"schema": st.just(1), "issues": st.lists(issue, max_size=20)}
             ),
+            TRADING_FILE.name: trading_runs(times, numbers, sizes),
         }
     )  # fmt: skip
+
+
+def trading_runs(times: Any, numbers: Any, counts: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Return contents of the file of a trading run, of roughly the right shape."""
+    side, text = st.sampled_from(["buy", "sell"]), st.text(max_size=30)
+    order = {"side": side, "price": numbers, "strategy": text}
+    fill = order | {"time_ms": times, "qty": numbers, "maker": st.booleans(), "fee": numbers}
+    alert = {"time_ms": times, "strategy": text, "text": text}
+    lists = {"fills": fill, "open_orders": order | {"remaining": numbers}, "alerts": alert}
+    optional: dict[str, Any] = {
+        name: st.lists(st.fixed_dictionaries(entry), max_size=9) for name, entry in lists.items()
+    }
+    optional["curve"] = st.lists(st.tuples(times, *[numbers] * 6), max_size=9)
+    optional |= dict.fromkeys(("written", "event_time"), times) | {"reason": text}
+    optional |= dict.fromkeys(("position", "equity", "realised", "fees", "balance"), numbers)
+    optional |= dict.fromkeys(("best_bid", "best_ask"), st.none() | numbers)
+    optional |= dict.fromkeys(("fill_count", "open_count", "alert_count", "rejected"), counts)
+    given = {
+        "schema": st.just(1),
+        "instrument": text,
+        "strategies": st.lists(text, max_size=5),
+        "state": st.sampled_from(["running", "finished", "stopped", "failed"]),
+    }
+    return st.fixed_dictionaries(given, optional=optional)
 
 
 def poll(directory: Path) -> dict[str, Any]:
@@ -144,6 +179,7 @@ def test_a_number_that_overflows_costs_its_own_file_alone(tmp_path: Path, name: 
                     "schema": 1,
                     "issues": [{"kind": "x", "start": 1, "end": 2, "count": 1e308}],
                 },
+                TRADING_FILE.name: trading(equity=1e308),
             }[name]
         },
     )
@@ -205,3 +241,79 @@ def test_issues_without_bars_are_not_drawn(tmp_path: Path) -> None:
         op["location"][1]: op["params"]["value"] for op in operations if op["location"][0] == "data"
     }
     assert drawn[charts.ISSUES]["x"] == drawn[charts.SHADE]["x"] == []
+
+
+def sections_of(directory: Path) -> Sections:
+    put_run(directory, 100)
+    return Sections(PageFiles(directory))
+
+
+def seen(sections: list[Section]) -> str:
+    return ".".join(names(sections))
+
+
+def sent(sections: list[Section], known: str) -> dict[str, Any]:
+    """Return what is sent to a browser that has the versions `known`."""
+    found: dict[str, Any] = json.loads(orjson.dumps(changes(sections, known)))
+    return found
+
+
+def locations(found: dict[str, Any]) -> set[tuple[Any, ...]]:
+    """Return what of the time figure is set."""
+    return {tuple(operation["location"]) for operation in found["time"]["figure"]["operations"]}
+
+
+def test_without_a_trading_run_nothing_is_sent_for_one(tmp_path: Path) -> None:
+    found = sent(sections_of(tmp_path).newest(), "")
+    assert "trading" not in found
+    assert {path[1] for path in locations(found) if path[0] == "data"} == set(range(8))
+    assert not {path for path in locations(found) if "domain" in path or "yaxis8" in path}
+
+
+def test_a_trading_run_comes_with_its_panels_and_they_are_sent_once(tmp_path: Path) -> None:
+    sections = sections_of(tmp_path)
+    before = seen(sections.newest())
+    put(tmp_path, TRADING_FILE.name, trading(10))
+    found = sent(sections.newest(), before)
+    assert set(found) == {"time", "trading"}
+    assert {path[1] for path in locations(found) if path[0] == "data"} == set(range(8, 16))
+    assert ("layout", "yaxis", "domain") in locations(found)
+    before = seen(sections.newest())
+    put(tmp_path, TRADING_FILE.name, trading(11))
+    found = sent(sections.newest(), before)
+    assert {path[0] for path in locations(found)} == {"data"}
+
+
+@pytest.mark.parametrize("how", ["gone", "another instrument"])
+def test_a_trading_run_that_goes_takes_its_panels_with_it(tmp_path: Path, how: str) -> None:
+    sections = sections_of(tmp_path)
+    put(tmp_path, TRADING_FILE.name, trading(10))
+    before = seen(sections.newest())
+    if how == "gone":
+        (tmp_path / TRADING_FILE.name).unlink()
+    else:
+        put(tmp_path, STATUS_FILE.name, status(instrument="ETH-USDT"))
+    found = sent(sections.newest(), before)
+    assert found["trading"] == {"children": []}
+    assert ("layout", "yaxis", "domain") in locations(found)
+    assert sent(sections.newest(), seen(sections.newest())) == {}
+
+
+def test_a_trading_run_that_is_torn_stays_as_it_was_and_is_said(tmp_path: Path) -> None:
+    sections = sections_of(tmp_path)
+    put(tmp_path, TRADING_FILE.name, trading(10))
+    before = seen(sections.newest())
+    put(tmp_path, TRADING_FILE.name, json.dumps(trading(10))[:-9])
+    found = sent(sections.newest(), before)
+    assert not {"time", "trading"} & set(found)
+    assert "trading_data.json cannot be used: it is not JSON" in str(found["notes"])
+
+
+def test_a_stale_trading_run_is_said(tmp_path: Path) -> None:
+    sections = sections_of(tmp_path)
+    put(tmp_path, TRADING_FILE.name, trading(10, state="running"))
+    before = seen(sections.newest())
+    grow_older(tmp_path / TRADING_FILE.name, 6)
+    found = sent(sections.newest(), before)
+    assert "The trading run has not written" in str(found["notes"])
+    assert "'stale'" in str(found["trading"])

@@ -250,6 +250,7 @@ def test_a_directory_that_is_not_there_is_said_and_waited_for(tmp_path: Path) ->
             process.kill()
 
 
+@pytest.mark.thorough
 def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
@@ -278,6 +279,7 @@ def test_listening_beyond_this_machine_warns() -> None:
     assert "It answers to desk.lan too." in page_server.exposure_warning(EVERYWHERE, ["desk.lan"])
 
 
+@pytest.mark.thorough
 def test_an_open_host_warns_on_the_terminal_and_serves_allowed_names(tmp_path: Path) -> None:
     command = [sys.executable, str(PROJECT / "app.py"), "--host", EVERYWHERE, "--port", "0"]
     command += ["--allow-host", "desk.lan", "--output-dir", str(tmp_path)]

@@ -63,6 +63,7 @@ def test_the_head_names_the_newest_figures() -> None:
         depth=_reading(Depth([(1.25, 1.0)], [(1.5, 1.0)])),
         status=_reading(None),
         issues=_reading(None),
+        trading=_reading(None),
     )
     figures = view.headline_figures(data)
     assert (figures.last, figures.trend, figures.spread) == ("1.50", "down", "0.25")

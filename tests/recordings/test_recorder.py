@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from places import PROJECT
 from scripted_okx import INSTRUMENT, MIDNIGHT, ScriptedOkx, recording, until
 
@@ -209,6 +210,7 @@ def test_a_connection_that_lags_behind_its_successor_is_read_to_the_end(tmp_path
     assert [kind for kind, _ in events(tmp_path / FILE) if kind != "duplicates"] == []
 
 
+@pytest.mark.thorough
 def test_a_silent_exchange_is_pinged_and_one_that_does_not_answer_is_left(tmp_path: Path) -> None:
     waits = {"idle_seconds": 0.05, "pong_seconds": 2.0}
     with ScriptedOkx() as server, recording(server, tmp_path, **waits):

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from notice_brokers import running
 from places import PROJECT
 from scripted_okx import INSTRUMENT, PATIENCE, ScriptedOkx, until
 
@@ -116,6 +118,20 @@ def test_stopped_it_closes_its_file_and_says_what_it_has(tmp_path: Path) -> None
     ]
 
 
+def test_its_notices_wake_a_reader_when_rows_are_in_the_file(tmp_path: Path) -> None:
+    with (
+        TemporaryDirectory() as short,
+        running("zmq", Path(short)) as broker,
+        closing(broker.listener()) as listener,
+        ScriptedOkx() as server,
+        recorder(server, tmp_path, "--notify", broker.spec),
+        pumping(server),
+    ):
+        until(lambda: listener.wait_blocking(0.1), "no notice came")
+        assert rows_in(tmp_path / FILE)
+
+
+@pytest.mark.thorough
 def test_it_ends_by_itself_after_the_seconds_asked_for(tmp_path: Path) -> None:
     with ScriptedOkx() as server:
         done = run(command(server, tmp_path, "--seconds", 0.5))

@@ -70,7 +70,7 @@ def check_beside_writer(follower: Follower, plan: list[Step]) -> None:
     assert follower.bars() == bars
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.thorough)])
 def test_beside_a_writer_over_midnight_the_files_are_those_of_a_plain_replay(
     follow: Callable[..., Follower], seed: int
 ) -> None:
@@ -300,6 +300,7 @@ def test_a_recorder_that_keeps_a_rollback_journal_is_followed_too(
     follower.stop()
 
 
+@pytest.mark.thorough
 def test_it_leaves_no_trace_beside_a_file_that_its_recorder_has_closed(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:
@@ -390,6 +391,46 @@ def follow_here(
     run.run()
     files.close()
     return run.summary()
+
+
+PATIENT_MAIN = f"""import sys
+sys.path.insert(0, {str(PROJECT)!r})
+import main, replay.follow
+replay.follow.POLL_SECONDS = 3600.0
+main.app()
+"""
+
+
+class PatientFollower(Follower):
+    """One that looks again only when it gets a notice."""
+
+    def _command(self, out: Path) -> list[str]:
+        python, _, *arguments = super()._command(out)
+        return [python, "-c", PATIENT_MAIN, *arguments]
+
+
+def test_a_notice_makes_it_look(tmp_path: Path) -> None:
+    data, market = tmp_path / "data", Market(1)
+    data.mkdir()
+    span = ("BTC-USDT", "2025-06-09", "2025-06-10")
+    follower = PatientFollower(data, tmp_path / "out", "--notify", "file", span=span)
+    try:
+        follower.wait_for(state="running")
+        recorder = Recorder(data)
+        recorder.open(name_of_day(0))
+        recorder.commit([market.snapshot(0)], [market.trade(1)])
+        seconds = count(1)
+
+        def commits_until_it_reads() -> bool:
+            at = 1000 * next(seconds)
+            recorder.commit([market.update(at)], [market.trade(at + 1)])
+            return bool(follower.status["rows"] > 3)
+
+        wait_until(commits_until_it_reads, "no notice made it look")
+        follower.stop()
+        recorder.close("plain")
+    finally:
+        follower.kill()
 
 
 def test_what_is_held_back_counts_when_it_is_stopped(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from simulator.publisher import Publisher
 from simulator.segments import StoreError
 from simulator.server import Server, build_app, serving, tls_context
 from simulator.storage import StoreWriter
+from simulator.stored_rows import book_content
 from simulator.venue import Settings
 from simulator.venues import new_venue
 
@@ -93,6 +94,32 @@ def test_a_client_that_does_not_read_is_closed_and_nobody_else_misses_a_frame(
     asyncio.run(test())
 
 
+def test_a_client_that_reads_gets_every_frame_of_a_long_burst(tmp_path: Path) -> None:
+    rows = 3_000  # 40 times what a client may leave unread
+
+    async def test() -> None:
+        async with desk("okx", tmp_path) as here:
+            await here.book(0, WIDE, [("200", "1")], snapshot=True)
+            reader = await here.connect(PATH, max_msg_size=1 << 20)
+            await reader.send_str(SUBSCRIBE)
+            await received(reader, 2)
+            for number in range(1, rows):
+                changed = [[price, str(number)] for price, _ in WIDE[:150]]
+                here.writer.append(here.fetch.start_ms + number, update(changed))
+            publishing = asyncio.ensure_future(here.publisher.look())
+            for number in range(1, rows):
+                (frame,) = await received(reader)
+                assert frame["data"][0]["bids"][0][1] == str(number)
+            await publishing
+            assert not here.publisher.venue.hub.closed
+
+    asyncio.run(test())
+
+
+def update(bids: list[list[str]]) -> bytes:
+    return book_content(orjson.dumps(bids), b"[]", snapshot=False, reliable=True)
+
+
 def test_connections_without_a_request_are_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +170,7 @@ def test_what_no_client_sends_ends_in_a_close_and_no_traceback(
     assert [r for r in caplog.records if r.levelno > logging.INFO or r.exc_info] == []
 
 
+@pytest.mark.thorough
 def test_a_client_is_closed_when_neither_side_has_anything_to_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

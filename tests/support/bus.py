@@ -29,12 +29,12 @@ from trading.messages import (
     Accepted,
     Alert,
     Answer,
-    Side,
     SignalType,
     TickEvent,
     TickKind,
     TradingSignal,
 )
+from trading.orders import Side
 from trading.protocol import Endpoints
 from trading.strategy_process import StrategyProcess
 
@@ -96,9 +96,13 @@ class Journal:
     reached: int = 0
     new: list[Answer] = field(default_factory=list)
 
-    def advance(self, to_ms: int) -> None:
+    def advance(self, to_ms: int) -> bool:
         assert to_ms > self.reached
         self.reached = to_ms
+        return True
+
+    def close_at(self, until_ms: int) -> None:
+        pass
 
     def submit(self, signal: TradingSignal) -> None:
         assert signal.quantity is not None

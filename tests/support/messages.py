@@ -14,12 +14,12 @@ from trading.messages import (
     Alert,
     AnyMessage,
     Name,
-    Side,
     SignalType,
     TickEvent,
     TickKind,
     TradingSignal,
 )
+from trading.orders import OrderRequest, Side
 
 RUN = "0123456789abcdef"
 INSTRUMENT = "BTC-USDT"
@@ -102,6 +102,16 @@ def buy(time_ms: int, **rest: Any) -> TradingSignal:
         "quantity": Decimal(1),
     } | rest
     return TradingSignal(instrument=INSTRUMENT, time_ms=time_ms, **given)
+
+
+def signal_of(request: OrderRequest, number: int, sent_ms: int | None = None) -> TradingSignal:
+    """Make the signal that asks for an order, of strategy a."""
+    return buy(
+        request.sent_ms if sent_ms is None else sent_ms,
+        side=Side(request.side.value), order=SignalType(request.type.value), price=request.price,
+        quantity=request.quantity, strategy="a", number=number,
+        cancel_ms=request.cancel_ms if sent_ms is None else None,
+    )  # fmt: skip
 
 
 def alert(time_ms: int, text: Name = "look") -> Alert:

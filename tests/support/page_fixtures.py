@@ -120,6 +120,71 @@ def put_run(
     put(directory, "status_data.json", status(bars=count, **changed))
 
 
+def trading(count: int = 40, **changed: Any) -> dict[str, Any]:
+    """Return the file of a finished trading run on `market`: a fill every five minutes.
+
+    They are in turn bought by a taker at the close of their bar and sold by a maker. Fields in
+    `changed` are replaced.
+    """
+    bars = market(5 * count)[0]
+    told = [
+        {
+            "order": number,
+            "time_ms": bars[5 * number][0] + 45_000,
+            "side": "sell" if number % 2 else "buy",
+            "price": bars[5 * number][4],
+            "qty": 0.01,
+            "maker": bool(number % 2),
+            "fee": -0.1 if number % 2 else 0.5,
+            "strategy": "levels",
+        }
+        for number in range(count)
+    ]
+    orders = (("buy", 104_900.5), ("sell", 105_100.5), ("buy", 104_800.0))
+    names = ("order", "side", "price", "remaining", "strategy")
+    done = {
+        "schema": 1,
+        "instrument": "BTC-USDT",
+        "strategies": ["levels", "watcher"],
+        "state": "finished",
+        "reason": None,
+        "written": int(time.time() * 1000),
+        "event_time": START_MS + 5 * count * WINDOW_MS,
+        "bar_seconds": 60,
+        "balance": 0.0,
+        "best_bid": 104_999.9,
+        "best_ask": 105_000.0,
+        "position": 0.01,
+        "equity": -12.5,
+        "realised": 3.25,
+        "fees": 8.0,
+        "fill_count": count,
+        "fills": told,
+        "open_count": len(orders),
+        "open_orders": [
+            dict(zip(names, (n, side, price, 0.05, "levels"), strict=True))
+            for n, (side, price) in enumerate(orders)
+        ],
+        "alert_count": 1,
+        "alerts": [
+            {
+                "time_ms": START_MS + 7 * WINDOW_MS + 5,
+                "strategy": "watcher",
+                "text": "sell: break at support 104990.5",
+                "price": 104_990.0,
+            }
+        ],
+        "rejected": 0,
+        "rejected_reason": None,
+        # The close of a bar is told with the time at which the next one begins.
+        "curve": [
+            [bar[0] + WINDOW_MS, 0.01 * (n % 3), 0.5 * n, 0.5 * n, 1.0, 0.25 * n, 0.125 * n]
+            for n, bar in enumerate(bars)
+        ],
+    }
+    return done | changed
+
+
 def grow_older(path: Path, seconds: float) -> None:
     """Set a file's time back, as if it had been written `seconds` ago."""
     moment = time.time() - seconds

@@ -22,6 +22,7 @@ class Case:
     """A recording, as the oracle has it and as the project has it."""
 
     def __init__(self, name: str) -> None:
+        self.instrument = RECORDINGS[name][1]
         self.market = oracle.market_of(*RECORDINGS[name])
         self.tape: Tape = tape_of(*RECORDINGS[name])
         self.scale = self.market.scale

@@ -15,11 +15,16 @@ RECORDINGS = {
 }
 
 
+def open_recording(name: str, end_ms: int | None = None) -> DBInterpreter:
+    """Open a recording, as if it ended before `end_ms`."""
+    stem, instrument = RECORDINGS[name]
+    return DBInterpreter(DATA / f"{stem}.db", instrument, end_ms=end_ms)
+
+
 def ticks_of(name: str, end_ms: int | None = None) -> list[TickEvent]:
     """Return the ticks of a recording, read as if it ended before `end_ms`."""
-    stem, instrument = RECORDINGS[name]
-    stream = DBInterpreter(DATA / f"{stem}.db", instrument, end_ms=end_ms).stream()
-    return list(TickMaker("run", instrument, depth=20).ticks(stream))
+    stream = open_recording(name, end_ms).batches()
+    return list(TickMaker("run", RECORDINGS[name][1], depth=20).ticks(stream))
 
 
 all_ticks = cache(ticks_of)

@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 
 from exchanges import okx
 from exchanges.checksums import okx_checksum
-from exchanges.depth import Changes, TextBook
+from exchanges.depth import Changes, TextBook, write_sides
 from exchanges.levels import Level
 from exchanges.messages import TradeMessage
 from recordings.day_files import DayFiles
@@ -62,10 +62,9 @@ class Market:
         before, self.seq_id = self.seq_id, new_id or self.seq_id + 3
         price = f"{90 + self.rows % 9}.25"
         size = "0" if self.rows % 3 == 0 else f"{self.rows % 17 + 1}.10"
-        change = self.book.apply(
-            (Level(price, size, "1"),), (Level("105.50", f"{self.rows}", "1"),)
-        )
-        return self._frame("update", change, before)
+        bids, asks = (Level(price, size, "1"),), (Level("105.50", f"{self.rows}", "1"),)
+        self.book.apply(bids, asks)
+        return self._frame("update", Changes(bids, asks), before)
 
     def keep_alive(self) -> str:
         return self._frame("update", Changes((), ()), self.seq_id)
@@ -74,8 +73,8 @@ class Market:
         view = self.book.view(25)
         checksum = okx_checksum(view.bids, view.asks) if self.with_checksum else 0
         return okx.format_book(
-            self.channel("books"), levels, action=action, time_ms=self.now, seq_id=self.seq_id,
-            prev_seq_id=previous, checksum=checksum,
+            self.channel("books"), write_sides(levels, okx.LEVEL_FORM), action=action,
+            time_ms=self.now, seq_id=self.seq_id, prev_seq_id=previous, checksum=checksum,
         ).decode()  # fmt: skip
 
     def trade(self, count: int = 1) -> str:

@@ -315,3 +315,19 @@ def test_orders_sent_one_by_one_as_the_market_goes_fill_as_those_known_beforehan
     wanted = run_orders(market, requests, rules)
     assert by_time(engine.fills) == wanted.fills
     assert sorted(engine.ends.items()) == [(end.order, end) for end in wanted.ends]
+
+
+def test_after_too_large_a_loss_marked_at_the_mid_every_order_is_refused() -> None:
+    gate = RiskGate(RiskLimits(max_loss=Decimal(10)))
+    engine = MatchingEngine(NOW, gate)
+    engine.on_update(row(0, {100: 9}, {102: 9}, snapshot=True))
+    for number, sent in enumerate((1, 3, 6)):
+        engine.submit(order(number, "buy market 1", sent))
+    engine.on_update(row(2, {100: 0, 92: 9}, {102: 0, 93: 9}))  # 1 bought at 102: -9.5
+    engine.on_update(row(5, {92: 0, 91: 9}, {93: 9}))  # and 1 at 93: -11
+    engine.on_update(row(7, {91: 0, 300: 9}, {93: 0, 301: 9}))
+    engine.submit(order(3, "sell market 1", 8))
+    engine.on_update(row(9, {300: 8}, {}))
+    assert [fill.order for fill in engine.fills] == [0, 1]
+    killed = "kill switch: a loss of 11.0 at 6, the limit is 10"
+    assert (reason(engine, 2), reason(engine, 3)) == (killed, killed)

@@ -1,20 +1,25 @@
 """Fills, ends, fees and cash beside those of hftbacktest, an independent program."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from bus_in_threads import run_over_bus
 from paper_orders import RECORDINGS
 from real_recordings import needs_recordings
 
 from orderbook_manager import OrderbookManager
 from orderflow.events import OrderbookUpdate, Trade
+from trading.report import SCRIPTED, Report, run_strategies
+from trading.strategy import ScriptedStrategy
 
 pytest.importorskip(
     "hftbacktest", reason="hftbacktest is not here: uv run --group oracle", exc_type=ImportError
 )
 
 from paper_cases import Case, case_of
+from paper_oracle import Outcome
 
 pytestmark = [needs_recordings, pytest.mark.thorough]
 
@@ -36,6 +41,49 @@ def test_fills_ends_fees_and_cash_equal_the_oracles(case: Case, latency: tuple[i
     makers = sum(fill[5] for fill in wanted.fills)
     assert min(makers, len(wanted.fills) - makers, statuses.count("cancelled")) > 300
     assert min(statuses.count("expired"), statuses.count("open")) > 5
+
+
+def in_files(case: Case, report: Report) -> tuple[object, ...]:
+    """Return what the files of a run say, in the oracle's units but for the sums of money."""
+    files = {name: json.loads(data) for name, data in report.files().items()}
+    ticks, lots = case.scale.ticks, case.scale.lots
+    fills = [
+        (f["order"], f["time_ms"], f["side"], ticks(f["price"]), lots(f["qty"]), f["maker"])
+        for f in files["fills.json"]
+    ]
+    ends = [
+        (end["order"], end["status"], 0 if end["status"] == "open" else end["time_ms"])
+        for end in files["orders.json"]
+    ]
+    sums = files["report.json"]["statistics"]
+    return fills, ends, sums["fees"], sums["cash"], sums["position"]
+
+
+def in_money(case: Case, outcome: Outcome) -> tuple[object, ...]:
+    fills, ends, fee, cash, position = outcome
+    unit = case.tick * case.lot
+    return fills, ends, float(fee * unit), float(cash * unit), float(position * case.lot)
+
+
+@pytest.mark.parametrize("way", ["in one process", "over the bus"])
+@pytest.mark.parametrize("latency", LATENCIES, ids=str)
+def test_the_files_of_a_run_of_strategies_say_what_the_oracle_says(
+    case: Case, latency: tuple[int, int], way: str
+) -> None:
+    orders = case.orders(latency, seed=5)
+    strategies = {SCRIPTED: ScriptedStrategy(orders)}
+    rules = case.rules(latency, whole_fills=True)
+    if way == "in one process":
+        report = run_strategies(lambda: case.tape.market, case.instrument, strategies, rules)
+    else:
+        run = run_over_bus(
+            lambda: case.tape.market, case.instrument, strategies, rules, window_ms=100
+        )
+        assert run.lost == 0
+        report = run.report
+    wanted = case.execute(orders, latency)
+    assert in_files(case, report) == in_money(case, wanted)
+    assert len(wanted.fills) > 600
 
 
 @pytest.mark.parametrize("options", [{}, {"partial_makers": True}], ids=["walking", "partial"])

@@ -11,8 +11,9 @@ from real_recordings import needs_recordings
 from recorded_ticks import RECORDINGS, all_ticks, decisions_of
 
 from orderflow.errors import UsageError
-from trading.messages import Alert, Side, TickEvent, TickKind, TradingSignal
+from trading.messages import Alert, TickEvent, TickKind, TradingSignal
 from trading.order_flow_strategy import OrderFlowStrategy
+from trading.orders import Side
 
 Decided = list[tuple[int, str]]
 

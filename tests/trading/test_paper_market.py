@@ -205,3 +205,23 @@ def test_the_answers_come_in_one_order_however_the_market_is_moved(seed: int) ->
     assert all(run == runs[0] for run in runs)
     assert [one.time_ms for one in runs[0]] == sorted(one.time_ms for one in runs[0])
     assert sum(isinstance(one, Rejected) for one in runs[0]) > 50
+
+
+def test_a_market_that_is_stopped_ends_where_it_is() -> None:
+    paper = PaperMarket(rows(1000, 2000), INSTRUMENT, RULES)
+    for one in (limit(1, 99), signal(2, 1500), signal(3, 100)):
+        paper.submit(one)
+    paper.advance(1200)
+    paper.stop()
+    statuses = [end.status for _, end in paper.ends()]
+    assert statuses == [OrderStatus.OPEN, OrderStatus.REJECTED, OrderStatus.FILLED]
+    assert [type(answer) for answer in paper.answers()] == [Accepted, Accepted, Filled, Rejected]
+
+
+def test_while_a_market_moves_far_it_calls_who_waits() -> None:
+    paper = PaperMarket(rows(*range(1, 2001)), INSTRUMENT, RULES)
+    calls: list[int] = []
+    paper.idle = lambda: calls.append(paper.engine.now_ms or 0)
+    paper.advance(1900)
+    assert len(calls) == 3
+    assert calls == sorted(calls)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -37,6 +37,7 @@ from trading.messages import (
     Window,
 )
 from trading.protocol import (
+    MOST_TICKS,
     RESEND_SECONDS,
     SILENCE_SECONDS,
     CameAgainError,
@@ -49,6 +50,7 @@ from trading.protocol import (
     windows,
 )
 from trading.protocol import Sequence as Numbers
+from trading.rules import BEFORE_START, RUN_ENDED, TOO_LATE
 from trading.sessions import Attendance, GatewaySession, StrategySession
 
 NOW = datetime(2025, 6, 9, tzinfo=UTC)
@@ -131,10 +133,20 @@ def test_windows_are_cut_between_milliseconds_and_lose_nothing(
         ticks.append(tick(number, time_ms))
     found = list(windows(ticks, window_ms))
     assert [one for _, some in found for one in some] == ticks
+    assert all(some for _, some in found)
     before = 0
     for until_ms, some in found:
         assert all(before <= one.time_ms < until_ms for one in some)
         before = until_ms
+
+
+def test_a_window_of_many_ticks_ends_with_a_millisecond_of_its_own() -> None:
+    ticks = [tick(number, number // 3) for number in range(5 * MOST_TICKS)]
+    found = list(windows(ticks, 10_000))
+    assert [one for _, some in found for one in some] == ticks
+    assert {len(some) for _, some in found[:-1]} <= {MOST_TICKS, MOST_TICKS + 1, MOST_TICKS + 2}
+    for (until_ms, some), (_, later) in pairwise(found):
+        assert some[-1].time_ms < until_ms <= later[0].time_ms
 
 
 @pytest.mark.parametrize(("window_ms", "credit"), [(0, 1), (10_001, 1), (1, 0), (1, 501)])
@@ -153,12 +165,17 @@ class Market:
 
     def __init__(self) -> None:
         self.reached = 0
+        self.closed_at: int | None = None
         self.submitted: list[TradingSignal] = []
         self.new: list[Answer] = []
 
-    def advance(self, to_ms: int) -> None:
+    def advance(self, to_ms: int) -> bool:
         assert to_ms > self.reached
         self.reached = to_ms
+        return True
+
+    def close_at(self, until_ms: int) -> None:
+        self.closed_at = until_ms
 
     def submit(self, signal: TradingSignal) -> None:
         assert signal.time_ms + ENTRY_MS >= self.reached, "the market has gone too far"
@@ -209,6 +226,20 @@ class ByNumber:
         if tick.number % self._of == 0:
             made += [buy(tick.time_ms, quantity=Decimal(tick.number)), buy(tick.time_ms + 3)]
         return made if tick.number % 7 else [*made, alert(tick.time_ms)]
+
+
+def test_signals_that_wait_when_a_run_is_broken_off_are_rejected_once_and_say_so() -> None:
+    doing, market, answers = executing(start("a", "b"))
+    doing.take(signals("a", 1, 50, 10, 30, 40))
+    doing.take(signals("b", 1, 20, 10, 30))
+    doing.settle()
+    assert order_of(market.submitted) == [(10, "a", 1), (10, "b", 1)]
+    given_up = [(one.time_ms, one.strategy, one.signal, one.reason) for one in doing.give_up()]
+    assert given_up == [
+        (30, "a", 2, RUN_ENDED), (30, "b", 2, RUN_ENDED), (40, "a", 3, RUN_ENDED),
+    ]  # fmt: skip
+    assert doing.give_up() == []
+    assert len(answers) == 2  # nobody is told
 
 
 def all_signals(ticks: list[TickEvent], names: str) -> list[tuple[int, str, int]]:
@@ -273,6 +304,37 @@ def test_signals_come_in_the_one_order_however_messages_arrive(
     doing.settle()
     assert order_of(market.submitted) == all_signals(ticks, names)
     assert market.reached == END_MS
+
+
+class Lagging(Market):
+    """A live market of which less is known than was asked for."""
+
+    known = 0
+
+    def advance(self, to_ms: int) -> bool:
+        self.reached = min(to_ms, self.known)
+        return self.known >= to_ms
+
+
+def test_a_market_that_lags_is_moved_on_when_more_of_it_is_known() -> None:
+    begin, market = start("a"), Lagging()
+    doing = Execution(market, begin, ENTRY_MS, lambda _: None)
+    session = StrategySession("a", ByNumber("a"), begin)
+    made = session.work(Window(RUN, 1, 30, (tick(1, 20),)), 0.0, lambda: None)
+    assert made is not None
+    assert doing.take(made)
+    doing.settle()
+    assert not doing.is_settled
+    market.known = 30 + ENTRY_MS
+    doing.settle()
+    assert (doing.is_settled, market.reached) == (True, 30 + ENTRY_MS)
+    doing.end(End(RUN, Role.STRATEGY, "a", session.messages))
+    assert market.closed_at == 30
+    doing.settle()
+    assert not doing.is_over
+    market.known = END_MS
+    doing.settle()
+    assert doing.is_over
 
 
 class Inclusive(SignalMerge):
@@ -354,9 +416,24 @@ def test_what_arrives_after_its_validity_is_refused_and_not_executed() -> None:
     doing.settle()
     assert [signal.number for signal in market.submitted] == [2]
     assert isinstance(answers[0], Rejected)
-    assert answers[0].reason == "it arrives at 15, and was valid until 14"
+    assert answers[0].reason == TOO_LATE
     assert [answer.number for answer in answers] == [1, 2]
     assert doing.counts["too_old"] == 1
+
+
+def test_a_signal_before_the_start_of_the_run_is_refused_and_not_executed() -> None:
+    answers: list[Answer] = []
+    market = Market()
+    doing = Execution(market, start("a"), ENTRY_MS, answers.append, begin_ms=5)
+    early, in_time = (
+        replace(buy(time_ms), run_id=RUN, strategy="a", number=number)
+        for number, time_ms in ((1, 4), (2, 5))
+    )
+    doing.take(Signals(RUN, "a", 1, 1, 50, (early, in_time)))
+    doing.settle()
+    assert [signal.number for signal in market.submitted] == [2]
+    assert isinstance(answers[0], Rejected)
+    assert answers[0].reason == BEFORE_START
 
 
 def test_a_signal_before_its_strategys_promise_is_refused_and_counted() -> None:

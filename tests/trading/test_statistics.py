@@ -7,15 +7,13 @@ from statistics import mean, stdev
 from typing import Any
 
 import pytest
+from fills import BUY, LINEAR, SELL, fill, quotes_of
 
-from trading.account import Contract
-from trading.orders import Fill, OrderEnd, OrderRequest, OrderStatus, OrderType, Side
+from trading.equity import Quotes
+from trading.orders import OrderEnd, OrderRequest, OrderStatus, OrderType
 from trading.statistics import (
-    EquityPoint,
     Mean,
     OrderRecord,
-    Quotes,
-    equity_curve,
     fill_quality,
     limit_orders,
     max_drawdown,
@@ -24,69 +22,6 @@ from trading.statistics import (
     sharpe,
     statistics_of,
 )
-
-BUY, SELL = Side.BUY, Side.SELL
-LINEAR = Contract()
-
-
-def fill(
-    time_ms: int, side: Side, price: str, quantity: str = "1", *, maker: bool = False,
-    fee: str = "0", order: int = 0,
-) -> Fill:  # fmt: skip
-    return Fill(order, time_ms, side, Decimal(price), Decimal(quantity), maker, Decimal(fee))
-
-
-def quotes_of(*prices: tuple[int, float, float], last_ms: int = 0) -> Quotes:
-    quotes = Quotes()
-    for time_ms, bid, ask in prices:
-        quotes.add(time_ms, bid, ask)
-    quotes.reached(last_ms)
-    return quotes
-
-
-# -- quotes
-
-
-def test_the_prices_at_a_time_are_the_last_of_its_ms() -> None:
-    quotes = quotes_of((10, 1, 2), (10, 3, 4), (20, 3, 4), (30, 5, 6), last_ms=45)
-    assert [quotes.at(t) for t in (9, 10, 29, 30, 99)] == [None, (3, 4), (3, 4), (5, 6), (5, 6)]
-    assert (quotes.mid_at(9), quotes.mid_at(15)) == (None, 3.5)
-    assert (quotes.first_ms, quotes.last_ms, Quotes().first_ms) == (10, 45, None)
-
-
-# -- equity
-
-
-def test_equity_is_cash_and_position_less_fees_at_each_close_and_at_the_end() -> None:
-    quotes = quotes_of((1500, 99, 101), (2500, 109, 111), (5000, 119, 121), last_ms=5300)
-    fills = [fill(1600, BUY, "101", "2", fee="0.5"), fill(4000, SELL, "109", "3", fee="-0.25")]
-    assert equity_curve(fills, quotes, LINEAR, 1000) == [
-        EquityPoint(1500, 0, 0, 0, 0),
-        EquityPoint(2000, 2, -202 + 200 - 0.5, -202 + 198 - 0.5, 200),
-        EquityPoint(3000, 2, -202 + 220 - 0.5, -202 + 218 - 0.5, 220),
-        # A window without an event has a point too, and one at its close is of the next.
-        EquityPoint(4000, 2, -202 + 220 - 0.5, -202 + 218 - 0.5, 220),
-        EquityPoint(5000, -1, 125 - 110 - 0.25, 125 - 111 - 0.25, 110),
-        EquityPoint(5301, -1, 125 - 120 - 0.25, 125 - 121 - 0.25, 120),
-    ]
-
-
-def test_contracts_have_their_size_and_inverse_ones_the_coin() -> None:
-    quotes = quotes_of((0, 100, 100.5), last_ms=999)
-    quotes.add(500, 199, 201)
-    sized = equity_curve([fill(1, BUY, "100")], quotes, Contract(Decimal("0.01")), 1000)
-    assert (sized[-1].equity, sized[-1].exposure) == (1, 2)
-    coin = equity_curve([fill(1, BUY, "100")], quotes, Contract(Decimal(100), inverse=True), 1000)
-    assert (coin[-1].equity, coin[-1].exposure) == (0.5, 0.5)
-
-
-def test_a_balance_is_part_of_equity_and_a_start_cuts_the_curve() -> None:
-    quotes = quotes_of((0, 99, 101), last_ms=2000)
-    curve = equity_curve([], quotes, LINEAR, 1000, start_ms=700, balance=Decimal(50))
-    assert [(point.time_ms, point.equity) for point in curve] == [
-        (700, 50), (1000, 50), (2000, 50), (2001, 50),
-    ]  # fmt: skip
-    assert equity_curve([], Quotes(), LINEAR, 1000) == []
 
 
 def test_the_drawdown_counts_from_the_start() -> None:

@@ -10,10 +10,9 @@ from real_recordings import needs_recordings
 from recorded_ticks import RECORDINGS, all_ticks, decisions_of, ticks_of
 
 from orderflow.errors import UsageError
-from trading.messages import Side, SignalType, TradingSignal
+from trading.messages import SignalType, TradingSignal
 from trading.order_flow_strategy import OrderFlowStrategy
-from trading.orders import OrderRequest, OrderType
-from trading.orders import Side as OrderSide
+from trading.orders import OrderRequest, OrderType, Side
 from trading.strategy import ScriptedStrategy, make_strategy, parse_settings
 from trading.support_resistance import SupportResistanceStrategy
 
@@ -128,8 +127,8 @@ def test_other_text_is_no_setting(given: list[str], message: str) -> None:
 
 def test_the_scripted_one_sends_every_order_at_its_own_time_once() -> None:
     orders = [
-        OrderRequest(0, OrderSide.BUY, OrderType.LIMIT, Decimal(2), Decimal(100), 50, 70, 90),
-        OrderRequest(1, OrderSide.SELL, OrderType.MARKET, Decimal(1), None, 20),
+        OrderRequest(0, Side.BUY, OrderType.LIMIT, Decimal(2), Decimal(100), 50, 70, 90),
+        OrderRequest(1, Side.SELL, OrderType.MARKET, Decimal(1), None, 20),
     ]
     made = decisions_of(ScriptedStrategy(orders), [tick(1, 10), tick(2, 60)])
     assert made == [
@@ -176,6 +175,19 @@ def test_the_ticks_before_a_cut_of_the_recording_are_the_same_as_without_it(name
     whole = all_ticks(name)
     for cut in random.Random(name).sample([each.time_ms for each in whole], 4):
         assert ticks_of(name, cut) == [each for each in whole if each.time_ms < cut]
+
+
+@needs_recordings
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_the_signals_of_a_recording_cut_at_any_tick_are_the_same_up_to_there(name: str) -> None:
+    whole = all_ticks(name)
+    decided = {key: decisions_of(make_strategy(*FAST[key]), whole) for key in FAST}
+    for cut in random.Random(name).sample([each.time_ms for each in whole], 50):
+        ticks = ticks_of(name, cut)
+        for key, wanted in decided.items():
+            found = decisions_of(make_strategy(*FAST[key]), ticks)
+            assert found == [made for made in wanted if made.time_ms < cut]
 
 
 @needs_recordings

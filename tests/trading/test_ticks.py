@@ -11,7 +11,8 @@ from db_interpreter import DBInterpreter
 from ohlc_processor import OHLCProcessor
 from orderflow.errors import NumbersError
 from orderflow.events import OrderbookUpdate
-from trading.messages import SERIALIZER, Side, TickEvent, TickKind
+from trading.messages import SERIALIZER, TickEvent, TickKind
+from trading.orders import Side
 from trading.ticks import TickMaker
 
 BOOK = [

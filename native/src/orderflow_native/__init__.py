@@ -9,7 +9,9 @@ from orderflow_native._book import HeatColumns, OrderbookManager, parse_plain_si
 from orderflow_native._needs import hand_in
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar
+from orderflow_native._stored_rows import parse_row
 from orderflow_native._sums import CompensatedSum
+from orderflow_native._text_book import TextBook
 from orderflow_native._trades import VolumeByRow, trade_columns
 
 __all__ = [
@@ -17,12 +19,14 @@ __all__ = [
     "HeatColumns",
     "OrderbookManager",
     "Samples",
+    "TextBook",
     "TradeDecoder",
     "VolumeByRow",
     "are_whole_ms",
     "hand_in",
     "is_sorted",
     "parse_plain_side",
+    "parse_row",
     "sampled_bar",
     "trade_columns",
 ]

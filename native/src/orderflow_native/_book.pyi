@@ -5,6 +5,8 @@ from orderflow_native._samples import Samples
 
 _Side = bytes | str | Sequence[Sequence[object]] | None
 
+_Quote = tuple[float | None, float | None, float | None, float | None, float | None]
+
 class _Outcome(NamedTuple):
     samples: Samples
     skipped: list[int]
@@ -44,6 +46,9 @@ class OrderbookManager:
     def update_rows(
         self, rows: Sequence[tuple[Any, ...]], snapshots: Sequence[bool]
     ) -> _Outcome: ...
+    def quote_rows(
+        self, rows: Sequence[tuple[Any, ...]], snapshots: Sequence[bool]
+    ) -> list[_Quote | None]: ...
     def clear(self) -> None: ...
     @property
     def is_empty(self) -> bool: ...

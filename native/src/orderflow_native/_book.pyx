@@ -103,6 +103,9 @@ cdef struct Row:
     long long timestamp
     double bid_sum
     double ask_sum
+    # of the best level a side, a size of 0 where there is none; only where quotes are asked for
+    Level bid
+    Level ask
 
 
 cdef enum:
@@ -256,6 +259,33 @@ cdef object samples_of(const Row *work, Py_ssize_t count):
     return samples
 
 
+cdef Row new_row(bids, asks, bint snapshot, long long timestamp) except *:
+    cdef Level none = Level(0, 0.0)
+    return Row(
+        <PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, False, 0, timestamp, 0.0, 0.0,
+        none, none)
+
+
+cdef int quote_best(const BookSide *side, Level *best) noexcept nogil:
+    best.size = 0.0
+    return book_side_top(side, 1, best)
+
+
+cdef object quote_of(const Row *row):
+    """Return the best of the book after a row and its OBI: see `orderflow.events.Quote`."""
+    cdef double total = row.bid_sum + row.ask_sum
+    if row.outcome == SKIPPED:
+        return None
+    bid = ask = bid_size = ask_size = obi = None
+    if row.bid.size != 0.0:
+        bid, bid_size = price_of(row.bid.key, BIDS), row.bid.size
+    if row.ask.size != 0.0:
+        ask, ask_size = price_of(row.ask.key, ASKS), row.ask.size
+    if row.outcome == SAMPLED and total < inf:
+        obi = (row.bid_sum - row.ask_sum) / total
+    return bid, ask, bid_size, ask_size, obi
+
+
 cdef class OrderbookManager:
     """Rebuild one instrument's book from rows of changed levels, in compiled code.
 
@@ -299,7 +329,7 @@ cdef class OrderbookManager:
         Sizes are absolute, 0 deletes. A `snapshot` replaces the book. Return None when a side is
         empty or the row could not be parsed (see `rows_skipped`).
         """
-        cdef Row row = Row(<PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, False, 0, 0, 0.0, 0.0)
+        cdef Row row = new_row(bids, asks, snapshot, 0)
         self._check_idle()
         self._busy = True
         try:
@@ -317,6 +347,29 @@ cdef class OrderbookManager:
         `OrderflowError`.
         """
         outcome_class = needed("BookOutcome")
+        cdef Py_ssize_t count, i
+        cdef Row *work = self._apply_rows(rows, snapshots, False, &count)
+        try:
+            return outcome_class(
+                samples_of(work, count),
+                [i for i in range(count) if work[i].outcome == SKIPPED],
+                [i for i in range(count) if work[i].crossed],
+                [(i, work[i].rejected) for i in range(count) if work[i].rejected],
+            )
+        finally:
+            free(work)
+
+    def quote_rows(self, rows, snapshots):
+        """Apply rows as `update_rows` does; return the best of the book after each, and OBI."""
+        cdef Py_ssize_t count, i
+        cdef Row *work = self._apply_rows(rows, snapshots, True, &count)
+        try:
+            return [quote_of(&work[i]) for i in range(count)]
+        finally:
+            free(work)
+
+    cdef Row *_apply_rows(self, rows, snapshots, bint quoted, Py_ssize_t *applied) except NULL:
+        """Return memory with what became of each row, for the caller to free."""
         cdef tuple kept = tuple(rows)  # keeps the texts alive while they are read
         cdef tuple marks = tuple(snapshots)
         cdef tuple row
@@ -331,10 +384,7 @@ cdef class OrderbookManager:
                 row = kept[i]
                 if len(row) < 4:
                     raise ValueError(f"a row of {len(row)} fields; its sides are the third and fourth")
-                bids, asks = row[2], row[3]
-                work[i] = Row(
-                    <PyObject *>bids, <PyObject *>asks, marks[i],
-                    UNSAMPLED, False, 0, row[0], 0.0, 0.0)
+                work[i] = new_row(row[2], row[3], marks[i], row[0])
             self._check_idle()
             if self._columns is not None:
                 self._columns._take_tick()
@@ -349,16 +399,16 @@ cdef class OrderbookManager:
                             heat_note(
                                 self._heat, work[i].timestamp, best_price(&self._bids, BIDS),
                                 best_price(&self._asks, ASKS))
+                        if quoted:
+                            quote_best(&self._bids, &work[i].bid)
+                            quote_best(&self._asks, &work[i].ask)
             finally:
                 self._busy = False
-            return outcome_class(
-                samples_of(work, count),
-                [i for i in range(count) if work[i].outcome == SKIPPED],
-                [i for i in range(count) if work[i].crossed],
-                [(i, work[i].rejected) for i in range(count) if work[i].rejected],
-            )
-        finally:
+        except:
             free(work)
+            raise
+        applied[0] = count
+        return work
 
     cdef int _check_idle(self) except -1:
         if self._busy:
