@@ -51,6 +51,7 @@ class PriceGrid:
             return
         self._set(units, decimals)
         self.refined += count
+        self.off_tick = not self.fits(price)  # it has more decimals than a tick may have
 
     def join(self, other: "PriceGrid") -> None:
         """Make the tick so fine that it divides that of another grid too."""

@@ -75,6 +75,12 @@ def test_a_price_that_would_need_too_fine_a_tick_is_counted_as_the_nearest() -> 
     assert tick_of(grid) == Fraction(1, 2)
 
 
+@pytest.mark.parametrize("price", [1.5e-22, 1e-23, 5e-324, 123456.7e-28])
+def test_a_price_with_more_decimals_than_a_tick_may_have_is_off_it(price: float) -> None:
+    assert grid_of(price).off_tick
+    assert grid_of(price, 100.0).off_tick
+
+
 @given(st.lists(st.floats(5e-324, 1.7e308), min_size=1, max_size=9))
 def test_any_price_can_be_counted(prices: list[float]) -> None:
     grid = grid_of(*prices)
