@@ -54,15 +54,15 @@ class Standing:
         """Say a line, through the parent where there is one."""
         if self._quiet:
             return
-        if self._with_parent:
-            parent.report(said=text)
-        else:
+        if not self.tell(said=text):
             command.say(text)
 
     def tell(self, **facts: object) -> bool:
         """Tell the parent; return False where there is none."""
         if self._with_parent:
-            parent.report(**facts)
+            # Where it has died, this process is about to end too, and still writes its files.
+            with suppress(command.StdoutError):
+                parent.report(**facts)
         return self._with_parent
 
     def tell_progress(self, facts: Mapping[str, object]) -> None:
