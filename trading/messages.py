@@ -13,15 +13,15 @@ from typing import Annotated, TypeAlias, get_args
 from msgspec import Meta, Struct
 
 from messaging.serializer import Serializer
-from trading.orders import Side
+from trading.orders import LARGEST, LATEST_MS, Side
 
 VERSION = 1
 END_MS = 1 << 62
 """A time after all others: the watermark of a strategy that has ended."""
-LARGEST = Decimal(10) ** 15
 
 Version = Annotated[int, Meta(ge=1, le=VERSION)]
 Ms = Annotated[int, Meta(ge=0, le=END_MS)]
+EventMs = Annotated[int, Meta(ge=0, le=LATEST_MS)]
 Count = Annotated[int, Meta(ge=0, le=END_MS)]
 Name = Annotated[str, Meta(max_length=100)]
 Text = Annotated[str, Meta(max_length=2000)]
@@ -102,13 +102,13 @@ class TradingSignal(
     """
 
     instrument: Name
-    time_ms: Ms
+    time_ms: EventMs
     side: Side | None = None
     order: SignalType
     price: Decimal | None = None
     quantity: Decimal | None = None
-    valid_until_ms: Ms | None = None
-    cancel_ms: Ms | None = None
+    valid_until_ms: EventMs | None = None
+    cancel_ms: EventMs | None = None
     reference: Count | None = None
     reason: Text = ""
     mid: Price | None = None
@@ -138,7 +138,7 @@ class Alert(
     """What a strategy wants people to know, in place of an order or beside one."""
 
     instrument: Name
-    time_ms: Ms
+    time_ms: EventMs
     text: Text
     price: Price | None = None
     run_id: Name = ""
@@ -343,6 +343,12 @@ MESSAGES: tuple[type[AnyMessage], ...] = get_args(AnyMessage)
 
 SERIALIZER: Serializer[AnyMessage] = Serializer(MESSAGES, VERSION)
 """Writes and reads every message above."""
+_DECISIONS: Serializer[TradingSignal | Alert] = Serializer((TradingSignal, Alert), VERSION)
+
+
+def as_received(decision: TradingSignal | Alert) -> TradingSignal | Alert:
+    """Return a signal or alert as the executor will read it; raise `MessageError` if it cannot."""
+    return _DECISIONS.decode(_DECISIONS.encode(decision))
 
 
 def _check(holds: bool, rule: str) -> None:

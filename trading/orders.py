@@ -14,6 +14,8 @@ from orderflow.errors import OrderflowError
 MATH = Context(prec=60)
 """Arithmetic on prices, quantities and money. Products and sums are exact as far as 60 digits."""
 LARGEST = Decimal(10) ** 15
+LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
 MOST_DECIMALS = 18
 
 
@@ -84,6 +86,11 @@ class OrderRequest:
         if (self.price is None) != (self.type is OrderType.MARKET):
             msg = "a limit or post_only order has a price, and a market order none"
             raise OrderError(msg, self.order, f"{self.type.value} with price {self.price}")
+        for name in ("sent_ms", "cancel_ms", "valid_until_ms"):
+            ms = getattr(self, name)
+            if ms is not None and not 0 <= ms <= LATEST_MS:
+                msg = f"{name} is a time in ms from 1970 to 9999"
+                raise OrderError(msg, self.order, ms)
         self._check("qty", self.quantity)
         if self.price is not None:
             self._check("price", self.price)

@@ -132,7 +132,7 @@ class RunAbortedError(RunError):
 class StrategyFailedError(RunError):
     """Report an `error` that a strategy raised at the tick with this `number`."""
 
-    def __init__(self, name: str, number: int, error: Exception) -> None:
+    def __init__(self, name: str, number: int, error: BaseException) -> None:
         places = extract_tb(error.__traceback__)
         at = f" in {places[-1].filename}, line {places[-1].lineno}" if places else ""
         super().__init__(name, f"the strategy failed at tick {number:,}: {error!r}{at}")

@@ -17,6 +17,8 @@ OFF_LOT = "the quantity is no multiple of the lot"
 TOO_FINE = "the price has more decimals than any in the book, and no tick was given"
 BOOK_USED_UP = "the book had no more"
 
+LONGEST_MS = 86_400_000
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -28,7 +30,7 @@ class Rules:
     than what the trade had left when it came to it; otherwise the whole order. With
     `accept_unreliable` a book that is not known to be whole is matched on as any other.
 
-    Raise `UsageError` for a latency below 0, and for both ways to fill at once.
+    Raise `UsageError` for a latency below 0 or above a day, and for both ways to fill at once.
     """
 
     entry_ms: int = 10
@@ -41,8 +43,8 @@ class Rules:
 
     def __post_init__(self) -> None:
         for name in ("entry_ms", "response_ms"):
-            if getattr(self, name) < 0:
-                msg = f"{name} is 0 ms or more; found {getattr(self, name)}"
+            if not 0 <= getattr(self, name) <= LONGEST_MS:
+                msg = f"{name} is 0 to {LONGEST_MS:,} ms, a day; found {getattr(self, name)}"
                 raise UsageError(msg, name, getattr(self, name))
         if self.whole_fills and self.partial_makers:
             msg = "whole_fills and partial_makers exclude one another; ask for one of them"

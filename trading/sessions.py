@@ -6,7 +6,6 @@ from typing import Protocol
 
 import msgspec
 
-from orderflow.errors import OrderflowError
 from trading.messages import (
     END_MS,
     Abort,
@@ -23,6 +22,7 @@ from trading.messages import (
     TickEvent,
     TradingSignal,
     Window,
+    as_received,
 )
 from trading.protocol import (
     RESEND_SECONDS,
@@ -186,16 +186,30 @@ class StrategySession:
         if not count or not self.ticks.take(window.run_id, first, count):
             return None
         made: list[TradingSignal | Alert] = []
-        tick = window.ticks[0]
+        for tick in window.ticks:
+            idle()
+            made += self._decide(tick)
+        return self._message(window.number, window.until_ms, made, now)
+
+    def _decide(self, tick: TickEvent) -> list[TradingSignal | Alert]:
+        """Return what the strategy makes of a tick, checked as the executor would."""
         try:
-            for tick in window.ticks:
-                idle()
-                made += self._strategy.on_tick(tick)
-            return self._message(window.number, window.until_ms, made, now)
-        except OrderflowError:
-            raise
-        except Exception as error:
+            return [self._numbered(one) for one in self._strategy.on_tick(tick)]
+        except (Exception, SystemExit) as error:  # one that leaves has failed too
             raise StrategyFailedError(self._name, tick.number, error) from error
+
+    def _numbered(self, one: object) -> TradingSignal | Alert:
+        if isinstance(one, Alert):
+            self.alerts += 1
+            number = self.alerts
+        elif isinstance(one, TradingSignal):
+            self.signals += 1
+            number = self.signals
+        else:
+            msg = f"on_tick returns a list of TradingSignal and Alert; found {one!r:.60}"
+            raise TypeError(msg)
+        own = {"run_id": self.start.run_id, "strategy": self._name, "number": number}
+        return as_received(msgspec.structs.replace(one, **own))
 
     def announced(self, message: Heartbeat | End, now: float) -> Signals | None:
         """Count ticks as lost that were sent before this message and have not come.
@@ -230,20 +244,12 @@ class StrategySession:
     def _message(
         self, window: int, watermark_ms: int, made: list[TradingSignal | Alert], now: float
     ) -> Signals:
-        signals, alerts = list[TradingSignal](), list[Alert]()
-        own = {"run_id": self.start.run_id, "strategy": self._name}
-        for one in made:
-            if isinstance(one, Alert):
-                self.alerts += 1
-                alerts.append(msgspec.structs.replace(one, number=self.alerts, **own))
-            else:
-                self.signals += 1
-                signals.append(msgspec.structs.replace(one, number=self.signals, **own))
         self.messages += 1
         self._window = window
         message = Signals(
             self.start.run_id, self._name, self.messages, window, watermark_ms,
-            tuple(signals), tuple(alerts),
+            tuple(one for one in made if isinstance(one, TradingSignal)),
+            tuple(one for one in made if isinstance(one, Alert)),
         )  # fmt: skip
         if not self._unacknowledged:
             self._progress = now

@@ -52,7 +52,7 @@ def with_settings(kind: type[T], title: str, given: Mapping[str, str]) -> T:
     values = {name: _convert(title, name, text, types[name]) for name, text in given.items()}
     try:
         return kind(**values)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         msg = f"{title} cannot be made with {dict(given)}: {error}"
         raise UsageError(msg) from error
 

@@ -33,6 +33,9 @@ USABLE: dict[str, Any] = {
         ({"price": Decimal("Infinity")}, "price is above 0"),
         ({"price": Decimal("1e15")}, "found 1E\\+15"),
         ({"price": Decimal("1e-19")}, "at most 18 decimals; found 1E-19"),
+        ({"sent_ms": -1}, "sent_ms is a time in ms from 1970 to 9999; found -1"),
+        ({"cancel_ms": 1 << 62}, "cancel_ms is a time in ms"),
+        ({"valid_until_ms": 10**30}, "valid_until_ms is a time in ms"),
         ({"cancel_ms": 9}, "sent at 10 is cancelled at that time or later; found 9"),
     ],
 )
