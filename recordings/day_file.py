@@ -6,10 +6,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
-from time import gmtime, strftime
+from time import gmtime, monotonic, sleep, strftime
 
 from recordings.recorder_rows import BookRow, RecorderEvent, TradeRow
 from recordings.writer import open_to_append
+
+LOG_SECONDS = 1.0
+SECONDS_BETWEEN_TRIES = 0.002
 
 RECORDER_TABLES = {
     "book": "id INTEGER PRIMARY KEY, instrument TEXT, bids TEXT, asks TEXT, timestamp INTEGER, "
@@ -114,7 +117,7 @@ class DayFile:
     def close(self, now: int) -> None:
         """Close the file for good: end of the spell, indexes, no write-ahead log left.
 
-        A reader in the way keeps the log, whose rows it sees as well. Raise `sqlite3.Error` when
+        A reader that stays keeps the log, whose rows it sees as well. Raise `sqlite3.Error` when
         there is no room for the indexes; the file is whole without.
         """
         execute = self._connection.execute
@@ -128,10 +131,28 @@ class DayFile:
                     f"CREATE INDEX IF NOT EXISTS {table}_time ON {table}(instrument, timestamp)"
                 )
         finally:
-            with suppress(sqlite3.Error):  # a reader in the way, or a full disk: the log stays
+            with suppress(sqlite3.Error):  # a full disk: the log stays
                 execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                execute("PRAGMA journal_mode = DELETE")
+                self._leave_log()
             self._connection.close()
+
+    def _leave_log(self) -> None:
+        """Remove the write-ahead log, trying again while a reader looks, for at most a second.
+
+        SQLite waits for nobody here. Readers that follow look for some ms, many times a second.
+        """
+        until = monotonic() + LOG_SECONDS
+        while not self._has_left_log() and monotonic() < until:
+            sleep(SECONDS_BETWEEN_TRIES)
+
+    def _has_left_log(self) -> bool:
+        try:
+            (mode,) = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY":
+                raise
+            return False
+        return bool(mode == "delete")
 
     def abandon(self) -> None:
         """Let go of the file as it is, as after an error; what was committed stays."""

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from threading import Event, Thread
 
 from recordings.day_files import LINGER_MS, DayFiles
 from recordings.recorder_rows import BookRow, RecorderEvent, TradeRow, day_of
@@ -51,6 +52,32 @@ def test_a_row_dated_days_ahead_does_not_close_the_file_of_today(tmp_path: Path)
     files.tick(2 + 2 * LINGER_MS)
     assert not today.with_name(f"{today.name}-wal").exists()
     files.close(3 + 2 * LINGER_MS)
+
+
+def test_a_reader_that_looks_again_and_again_does_not_keep_the_log(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path, NAME, 0, lambda _text: None)
+    files.write([trade(1, START)], 1)
+    (path,) = files.paths
+    looking, done = Event(), Event()
+
+    def look() -> None:
+        while not done.is_set():
+            uri = f"{path.as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
+                connection.execute("SELECT count(*) FROM trades").fetchone()
+                looking.set()
+                done.wait(0.02)
+            done.wait(0.01)
+
+    reader = Thread(target=look)
+    reader.start()
+    try:
+        assert looking.wait(10)
+        files.close(2)
+    finally:
+        done.set()
+        reader.join()
+    assert [found.suffix for found in tmp_path.iterdir() if found.stem == path.stem] == [".db"]
 
 
 def test_book_rows_and_trades_go_into_the_files_of_their_days(tmp_path: Path) -> None:

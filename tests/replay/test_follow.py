@@ -427,7 +427,6 @@ def test_a_notice_makes_it_look(tmp_path: Path) -> None:
             return bool(follower.status["rows"] > 3)
 
         wait_until(commits_until_it_reads, "no notice made it look")
-        follower.stop()
         recorder.close("plain")
     finally:
         follower.kill()

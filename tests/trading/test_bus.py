@@ -106,7 +106,9 @@ def test_the_same_signals_in_the_same_order_as_in_one_process(
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("window_ms", [1, 10, 1000])
-@pytest.mark.parametrize("credit", [1, 16, 500])
+@pytest.mark.parametrize(
+    "credit", [1, *(pytest.param(credit, marks=pytest.mark.slow) for credit in (16, 500))]
+)
 @pytest.mark.parametrize("names", [["a"], ["a", "b"], ["a", "b", "c", "d"]])
 def test_any_window_credit_and_number_of_strategies_give_the_same(
     window_ms: int, credit: int, names: list[str]
@@ -184,7 +186,9 @@ def test_a_strategy_started_anew_in_a_run_ends_it_at_once() -> None:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("victim", ["gateway", "executor", "a", "b"])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))]
+)
 def test_killed_at_any_moment_it_is_named_within_five_seconds(victim: str, seed: int) -> None:
     with Bus(["a", "b"], **LONG) as bus:
         bus.start(*bus.names)

@@ -301,7 +301,9 @@ def test_a_process_that_hangs_before_the_run_is_noticed_too(data: Path, tmp_path
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 20))]
+)
 def test_killed_at_any_moment_the_run_ends_and_nothing_is_left(
     data: Path, tmp_path: Path, seed: int
 ) -> None:
