@@ -17,18 +17,25 @@ from typing import Annotated, Any
 import plotly.io
 import typer
 from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
+from flask import request
 
 from orderflow import command
 from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
-from page import charts, layouts
+from page import charts, flow_routes, layouts
 from page import server as page_server
+from page.book_route import add_book_route
 from page.contents import Bars, Depth, Metrics, Shown
+from page.control_route import add_control_route
 from page.files import PageFiles
-from page.sections import Sections, changes
+from page.flow import FlowFiles
+from page.run_status import RunStatus
+from page.sections import Sections, changes, seen_after
 from page.server import refuse_malformed
 
 POLL_MS = 500
+# What a poll says of the view its page shows: assets/page.js.
+VIEW_HEADER = "X-Order-Flow-View"
 # For who hears the page: the button is drawn by the style sheet.
 NAMED: dict[str, Any] = {"aria-label": "Full screen"}
 HERE = Path(__file__).resolve().parent
@@ -57,10 +64,14 @@ def layout() -> Any:
             html.Header(
                 [
                     html.Div(id="head"),
+                    html.Div(id="flow-head"),
                     html.Button(id="fullscreen", title="Full screen", type="button", **NAMED),
                 ]
             ),
+            # The order-flow views fill these where a run has files for them: assets/flow.mjs.
+            html.Nav(id="views", hidden=True),
             html.Div(id="notes", role="status"),
+            html.Div(id="flow", hidden=True),
             html.Main(
                 [
                     html.Section(
@@ -73,6 +84,7 @@ def layout() -> Any:
             ),
             html.Footer(id="foot"),
             html.Div(id="about", hidden=True),  # what page.js calls the tab and saved pictures
+            html.Div(id="flow-about", hidden=True),  # which order-flow files there are
             dcc.Interval(id="poll", interval=POLL_MS),
             dcc.Store(id="seen", data=""),
         ],
@@ -85,18 +97,23 @@ def _graph(name: str, figure: dict[str, Any]) -> Any:
     return dcc.Graph(id=name, figure=figure, config=config, responsive=True)
 
 
-def make_app(directory: Path) -> Dash:
-    """Return the Dash application that draws the files of `directory`, which need not exist."""
+def make_app(directory: Path, *, allow_control: bool = True) -> Dash:
+    """Return the Dash application that draws the files of `directory`, which need not exist.
+
+    `allow_control` says whether pages may pause, step and seek the run.
+    """
     app = Dash(
         __name__,
         title="Order flow",
         update_title="",
         assets_folder=str(HERE / "page" / "assets"),
+        assets_path_ignore=["^flow$"],  # modules: assets/flow.mjs asks for them
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
         add_log_handler=False,
     )
     app.layout = layout()
-    sections = Sections(PageFiles(directory))
+    flow = FlowFiles(directory)
+    sections = Sections(PageFiles(directory), flow)
 
     # While a poll is under way the next one waits: on a slow line answers would pile up and
     # none would be drawn.
@@ -108,16 +125,21 @@ def make_app(directory: Path) -> Dash:
     )
     def poll(_: int | None, seen: str) -> Any:
         newest = sections.newest()
-        found = changes(newest, seen)
+        figures = request.headers.get(VIEW_HEADER) != "flow"
+        found = changes(newest, seen, figures=figures)
         if not found:
             # Not PreventUpdate: its empty 204 makes waitress close the connection, and every
             # poll opens another.
             return no_update
         for element, properties in found.items():
             set_props(element, properties)
-        return ".".join(section.version for section in newest)
+        return seen_after(newest, seen, figures=figures)
 
     refuse_malformed(app.server)
+    flow_routes.register(app.server, flow, sections)
+    status = RunStatus(directory)
+    add_book_route(app.server, status)
+    add_control_route(app.server, status, allowed=allow_control)
     return app
 
 
@@ -146,6 +168,10 @@ def run(
         list[str] | None,
         typer.Option(help="A further name the page may be called by; may be repeated."),
     ] = None,
+    allow_control: Annotated[
+        bool,
+        typer.Option("--allow-control", help="Let pages on other machines pause and seek the run."),
+    ] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
@@ -161,7 +187,8 @@ def run(
     if not page_server.is_loopback(host):
         say(page_server.exposure_warning(host, allow_host or []))
     check_directory(output_dir)
-    app = make_app(output_dir)
+    may_order = page_server.is_loopback(host) or allow_control
+    app = make_app(output_dir, allow_control=may_order)
     guarded = page_server.guard(
         app.server.wsgi_app,
         page_server.allowed_hosts(host, allow_host or []),

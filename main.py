@@ -11,7 +11,8 @@ if __name__ == "__main__":
 import gc
 import sys
 from collections.abc import Callable
-from enum import StrEnum
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,9 @@ from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, 
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_range
-from recordings.discovery import DEFAULT_DATA_DIR, Recording, find_recording
+from recordings.discovery import DEFAULT_DATA_DIR, BookMode, Recording, find_recording
+from replay.keys import HELP as KEYS_HELP
+from replay.keys import terminal_keys
 from replay.pacing import parse_speed
 from replay.page_process import PageProcess, check_port
 from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
@@ -41,14 +44,6 @@ MAX_JOBS = 256
 app = command.new_app()
 
 MakeReplay = Callable[[RunFiles, Callable[[Replay], None]], Replay]
-
-
-class BookMode(StrEnum):
-    """What book rows without an action are."""
-
-    AUTO = "auto"
-    INCREMENTAL = "incremental"
-    SNAPSHOT = "snapshot"
 
 
 def _print_version(wanted: bool) -> None:
@@ -111,6 +106,10 @@ def replay(
     speed: Annotated[
         str, typer.Option(metavar="max|N", help="N times the recorded pace; 1 is as it happened.")
     ] = "max",
+    start_paused: Annotated[
+        bool,
+        typer.Option("--start-paused", help="Wait for a key, or the page, before the first event."),
+    ] = False,
     jobs: Annotated[
         int,
         typer.Option(
@@ -147,6 +146,15 @@ def replay(
             help="With --follow, notices of new rows: none, file, zmq:ENDPOINT or redis:URL.",
         ),
     ] = "none",
+    flow: Annotated[
+        bool | None,
+        typer.Option(
+            "--flow/--no-flow",
+            show_default=False,
+            help="Write what heatmap and footprint are drawn from; by default it is written, but "
+            "without the compiled book no heatmap.",
+        ),
+    ] = None,
     json_summary: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
     ] = False,
@@ -167,6 +175,7 @@ def replay(
     if with_parent:
         parent.end_with_parent()
     check_instrument(instrument)
+    directory = data_dir or DEFAULT_DATA_DIR
     options = ReplayOptions(
         instrument,
         *parse_range(start_date, end_date),
@@ -176,6 +185,8 @@ def replay(
         parse_speed(speed),
         jobs,
         follow,
+        flow,
+        start_paused,
     )
     if follow:
         _check_follow(options, demo=demo)
@@ -185,11 +196,17 @@ def replay(
     if jobs > 1 and options.speed is not None:
         msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
         raise UsageError(msg, "--jobs", jobs)
+    if start_paused and not options.obeys:
+        found = "--follow" if follow else f"--jobs {jobs}"
+        msg = f"--start-paused goes with one process over a whole recording; found {found}"
+        raise UsageError(msg, "--start-paused")
     if ui:
         check_port(host, port)
+    if demo:
+        directory = _make_demo(options)
     code = _run(
-        options,
-        _make_demo(options) if demo else data_dir or DEFAULT_DATA_DIR,
+        replace(options, data_dir=directory),
+        directory,
         output_dir or OUTPUT_DIR,
         book_mode,
         notify,
@@ -242,7 +259,10 @@ def _run(
         run = make(files, lambda run: _tick(run, progress, waiting, page))
         if not (quiet or json_summary):
             say(start_line(run))
-        with progress, command.stop_on_signals(run.stop) as signals:
+        with progress, command.stop_on_signals(run.stop) as signals, _keys(run) as has_keys:
+            is_slow = options.start_paused or options.speed is not None
+            if has_keys and is_slow and not (quiet or json_summary):
+                say(KEYS_HELP)
             state = run.run()
     finally:
         files.close()
@@ -286,6 +306,11 @@ def new_replay(
     from replay.parallel import ParallelReplay  # noqa: PLC0415 (seldom needed, slow to import)
 
     return ParallelReplay(options, recording, files, on_tick)
+
+
+def _keys(run: Replay) -> AbstractContextManager[bool]:
+    """Let keys order a run that obeys."""
+    return terminal_keys(run.player) if run.options.obeys else nullcontext(False)
 
 
 def _tick(run: Replay, progress: Progress, waiting: WaitingLine, page: PageProcess | None) -> None:

@@ -72,18 +72,32 @@ class Reading(Generic[Content]):
 class WatchedFile(Generic[Content]):
     """Keep the last good content of one file, reading it again when it was replaced.
 
-    An `optional` file may go without a word, and its content goes with it.
+    `parse` gets its bytes, at most `most` (`MAX_FILE_BYTES`). An `optional` file may go without a
+    word, and its content goes with it.
     """
 
     def __init__(
-        self, path: Path, parse: Callable[[Any], Content], *, optional: bool = False
+        self,
+        path: Path,
+        parse: Callable[[bytes], Content],
+        *,
+        optional: bool = False,
+        most: int | None = None,
     ) -> None:
         self._path = path
         self._parse = parse
         self._optional = optional
+        self._most = MAX_FILE_BYTES if most is None else most
         self._seen: tuple[int, int, int] | None = None
         self._warned: set[str] = set()
         self._reading: Reading[Content] = Reading()
+
+    def peek(self) -> str:
+        """Return a name for what the file holds, "" where there is none; it is not read."""
+        try:
+            return name_of(_signature(self._path.stat()))
+        except OSError:
+            return ""
 
     def refresh(self) -> Reading[Content]:
         """Return the newest reading; read the file when inode, mtime or size have changed.
@@ -109,15 +123,12 @@ class WatchedFile(Generic[Content]):
             found = os.fstat(file.fileno())
             _require_file(found)
             self._seen = signature = _signature(found)
-            raw = file.read(MAX_FILE_BYTES + 1)
-        if len(raw) > MAX_FILE_BYTES:
+            raw = file.read(self._most + 1)
+        if len(raw) > self._most:
             raise FileContentError(
-                f"it has {found.st_size:,} bytes, at most {MAX_FILE_BYTES:,} are read", "size"
+                f"it has {found.st_size:,} bytes, at most {self._most:,} are read", "size"
             )
-        try:
-            content = self._parse(orjson.loads(raw))
-        except orjson.JSONDecodeError as error:
-            raise FileContentError(f"it is not JSON ({error})", "json") from error
+        content = self._parse(raw)
         modified = min(max(found.st_mtime, 0.0), MAX_TIMESTAMP_MS / 1000)
         return Reading(content, name_of(signature), modified, missing=False)
 
@@ -137,6 +148,18 @@ class WatchedFile(Generic[Content]):
             log.warning(
                 "%s: %s; the last good content stays", self._path.name, problem or "it is gone"
             )
+
+
+def of_json(parse: Callable[[Any], Content]) -> Callable[[bytes], Content]:
+    """Return `parse` for the bytes of a JSON document; it raises `FileContentError` for others."""
+
+    def parse_bytes(raw: bytes) -> Content:
+        try:
+            return parse(orjson.loads(raw))
+        except orjson.JSONDecodeError as error:
+            raise FileContentError(f"it is not JSON ({error})", "json") from error
+
+    return parse_bytes
 
 
 def _signature(found: os.stat_result) -> tuple[int, int, int]:
@@ -161,7 +184,8 @@ class PageData:
 
     `stale` is True when a run says that it is running and has not written for 5 s, and so is
     `trading_stale` for a trading run; `no_directory` when there is no directory for files to be in.
-    `undrawn` names files whose content, though it was accepted, could not be drawn.
+    `undrawn` names files whose content, though it was accepted, could not be drawn; `flow_problems`
+    are those of the order-flow files.
     """
 
     bars: Reading[Bars]
@@ -174,6 +198,7 @@ class PageData:
     trading_stale: bool = False
     no_directory: bool = False
     undrawn: tuple[str, ...] = ()
+    flow_problems: tuple[tuple[str, str, bool], ...] = ()
 
     def problems(self) -> list[tuple[str, str, bool]]:
         """Return (name, what is wrong, whether a good content stays) of each file in trouble."""
@@ -189,7 +214,10 @@ class PageData:
             (name, reading.problem, reading.content is not None)
             for name, reading in readings
             if reading.problem
-        ] + [(name, "what it holds cannot be drawn", True) for name in self.undrawn]
+        ] + [
+            *((name, "what it holds cannot be drawn", True) for name in self.undrawn),
+            *self.flow_problems,
+        ]
 
     @property
     def trading_run(self) -> Trading | None:
@@ -207,14 +235,15 @@ class PageFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._bars = WatchedFile(directory / DATA_FILE.name, parse_bars)
-        self._metrics = WatchedFile(directory / METRICS_FILE.name, parse_metrics)
-        self._depth = WatchedFile(directory / DEPTH_FILE.name, parse_depth)
-        self._status = WatchedFile(directory / STATUS_FILE.name, parse_status)
+        self._bars = WatchedFile(directory / DATA_FILE.name, of_json(parse_bars))
+        self._metrics = WatchedFile(directory / METRICS_FILE.name, of_json(parse_metrics))
+        self._depth = WatchedFile(directory / DEPTH_FILE.name, of_json(parse_depth))
+        self._status = WatchedFile(directory / STATUS_FILE.name, of_json(parse_status))
         # Older writers have none.
-        self._issues = WatchedFile(directory / ISSUES_FILE.name, parse_issues, optional=True)
+        issues, trading = directory / ISSUES_FILE.name, directory / TRADING_FILE.name
+        self._issues = WatchedFile(issues, of_json(parse_issues), optional=True)
         # Only a trading run writes it.
-        self._trading = WatchedFile(directory / TRADING_FILE.name, parse_trading, optional=True)
+        self._trading = WatchedFile(trading, of_json(parse_trading), optional=True)
 
     def refresh(self) -> PageData:
         """Return the newest readings; a running run is stale when its status is over 5 s old.

@@ -24,6 +24,7 @@ from queue import Empty
 from typing import Any
 
 from db_interpreter import DBInterpreter
+from metrics.joined_columns import Stretch
 from metrics.rolling_bars import Bar
 from ohlc_processor import OHLCProcessor
 from orderflow.continuity import BookReliability, Silences
@@ -75,6 +76,7 @@ class SegmentResult:
     next_row_ms: int | None = None
     last_levels: tuple[Levels, Levels] = ([], [])
     late_advice: list[str] = field(default_factory=list)
+    flow: Stretch | None = None
     complete: bool = False
     failure: RecordingFailure | None = None
 
@@ -119,6 +121,8 @@ def replay_segment(number: int, segment: Segment) -> SegmentResult:
         options.depth_levels,
         start_timestamp=segment.start_ms,
         uncross=options.uncross,
+        flow=options.flow is not False,
+        heatmap=options.flow,
     )
     # Read to the end of the range, to notice rows that belong to the next segment.
     reader = DBInterpreter.of_tables(
@@ -171,6 +175,8 @@ def _note_state(result: SegmentResult, processor: OHLCProcessor, reader: DBInter
     result.late_advice = reader.late_advice
     result.issues.add(processor.noted)
     result.issues.add(reader.issues)
+    if processor.flow:
+        result.flow = processor.flow.stretch(book)
 
 
 class LostWorkerError(OrderflowError):
@@ -334,6 +340,8 @@ class ParallelReplay(Replay):
             processor.noted.add(result.issues)
             processor.silences.join(result.silences)
             processor.reliability = result.reliability
+        if processor.flow:
+            processor.flow.join([result.flow for result in results if result.flow])
 
 
 def find_seam(segments: list[Segment], results: list[SegmentResult]) -> str | None:

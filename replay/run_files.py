@@ -1,7 +1,9 @@
 """Write the files of one run, which owns their directory, at most ten times a second."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -11,7 +13,16 @@ import orjson
 from orderflow.atomic import remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
 from replay.output_lock import OutputLock
-from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, Levels
+from replay.run_orders import CONTROL_NAME, ControlFile
+from viz_io import (
+    DATA_FILE,
+    DEPTH_FILE,
+    FLOW_FILES,
+    ISSUES_FILE,
+    METRICS_FILE,
+    STATUS_FILE,
+    Levels,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +58,21 @@ class RunFiles:
             raise OutputError(msg, directory) from error
 
     def clear(self, status: dict[str, Any], issues: dict[str, Any]) -> None:
-        """Replace what an earlier run left with empty files and the new run's status and issues."""
+        """Replace what an earlier run left with empty files and the new run's status and issues.
+
+        Files of the order flow, which not every run has, are removed.
+        """
+        with contextlib.suppress(OSError):  # it is for a process of another pid
+            os.unlink(CONTROL_NAME, dir_fd=self._lock.descriptor)
         self.publish([], [], ([], []), status, issues)
+        if self.failure is None:
+            for path in FLOW_FILES:
+                with contextlib.suppress(OSError):  # a directory of that name is not ours
+                    os.unlink(path.name, dir_fd=self._lock.descriptor)
+
+    def control(self) -> ControlFile:
+        """Return the orders that somebody may put into the directory."""
+        return ControlFile(self._lock.descriptor)
 
     @property
     def is_due(self) -> bool:
@@ -74,10 +98,23 @@ class RunFiles:
             ISSUES_FILE.name: issues,
             STATUS_FILE.name: status,
         }
+        self._write({n: orjson.dumps(v) for n, v in contents.items()}, durable=durable)
+        ended = self._clock()
+        # No more than 2 % of a fast replay's time goes into files.
+        self._next_write = ended + max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
+
+    def write_flow(self, contents: Mapping[str, bytes]) -> None:
+        """Replace files of the order flow, which can be made again and are not flushed to disk."""
+        self._write(contents, durable=False, keep=False)
+
+    def _write(self, contents: Mapping[str, bytes], *, durable: bool, keep: bool = True) -> None:
         try:
             self._lock.check()
-            for name, value in contents.items():
-                self._write(name, orjson.dumps(value), durable=durable)
+            for name, data in contents.items():
+                if durable or self._written.get(name) != data:
+                    replace_file_in(self._lock.descriptor, name, data, durable=durable)
+                    if keep:
+                        self._written[name] = data
         except OSError as error:
             if self.failure is None:
                 why = error.strerror
@@ -87,14 +124,6 @@ class RunFiles:
             if self.failure is not None:
                 logger.warning("%s: written again", self.directory)
             self.failure = None
-        ended = self._clock()
-        # No more than 2 % of a fast replay's time goes into files.
-        self._next_write = ended + max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
-
-    def _write(self, name: str, data: bytes, *, durable: bool) -> None:
-        if durable or self._written.get(name) != data:
-            replace_file_in(self._lock.descriptor, name, data, durable=durable)
-            self._written[name] = data
 
     def close(self) -> None:
         """Free the directory for the next run; harmless when repeated."""

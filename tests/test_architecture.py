@@ -48,6 +48,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics_calculator": {"orderflow", "metrics"},
     "ohlc_processor": {"orderflow", "metrics", "metrics_calculator", "orderbook_manager"},
     "recordings": {"orderflow", "level_parser", "exchanges"},
+    "recordings.moments": {"orderflow", "orderbook_manager"},
+    "recordings.moment_sources": {"orderflow", "db_interpreter", "orderbook_manager"},
     "recordings.__main__": {"orderflow", "messaging"},
     "db_interpreter": {"orderflow", "recordings"},
     "replay": {

@@ -34,6 +34,12 @@ FILES = (
     "data_issues.json",
     "status_data.json",
 )
+FLOW_FILES = (
+    *(f"heatmap_{level}.bin" for level in range(5)),
+    "footprint_data.bin",
+    "trades_data.bin",
+    "best_data.bin",
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +84,7 @@ def replayed(tmp_path: Path) -> Replayed:
 
 
 def without_times(files: dict[str, Any]) -> dict[str, Any]:
-    changing = ("seconds", "rows_per_second", "written", "pid")
+    changing = ("seconds", "rows_per_second", "written", "pid", "data_dir", "speed", "follow")
     status = {k: v for k, v in files["status_data.json"].items() if k not in changing}
     return files | {"status_data.json": status}
 
@@ -382,7 +388,7 @@ class TestStopping:
         assert 0 < status["progress"] < 1
         assert json.loads((tmp_path / "metrics_data.json").read_bytes())
         assert "Traceback" not in err
-        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted((*FILES, *FLOW_FILES))
 
     @pytest.mark.thorough
     def test_a_second_run_into_the_directory_is_refused(
@@ -438,7 +444,7 @@ class TestStopping:
                 second.send_signal(signal.SIGINT)
                 second.communicate(timeout=20)
         assert second.returncode == 130
-        assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+        assert sorted(path.name for path in out.iterdir()) == sorted((*FILES, *FLOW_FILES))
 
     def test_a_full_disk_does_not_stop_the_run_but_shows_in_the_code(
         self, recording: Path, tmp_path: Path

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from metrics_calculator import join_metric_bars
+from orderflow.array_file import unpack
 from recordings.discovery import find_recording
 from replay.parallel import ParallelReplay, cut_into_segments, merge_sampled_bars
 from replay.run import FAILED, FINISHED, STOPPED, Replay, ReplayOptions
@@ -103,7 +104,11 @@ def run(tmp_path: Path) -> Run:
         replayed = kind(options, found, files)
         state = replayed.run()
         files.close()
-        written = {path.name: json.loads(path.read_bytes()) for path in out.iterdir()}
+        written = {path.name: json.loads(path.read_bytes()) for path in out.glob("*.json")}
+        for path in out.glob("*.bin"):
+            header, arrays = unpack(path.read_bytes())
+            del header["run"], header["tick_refined"]
+            written[path.name] = header, {n: bytes(array.data) for n, array in arrays.items()}
         status = written.pop("status_data.json")
         for changing in ("seconds", "rows_per_second", "written"):
             del status[changing]

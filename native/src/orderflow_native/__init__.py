@@ -5,24 +5,28 @@ compiler; `orderflow.compiled.fastest` then uses Python. It imports nothing of t
 twin needs of it must be handed in before its first use, which otherwise raises `RuntimeError`.
 """
 
-from orderflow_native._book import OrderbookManager, parse_plain_side
+from orderflow_native._book import HeatColumns, OrderbookManager, parse_plain_side
 from orderflow_native._needs import hand_in
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar
 from orderflow_native._stored_rows import parse_row
 from orderflow_native._sums import CompensatedSum
 from orderflow_native._text_book import TextBook
+from orderflow_native._trades import VolumeByRow, trade_columns
 
 __all__ = [
     "CompensatedSum",
+    "HeatColumns",
     "OrderbookManager",
     "Samples",
     "TextBook",
     "TradeDecoder",
+    "VolumeByRow",
     "are_whole_ms",
     "hand_in",
     "is_sorted",
     "parse_plain_side",
     "parse_row",
     "sampled_bar",
+    "trade_columns",
 ]

@@ -1,0 +1,117 @@
+"""Orders to a running replay: pause, resume, speed, one row, one bar, seek; and its control file.
+
+Who wants something of a run writes `control.json` into its directory, as a whole: the process it is
+meant for, and numbered orders. The run does those it has not done yet and says in its status how
+far it has come. Why: docs/adr/0020-control.md.
+"""
+
+import logging
+import math
+import os
+import stat
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from viz_io import CONTROL_FILE
+
+logger = logging.getLogger(__name__)
+
+CONTROL_NAME = CONTROL_FILE.name
+MAX_FILE_BYTES = 64 * 1024
+MOST_ORDERS = 64
+"""More in one file are not read."""
+SLOWEST, FASTEST = 0.01, 1e6
+MAX_SEQUENCE = 2**53
+
+PAUSE, RESUME, SPEED, ROW, BAR, SEEK = KINDS = ("pause", "resume", "speed", "row", "bar", "seek")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run is to do. `speed` is None for as fast as possible; `time` is in ms, UTC."""
+
+    do: str
+    speed: float | None = None
+    time: int = 0
+
+
+class ControlFile:
+    """The orders in the control file of an open directory, each handed out once.
+
+    A file that is none, or not for this process, is left alone; that is said once.
+    """
+
+    def __init__(self, directory: int) -> None:
+        self._directory = directory
+        self._seen: tuple[int, int, int] | None = None
+        self._warned = False
+        self.done = 0
+        """The highest number of the orders handed out."""
+
+    def take(self) -> list[Order]:
+        """Return the orders that are new, in their order."""
+        try:
+            raw = self._read_new()
+            return [] if raw is None else self._new_orders(orjson.loads(raw))
+        except (OSError, ValueError) as error:
+            if not self._warned:
+                self._warned = True
+                logger.warning("%s: %s; it is left alone", CONTROL_NAME, error)
+            return []
+
+    def _read_new(self) -> bytes | None:
+        """Return what is in the file; None where it was seen before, or there is none."""
+        try:
+            found = os.stat(CONTROL_NAME, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        signature = found.st_ino, found.st_mtime_ns, found.st_size
+        if signature == self._seen:
+            return None
+        self._seen = signature
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(CONTROL_NAME, flags, dir_fd=self._directory)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor, no path)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                msg = "it is no regular file"
+                raise ValueError(msg)
+            raw = file.read(MAX_FILE_BYTES + 1)
+        if len(raw) > MAX_FILE_BYTES:
+            msg = f"it has more than {MAX_FILE_BYTES:,} bytes"
+            raise ValueError(msg)
+        return raw
+
+    def _new_orders(self, document: Any) -> list[Order]:
+        if not isinstance(document, dict) or not isinstance(document.get("orders"), list):
+            msg = "it holds no orders"
+            raise ValueError(msg)
+        if document.get("pid") != os.getpid():
+            return []
+        new = []
+        for given in document["orders"][:MOST_ORDERS]:
+            number = given.get("sequence") if isinstance(given, dict) else None
+            if type(number) is not int or not 0 < number < MAX_SEQUENCE:
+                msg = f"an order has no number: {given!r:.60}"
+                raise ValueError(msg)
+            if number > self.done:
+                order = parse_order(given)
+                self.done = number
+                new += [order] if order else []
+        return new
+
+
+def parse_order(given: dict[str, Any]) -> Order | None:
+    """Return what is asked for; None for what is no order."""
+    match given:
+        case {"do": "pause" | "resume" | "row" | "bar" as do}:
+            return Order(do)
+        case {"do": "speed", "speed": "max"}:
+            return Order(SPEED)
+        case {"do": "speed", "speed": int() | float() as speed} if not isinstance(speed, bool):
+            is_usable = math.isfinite(speed) and SLOWEST <= speed <= FASTEST
+            return Order(SPEED, float(speed)) if is_usable else None
+        case {"do": "seek", "time": int(ms)} if not isinstance(ms, bool) and 0 <= ms < 10**14:
+            return Order(SEEK, time=ms)
+    return None

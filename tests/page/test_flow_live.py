@@ -1,0 +1,306 @@
+"""The order-flow views while files change or are hostile; on a phone; with a run that obeys."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import browser
+import flow_browser
+import pytest
+from browser import wait_for, wait_until
+from flow_browser import (
+    drawn,
+    go,
+    move_to,
+    place_of,
+    press,
+    ranges,
+    rows,
+    running,
+    text,
+    wait_for_text,
+)
+from flow_files import START_MS, WINDOW_MS, footprint, heatmap, put_bytes, put_flow, trades
+from page_fixtures import Span, page, put, put_run
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.keys import Keys
+
+from orderflow.array_file import unpack
+
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not browser.available(), reason=browser.MISSING),
+]
+
+
+@pytest.fixture(autouse=True)
+def _anew(driver: Chrome, site: str, files: Path) -> Iterator[None]:
+    """Begin with an empty directory and a browser that has not been here."""
+    for path in files.iterdir():
+        path.unlink()
+    yield
+    browser.resize(driver, 1440, 900)
+    if driver.current_url.startswith(site):
+        driver.execute_script("localStorage.clear()")
+
+
+def put_all(
+    files: Path, bars: int = 10, run: str = "one", issues: Iterable[Span] = (), **changed: Any
+) -> None:
+    """Write all files of a run of `bars` bars, whose CVD grows by 2 a bar."""
+    put_run(files, bars, issues, event_time=START_MS + bars * WINDOW_MS, **changed)
+    put(files, "metrics_data.json", [])
+    put_flow(files, bars, run)
+
+
+def newest(driver: Chrome) -> float:
+    """Return the right end of the time in view."""
+    return float(ranges(driver)["time"][1])
+
+
+def test_a_page_without_these_files_is_the_bars_page(
+    driver: Chrome, site: str, files: Path
+) -> None:
+    put_run(files, 30)
+    driver.get(f"{site}/#view=both")
+    browser.wait_for_bars(driver, 30)
+    for name in ("views", "flow"):
+        assert driver.execute_script(f"return document.getElementById('{name}').hidden")
+    assert driver.execute_script("return document.querySelector('main').clientHeight") > 700
+    put_flow(files, 30)
+    wait_for(driver, "document.getElementById('flow-under')?.dataset.drawn", "picture")
+    for path in files.glob("*.bin"):
+        path.unlink()
+    wait_for(driver, "document.getElementById('flow').hidden", "bars page")
+    assert driver.execute_script("return document.querySelector('main').clientHeight") > 700
+
+
+def test_what_is_new_costs_little_and_is_followed(driver: Chrome, site: str, files: Path) -> None:
+    put_all(files, 10)
+    go(driver, site, "view=both&columns=250")
+    before = newest(driver)
+    first = (START_MS + 600_000) // 250 - 1024
+    driver.execute_script("performance.clearResourceTimings()")
+    put_bytes(files, "heatmap_0.bin", heatmap(1024, first=first + 1))
+    put_run(files, 11, event_time=START_MS + 11 * WINDOW_MS)
+    put_bytes(files, "trades_data.bin", trades(660))
+    put_bytes(files, "footprint_data.bin", footprint(11))
+    wait_until(driver, lambda _: newest(driver) > before + 50_000, "the new bar in view")
+    asked = driver.execute_script(
+        "return performance.getEntriesByType('resource').filter(e => e.name.includes('/flow/'))"
+        ".map(e => [e.name, e.encodedBodySize])"
+    )
+    sizes = {name.partition("/flow/")[2].partition("?")[0]: size for name, size in asked}
+    assert 0 < sizes["heatmap_0"] < 3000
+    assert 0 < sizes["trades"] < 3000
+    assert all("after=" in name for name, _ in asked if "heatmap_0" in name or "trades" in name)
+
+
+def test_a_view_that_was_moved_stays(driver: Chrome, site: str, files: Path) -> None:
+    put_all(files, 100)
+    go(driver, site, "view=both")
+    box = flow_browser.box(driver, "yaxis")
+    middle = (int(box[0] + box[2] / 2), int(box[1] + box[3] / 2))
+    before = newest(driver)
+    flow_browser.drag(driver, middle, (middle[0] + 350, middle[1]))
+    wait_until(driver, lambda _: newest(driver) < before - 60_000, "earlier time")
+    moved = ranges(driver)
+    for bars in (101, 102, 103):
+        put_all(files, bars)
+        behind = (START_MS + bars * WINDOW_MS - moved["time"][1]) / 1000
+        wait_for_text(driver, "#behind", f"{int(behind // 60)} min")
+        assert ranges(driver)["time"] == moved["time"]
+    press(driver, Keys.END)
+    wait_until(driver, lambda _: newest(driver) > START_MS + 103 * WINDOW_MS, "the newest")
+
+
+def test_the_next_run_takes_the_place_of_the_last(driver: Chrome, site: str, files: Path) -> None:
+    put_all(files, 10)
+    go(driver, site, "view=both")
+    wait_for_text(driver, "#flow-cvd", "+20")
+    put_all(files, 4, run="two", instrument="ETH-USDT")
+    wait_for_text(driver, "#flow-cvd", "+8.0")
+    assert text(driver, "h1") == "ETH-USDT"
+    assert newest(driver) < START_MS + 6 * WINDOW_MS
+
+
+# --- what is no market ---
+
+
+def torn(files: Path) -> None:
+    put_bytes(files, "footprint_data.bin", footprint(11)[:-100])
+
+
+def foreign(files: Path) -> None:
+    put_bytes(files, "footprint_data.bin", b"PK\x03\x04" + bytes(5000))
+
+
+def of_another_schema(files: Path) -> None:
+    raw = footprint(11).replace(b'"schema":1', b'"schema":2')
+    put_bytes(files, "footprint_data.bin", raw)
+
+
+@pytest.mark.parametrize("harm", [torn, foreign, of_another_schema])
+def test_a_bad_file_leaves_the_last_picture_and_one_note(
+    driver: Chrome, site: str, files: Path, harm: Callable[[Path], None]
+) -> None:
+    put_all(files, 10)
+    go(driver, site, "view=both")
+    wait_for_text(driver, "#flow-cvd", "+20")
+    harm(files)
+    wait_for_text(driver, "#notes", "footprint_data.bin cannot be used")
+    assert text(driver, "#notes").count("footprint_data.bin") == 1
+    assert text(driver, "#flow-cvd") == "+20"
+    assert drawn(driver)["texts"] > 0
+    put_all(files, 11)
+    wait_for_text(driver, "#flow-cvd", "+22")
+    wait_for(driver, "document.querySelector('#notes').textContent === ''", "end of the note")
+
+
+def with_numbers(raw: bytes, name: str, value: float) -> bytes:
+    """Return a file in which the numbers of an array are all `value`."""
+    header, arrays = unpack(raw)
+    listed = next(entry for entry in header["arrays"] if entry["name"] == name)
+    start = 8 + int.from_bytes(raw[4:8], "little") + listed["offset"]
+    count = len(arrays[name].data) // 8
+    return raw[:start] + struct.pack("<d", value) * count + raw[start + 8 * count :]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("open", float("nan"), "open holds NaN"),
+        ("high", float("inf"), "high holds Infinity"),
+        ("close", 1e300, "close holds 1e+300"),
+        ("time", 1e18, "time holds 1000000000000000000"),
+        ("cell_row", -1.0, "cell_row holds -1"),
+        ("cell_buy", float("-inf"), "cell holds -Infinity"),
+    ],
+)
+def test_numbers_that_no_market_has_are_refused_by_the_page(
+    driver: Chrome, site: str, files: Path, name: str, value: float, words: str
+) -> None:
+    put_all(files, 10)
+    go(driver, site, "view=both")
+    wait_for_text(driver, "#flow-cvd", "+20")
+    put_bytes(files, "footprint_data.bin", with_numbers(footprint(11), name, value))
+    wait_for_text(driver, ".flow-note", "footprint: ")
+    assert words in text(driver, ".flow-note")
+    assert "the last good picture stays" in text(driver, ".flow-note")
+    assert text(driver, "#flow-cvd") == "+20"
+    put_all(files, 12)
+    wait_for_text(driver, "#flow-cvd", "+24")
+    assert driver.execute_script("return document.querySelector('.flow-note').hidden")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("row", 0.0), ("row", float("nan")), ("low", 1e40), ("bid", -5.0)]
+)
+def test_a_heatmap_with_impossible_rows_is_refused(
+    driver: Chrome, site: str, files: Path, name: str, value: float
+) -> None:
+    put_all(files, 10)
+    go(driver, site, "view=heatmap&columns=250")
+    first = (START_MS + 600_000) // 250 - 1024
+    raw = heatmap(1024, first=first + 4)
+    put_bytes(files, "heatmap_0.bin", with_numbers(raw, name, value))
+    wait_for_text(driver, ".flow-note", "heatmap_0: ")
+    assert drawn(driver)["ring"] == 250
+
+
+# --- data issues ---
+
+
+def test_data_issues_are_told_on_the_time_axis(driver: Chrome, site: str, files: Path) -> None:
+    at = START_MS + 400_000
+    put_all(files, 10, issues=[("sequence_gaps", at, at + 30_000, 3)])
+    go(driver, site, "view=both")
+    x, _ = place_of(driver, at + 15_000, "yaxis")
+    bottom = driver.execute_script(
+        "const box = document.getElementById('flow-chart').getBoundingClientRect();"
+        "return box.y + box.height"
+    )
+
+    def told(_: Any) -> bool:
+        move_to(driver, x, int(bottom - 34))
+        return "sequence gaps: 3 · 00:06:40 to 00:07:10" in text(driver, ".hover")
+
+    wait_until(driver, told, "words about the gap")
+
+
+# --- a phone ---
+
+
+def test_a_phone_has_everything_in_one_column(driver: Chrome, site: str, files: Path) -> None:
+    browser.resize(driver, 390, 844, mobile=True)
+    put_all(files, 10)
+    go(driver, site, "view=both")
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert len(rows(driver, ".asks")) == 10
+    assert driver.execute_script("return document.querySelector('.choices').offsetParent === null")
+    driver.execute_script("document.getElementById('more').click()")
+    assert driver.execute_script("return document.querySelector('.choices').offsetParent !== null")
+
+
+def touch(driver: Chrome, kind: str, *points: tuple[float, float]) -> None:
+    found = [{"x": x, "y": y} for x, y in points]
+    driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": found})
+
+
+def test_two_fingers_zoom_and_a_tap_travels(driver: Chrome, site: str, files: Path) -> None:
+    browser.resize(driver, 390, 844, mobile=True)
+    driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        put_all(files, 10)
+        go(driver, site, "view=both")
+        left, top, width, height = flow_browser.box(driver, "yaxis")
+        y = top + height / 2
+        before = ranges(driver)["time"]
+        touch(driver, "touchStart", (left + width * 0.4, y), (left + width * 0.6, y))
+        touch(driver, "touchMove", (left + width * 0.3, y), (left + width * 0.7, y))
+        touch(driver, "touchEnd")
+        wait_until(
+            driver,
+            lambda _: (
+                ranges(driver)["time"][1] - ranges(driver)["time"][0]
+                < (before[1] - before[0]) * 0.7
+            ),
+            "zoom",
+        )
+        touch(driver, "touchStart", (left + width * 0.5, y))
+        touch(driver, "touchEnd")
+        wait_for(driver, "location.hash.includes('at=')", "moment")
+    finally:
+        driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+
+# --- a run that obeys ---
+
+
+@pytest.mark.skipif(not flow_browser.RECORDING.exists(), reason=flow_browser.MISSING)
+def test_pause_and_speed_are_shared_by_all_tabs(driver: Chrome, tmp_path: Path) -> None:
+    with running(tmp_path, "--speed", "4"), page(tmp_path) as (url, _):
+        driver.get(f"{url}/#view=both")
+        wait_for(driver, "document.getElementById('flow-under')?.dataset.drawn", "picture", 40)
+        wait_for(driver, "!document.getElementById('pause').disabled", "run that obeys")
+        first = driver.current_window_handle
+        driver.switch_to.new_window("tab")
+        driver.get(f"{url}/#view=both")
+        wait_for(driver, "document.getElementById('pause')?.disabled === false", "second tab", 40)
+        driver.find_element("id", "pause").click()
+        paused = "document.getElementById('pause').getAttribute('aria-pressed') === 'true'"
+        wait_for(driver, paused, "pause")
+        status = json.loads((tmp_path / "status_data.json").read_bytes())
+        assert status["paused"] is True
+        driver.close()
+        driver.switch_to.window(first)
+        wait_for(driver, paused, "pause seen in the first tab")
+        press(driver, "+")
+        wait_for_text(driver, "#speed", "\N{MULTIPLICATION SIGN}8")
+        press(driver, " ")
+        wait_for(driver, f"!({paused})", "going on")
+        driver.get("about:blank")
