@@ -12,6 +12,7 @@ import typer
 
 from messaging.specs import check_spec
 from orderflow import command
+from orderflow import options as shared
 from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
@@ -30,9 +31,9 @@ from simulator.venues import VENUES, new_venue
 
 
 def run(
-    instrument: options.Instrument,
-    start_date: options.Start,
-    end_date: options.End,
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
     exchange: Annotated[
         str | None,
         typer.Option(
@@ -41,7 +42,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    data_dir: options.DataDir = None,
+    data_dir: shared.DataDir = None,
     store: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The store, by default one that is removed at the end."),
@@ -53,7 +54,7 @@ def run(
         bool,
         typer.Option("--exit-at-end", help="End when all has been sent, not at Ctrl+C."),
     ] = False,
-    host: options.Host = options.LOOPBACK,
+    host: options.Host = shared.LOOPBACK,
     port: Annotated[
         list[str] | None,
         typer.Option(
