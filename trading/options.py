@@ -7,7 +7,7 @@ import typer
 
 from orderflow.command import in_range
 from orderflow.options import MAX_DEPTH_LEVELS, MAX_WINDOW_SECONDS
-from recordings.discovery import BookMode
+from recordings.discovery import BookMode as BookMode
 from trading.protocol import MAX_WINDOW_MS, PACED_WINDOW_MS
 
 BookModeOption = Annotated[
