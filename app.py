@@ -66,6 +66,7 @@ def layout() -> Any:
                 [
                     html.Div(id="head"),
                     html.Div(id="flow-head"),
+                    html.Div(id="range-words", hidden=True),  # what older bars are shown
                     html.Button(id="fullscreen", title="Full screen", type="button", **NAMED),
                 ]
             ),

@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from orderflow.array_file import Array, pack
@@ -21,9 +22,9 @@ from page.files import PageData
 from viz_io import BOOK_BARS_FILE, MAX_BARS, TRADE_BARS_FILE
 
 PRICES = ("open", "high", "low", "close", "volume")
-SIDES = ("buy", "sell", "other", "min_delta", "max_delta", "vwap")
-OBI = ("obi_open", "obi_high", "obi_low", "obi_close")
 CVD = "cvd_close"
+SIDES = ("buy", "sell", "other", "min_delta", "max_delta", "vwap", CVD)
+OBI = ("obi_open", "obi_high", "obi_low", "obi_close")
 MAX_ANSWERS = 16
 DEFAULT_WINDOW_MS = 60_000
 
@@ -45,7 +46,7 @@ class BarRanges:
 
     def __init__(self, directory: Path) -> None:
         self._trades = BarFile(
-            directory / TRADE_BARS_FILE.name, "trade_bars", ("time", *PRICES, *SIDES, CVD)
+            directory / TRADE_BARS_FILE.name, "trade_bars", ("time", *PRICES, *SIDES)
         )
         self._book = BarFile(directory / BOOK_BARS_FILE.name, "book_bars", ("time", *OBI))
         self._lock = threading.Lock()
@@ -58,7 +59,8 @@ class BarRanges:
 
     def answer(self, asked: Question, data: PageData | None) -> bytes | None:
         """Return the bars asked for as an array file; None where the run has no files of all."""
-        versions = (data.bars.version, data.metrics.version) if data else ()
+        newest = _newest_bars(asked, data)
+        versions = (data.bars.version, data.metrics.version) if data and newest != (Bars(), Metrics()) else ()
         key = asked, versions, self._trades.signature(), self._book.signature()
         with self._lock:
             if key not in self._answers:
@@ -74,9 +76,20 @@ class BarRanges:
             return None
         if trades.header and book.header and trades.header["run"] != book.header["run"]:
             book = Found()  # of the run before
-        bars = data.bars.content if data else None
-        metrics = data.metrics.content if data else None
-        return answer_of(asked, trades, book, bars or Bars(), metrics or Metrics())
+        return answer_of(asked, trades, book, *_newest_bars(asked, data))
+
+
+def _newest_bars(asked: Question, data: PageData | None) -> tuple[Bars, Metrics]:
+    """Return what the JSON files hold, where any of it may be asked for."""
+    bars = data.bars.content if data else None
+    metrics = data.metrics.content if data else None
+    first = min(
+        chain(bars.times[:1] if bars else (), metrics.times[:1] if metrics else ()), default=0
+    )
+    # Before the newest thousand, all is in the files of all bars.
+    if asked.high <= first:
+        return Bars(), Metrics()
+    return bars or Bars(), metrics or Metrics()
 
 
 def answer_of(asked: Question, trades: Found, book: Found, bars: Bars, metrics: Metrics) -> bytes:
@@ -214,6 +227,7 @@ TRADE_JOINS: dict[str, Join] = {
     "sell": math.fsum,
     "other": math.fsum,
     "vwap": _newest,
+    CVD: _newest,
 }
 METRIC_JOINS: dict[str, Join] = {
     "obi_open": _of_known(_first),
