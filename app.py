@@ -29,6 +29,7 @@ from page.contents import Bars, Depth, Metrics, Shown
 from page.control_route import add_control_route
 from page.files import PageFiles
 from page.flow import FlowFiles
+from page.range_route import add_range_route
 from page.run_status import RunStatus
 from page.sections import Sections, changes, seen_after
 from page.server import refuse_malformed
@@ -65,6 +66,7 @@ def layout() -> Any:
                 [
                     html.Div(id="head"),
                     html.Div(id="flow-head"),
+                    html.Div(id="range-words", hidden=True),  # what older bars are shown
                     html.Button(id="fullscreen", title="Full screen", type="button", **NAMED),
                 ]
             ),
@@ -137,6 +139,7 @@ def make_app(directory: Path, *, allow_control: bool = True) -> Dash:
 
     refuse_malformed(app.server)
     flow_routes.register(app.server, flow, sections)
+    add_range_route(app.server, flow.ranges, sections)
     status = RunStatus(directory)
     add_book_route(app.server, status)
     add_control_route(app.server, status, allowed=allow_control)

@@ -37,13 +37,13 @@ def register(server: Flask, flow: FlowFiles, sections: Sections) -> None:
             return _json(_issues(data.issues.content if data else None))
         run, after = request.args.get("run", ""), _number(request.args.get("after"))
         if after is None or len(run) > MAX_RUN:
-            return _refusal(400, "'after' is a whole number, 'run' what an answer named")
+            return refusal(400, "'after' is a whole number, 'run' what an answer named")
         metrics = data.metrics.content if data else None
         if name not in PATHS:
-            return _refusal(404, "there is no such file")
+            return refusal(404, "there is no such file")
         news = flow.news(name, run, after, metrics or Metrics())
         # Not 404: browsers complain of it in their console, and a file may go at any moment.
-        return Response(status=204) if news is None else _binary(news)
+        return Response(status=204) if news is None else as_binary(news)
 
 
 def _number(text: str | None) -> int | None:
@@ -53,7 +53,8 @@ def _number(text: str | None) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 17 else None
 
 
-def _refusal(code: int, why: str) -> Response:
+def refusal(code: int, why: str) -> Response:
+    """Return an answer of one line that says what is wrong with a question."""
     return Response(f"{code}: {why}\n", code, content_type="text/plain")
 
 
@@ -63,7 +64,8 @@ def _json(value: Any) -> Response:
     return answer
 
 
-def _binary(body: bytes) -> Response:
+def as_binary(body: bytes) -> Response:
+    """Return bytes as an answer, compressed where that gains anything."""
     packed = len(body) >= LEAST_COMPRESSED_BYTES and request.accept_encodings.quality("gzip") > 0
     answer = Response(
         gzip.compress(body, 1, mtime=0) if packed else body,

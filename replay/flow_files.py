@@ -24,7 +24,8 @@ class FlowFiles:
     ) -> None:
         self._files = files
         # Another run of the same process begins at another time.
-        self._names = {"instrument": instrument, "run": f"{time.time_ns():x}-{os.getpid()}"}
+        self.names = {"instrument": instrument, "run": f"{time.time_ns():x}-{os.getpid()}"}
+        """What stands in the header of every file of the run."""
         self._clock = clock
         self._next_look = -1.0
         self._next: dict[str, float] = {}
@@ -67,7 +68,7 @@ class FlowFiles:
         if self._written.get(name) == version or not (last or now >= self._next.get(name, now)):
             return
         fields, arrays = make()
-        self._files.write_flow({name: pack({**fields, **self._names}, arrays)})
+        self._files.write_flow({name: pack({**fields, **self.names}, arrays)})
         if self._files.failure is None:
             self._written[name] = version
         self._next[name] = now + seconds

@@ -97,7 +97,7 @@ export const paintFootprint = (context, scene, bars, style) => {
   context.textBaseline = "middle";
   for (const [index, bar] of bars.entries()) {
     const left = x.left + (bar.time - x.low) * pixel;
-    candle(context, bar, left, width, (price) => panel.top + (panel.high - price) * scale);
+    candle(context, bar, left, bar.stepMs ? bar.stepMs * pixel : width, (price) => panel.top + (panel.high - price) * scale);
     if (width < 5 || height < 1) continue;
     const cells = grouped[index];
     const box = {

@@ -52,6 +52,7 @@ export class Store {
     this.problems = new Map();
     this.versions = 0;
     this.run = "";
+    this.begin = Infinity; // of the run, where it begins before what is here
   }
 
   /** The rings that are there, finest first. */
@@ -152,6 +153,7 @@ export class Store {
     if (first) return;
     this.rings = RINGS.map(() => null);
     this.footprint = this.trades = this.quotes = null;
+    this.begin = Infinity;
     this.known.clear();
     this.onNews("run");
   }

@@ -45,8 +45,41 @@ export interface Bar {
   maxDelta: number;
   cvd: number;
   vwap: number;
-  cells: Rows;
+  cells: Rows; // none in a bar that is older than the footprint's
   grouped?: Map<number, Grouped>;
+  stepMs?: number; // of a bar that stands for several windows
+}
+
+/** Bars of a part of the run, neighbours joined where there are many. */
+export interface RangeBars {
+  run: string;
+  stepMs: number;
+  joined: number; // how many windows a bar stands for
+  from: number;
+  to: number;
+  begin: number; // of all bars there are
+  end: number;
+  bars: number; // how many there are from `from` to `to`
+  total: number; // how many there are
+  time: Float64Array;
+  open: Float64Array;
+  high: Float64Array;
+  low: Float64Array;
+  close: Float64Array;
+  volume: Float64Array;
+  buy: Float64Array;
+  sell: Float64Array;
+  other: Float64Array;
+  min_delta: Float64Array;
+  max_delta: Float64Array;
+  vwap: Float64Array;
+  cvd_close: Float64Array;
+  metric_time: Float64Array;
+  metric_obi_open: Float64Array;
+  metric_obi_high: Float64Array;
+  metric_obi_low: Float64Array;
+  metric_obi_close: Float64Array;
+  metric_cvd: Float64Array;
 }
 
 /** Volume by price row, rows without any left out. */
@@ -69,6 +102,7 @@ export interface Footprint {
   tick: number;
   decimals: number;
   bars: Bar[];
+  older?: Bar[]; // before those, without cells
   session: Session | null;
 }
 

@@ -14,6 +14,7 @@ import { bookAt, finestAt, fits, newestTime, oldestTime } from "./model.mjs";
 import { fixed } from "./numbers.mjs";
 import { drawOver } from "./overlay.mjs";
 import { Navigation } from "./navigation.mjs";
+import { Older } from "./older.mjs";
 import { compose, save } from "./picture.mjs";
 import { COLUMNS, State } from "./state.mjs";
 import { RINGS, Store } from "./store.mjs";
@@ -62,6 +63,10 @@ export class Views {
     this.frame = 0;
     this.settling = 0;
     this.size = "";
+    this.older = new Older(this.store, () => {
+      this.store.begin = this.older.begin;
+      this.show();
+    });
     this.toolbar = new Toolbar(nav, this.state, {
       first: () => this.place.toFirst(),
       step: (rows) => this.place.step(rows),
@@ -218,6 +223,7 @@ export class Views {
   update() {
     const { choice, store } = this;
     const range = this.place.timeRange();
+    this.older.want(range);
     this.figure.offset = offsetOf(range[1], choice.zone);
     const width = this.width();
     const rings = store.present;
@@ -277,7 +283,7 @@ export class Views {
   drawStrip(scene) {
     const { footprint, issues } = this.store;
     this.strip.paint({
-      bars: footprint?.bars ?? [],
+      bars: this.older.stripBars(),
       windowMs: footprint?.windowMs ?? 60_000,
       seen: [scene.x.low, scene.x.high],
       end: newestTime(this.store),
@@ -307,7 +313,7 @@ export class Views {
     this.sales.show(trades, quotes, time, { title, decimals, zone: choice.zone, phone, large });
     this.head.show(store, choice, moment, (scene ?? { x: { high: Infinity } }).x.high, this.control.standing?.paused ?? false);
     const problems = [...store.problems].map(([name, problem]) => `${name}: ${problem}; the last good picture stays`);
-    const words = [at === null ? "" : travel.words, this.control.words, ...problems].filter(Boolean);
+    const words = [at === null ? "" : travel.words, this.control.words, this.older.words(this.place.timeRange()), ...problems].filter(Boolean);
     this.note.textContent = words.join(" · ");
     this.note.hidden = !words.length;
     this.showToolbar();
