@@ -18,7 +18,7 @@ from messaging.specs import open_listener, open_notifier, zmq_endpoint
 from messaging.watch import Watch
 from orderflow import command, parent
 from orderflow.command import Quiet, Verbose, say
-from orderflow.instruments import check_instrument
+from orderflow.instruments import check_instrument, parse_contract_values
 from orderflow.issues import HARMLESS, describe, losses
 from orderflow.times import format_duration, format_utc, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, find_recording
@@ -27,7 +27,7 @@ from simulator import options
 from simulator.commands_run import run
 from simulator.faults import make_faults
 from simulator.fetcher import STOPPED, DiskWait, Fetcher
-from simulator.publisher import Publisher, parse_contract_values
+from simulator.publisher import Publisher
 from simulator.server import Server, tls_context
 from simulator.storage import StoreWriter
 from simulator.store_reader import instruments_in
