@@ -59,6 +59,7 @@ export class Store {
     /** @type {Map<string, string>} */
     this.problems = new Map();
     this.versions = 0;
+    this.reached = 0; // the run's newest event, ms
     this.run = "";
   }
 
@@ -73,13 +74,29 @@ export class Store {
   }
 
   /**
+   * Take what a poll says. A run that went back has less than is here: that is forgotten.
+   * @param {About} about
+   */
+  learn(about) {
+    this.about = about;
+    if (!about.files.trading) this.trading = NO_TRADING; // it came to an end, or is another market's
+    if (about.event_time === null) return;
+    if (about.event_time < this.reached) this.forget();
+    this.reached = about.event_time;
+  }
+
+  forget() {
+    this.rings = RINGS.map(() => null);
+    this.footprint = this.trades = this.quotes = null;
+    this.known.clear();
+  }
+
+  /**
    * Ask for those of `names` that have changed since they were asked for.
    * @param {About} about
    * @param {string[]} names
    */
   refresh(about, names) {
-    this.about = about;
-    if (!about.files.trading) this.trading = NO_TRADING; // it came to an end, or is another market's
     for (const name of names) {
       const version = about.files[name];
       if (!version || this.asking.has(name) || this.known.get(name)?.version === version) continue;
@@ -173,9 +190,7 @@ export class Store {
     const first = this.run === "";
     this.run = run;
     if (first) return;
-    this.rings = RINGS.map(() => null);
-    this.footprint = this.trades = this.quotes = null;
-    this.known.clear();
+    this.forget();
     this.onNews("run");
   }
 

@@ -133,7 +133,7 @@ export class Views {
     const before = document.body.classList.contains("has-flow");
     document.body.classList.toggle("has-flow", there);
     this.nav.hidden = !there;
-    this.store.about = about;
+    this.store.learn(about);
     this.travel.unit = this.store.unit;
     if (there !== before) this.switchView();
     if (!this.active) {
