@@ -86,7 +86,8 @@ class Footprint:
     ) -> None:
         self._window_ms = window_seconds * 1000
         self._grid = grid
-        self._max_cells = max(max_cells, max_bars)
+        # However high rows become, the bars kept and the one in progress have a cell each.
+        self._max_cells = max(max_cells, max_bars + 1)
         self._max_profile_rows = max_profile_rows
         self._closed: deque[Bar] = deque(maxlen=max_bars)
         self._closed_cells = 0
@@ -150,6 +151,7 @@ class Footprint:
                 self._max_cells - self._closed_cells,
                 self._grid.off_tick,
             )
+            self._grid.highest = max(self._grid.highest, self._cells.highest)
             if start < stop and not self._refine(trades[1][start]):
                 self._rescale(1, self._height.grow())
 

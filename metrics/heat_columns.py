@@ -30,6 +30,8 @@ STEP = 100
 """The range of rows moves by so many."""
 MAX_LOTS = float(2**51)
 """The book has at most so many lots, so that sums of them are exact in a double."""
+MAX_MID = 2**46
+"""In halves of a tick; one that would be higher in a finer tick is forgotten."""
 MAX_UPDATES = 65_535
 FINEST_LOT = 15
 """Lots have at most so many decimals."""
@@ -166,10 +168,12 @@ class PythonHeatColumns:
 
         Only where `fit`, tick and rows are made to fit the book: at a column's end.
         """
+        self._follow_tick()
         bids, asks = book.all_levels()
         if bids or asks:
             if fit:
                 self._grid.fit(price for price, _ in (*bids, *asks))
+                self._follow_tick()
                 self._fit_rows(bids, asks)
             self._fit_lots([size for _, size in (*bids, *asks)])
         if not self._row:
@@ -199,14 +203,18 @@ class PythonHeatColumns:
         while total * 10.0**self._lot_decimals >= MAX_LOTS and self._lot_decimals > -300:
             self._lot_decimals -= 1
 
-    def _fit_rows(self, bids: list[tuple[float, float]], asks: list[tuple[float, float]]) -> None:
+    def _follow_tick(self) -> None:
         grid, tick = self._grid, (self._grid.units, self._grid.decimals)
         if self._tick != tick:
-            if self._row:
-                finer = grid.ticks_in(*self._tick)
-                self._row *= finer
-                self._mid *= finer
+            finer = grid.ticks_in(*self._tick) if self._row else 1
+            if self._mid * finer > MAX_MID:
+                finer, self._row_mid = 0, 0.0
+            self._row *= finer
+            self._mid *= finer
             self._tick = tick
+
+    def _fit_rows(self, bids: list[tuple[float, float]], asks: list[tuple[float, float]]) -> None:
+        grid = self._grid
         self._mid = self._mid_of(max(bids, default=(0.0,))[0], min(asks, default=(0.0,))[0])
         mid = grid.price_of(self._mid / 2)
         if not self._row_mid / 2 <= mid <= self._row_mid * 2:

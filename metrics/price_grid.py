@@ -18,7 +18,8 @@ class PriceGrid:
     0 units before the first price. `refined` counts how often a later price made it finer.
     `off_tick` is True from when a price would need a tick so fine that prices have 2^45 ticks and
     more: the tick then stays, and a price counts as the nearest tick. `version` grows with each
-    change.
+    change. `highest` is the highest price of which only the tick was kept; who keeps ticks raises
+    it, so that no finer tick makes them too many.
     """
 
     def __init__(self) -> None:
@@ -28,6 +29,7 @@ class PriceGrid:
         self.off_tick = False
         self.version = 0
         self.ticks_per_price = 0.0
+        self.highest = 0.0
 
     def fits(self, price: float) -> bool:
         """Return whether `price` is a multiple of the tick."""
@@ -46,27 +48,33 @@ class PriceGrid:
         decimals = min(max(-int(exponent), self.decimals, 0), MOST_DECIMALS)
         number = int(Decimal(repr(price)).scaleb(decimals))
         units = gcd(self.units * 10 ** (decimals - self.decimals), number)
-        if number == 0 or number // units >= MAX_TICKS:
+        if number == 0 or number // units >= MAX_TICKS or not self._set(units, decimals):
             self.off_tick = True
             return
-        self._set(units, decimals)
         self.refined += count
         self.off_tick = not self.fits(price)  # it has more decimals than a tick may have
 
     def join(self, other: "PriceGrid") -> None:
         """Make the tick so fine that it divides that of another grid too."""
         self.off_tick |= other.off_tick
+        self.highest = max(self.highest, other.highest)
         if other.units:
             decimals = max(self.decimals, other.decimals)
             mine = self.units * 10 ** (decimals - self.decimals)
-            self._set(gcd(mine, other.units * 10 ** (decimals - other.decimals)), decimals)
+            units = gcd(mine, other.units * 10 ** (decimals - other.decimals))
+            self.off_tick |= not self._set(units, decimals)
 
-    def _set(self, units: int, decimals: int) -> None:
+    def _set(self, units: int, decimals: int) -> bool:
+        """Take a finer tick, and return True, unless the highest price is too high for it."""
         while decimals and units % 10 == 0:
             units, decimals = units // 10, decimals - 1
+        ticks_per_price = 10.0**decimals / units
+        if self.highest * ticks_per_price >= MAX_TICKS:
+            return False
         self.units, self.decimals = units, decimals
-        self.ticks_per_price = 10.0**decimals / units
+        self.ticks_per_price = ticks_per_price
         self.version += 1
+        return True
 
     def ticks_of(self, price: float) -> int:
         """Return the tick nearest to `price`, `MAX_TICKS` at most."""

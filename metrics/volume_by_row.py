@@ -15,7 +15,7 @@ class PythonVolumeByRow:
     """Volume by price row and taker side, and the running figures of the same trades.
 
     `delta` is buys less sells, `min_delta` and `max_delta` its extremes, 0 included; `volume` is
-    the sum of all sizes and `notional` that of price times size.
+    the sum of all sizes and `notional` that of price times size. `highest` is the highest price.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class PythonVolumeByRow:
         """Begin anew."""
         self._rows: dict[int, list[float]] = {}
         self.delta = self.min_delta = self.max_delta = 0.0
-        self.volume = self.notional = 0.0
+        self.volume = self.notional = self.highest = 0.0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -67,6 +67,7 @@ class PythonVolumeByRow:
             self.max_delta = max(self.max_delta, self.delta)
             self.volume += size
             self.notional += size * prices[place]
+            self.highest = max(self.highest, prices[place])
         return stop
 
     def rescale(self, multiply: int, divide: int) -> None:

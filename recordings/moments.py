@@ -8,7 +8,7 @@ that later ones need to apply no more than the rows since the last one.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from math import fsum
 from pathlib import Path
@@ -68,8 +68,8 @@ class Moment:
     best: list[Best]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as docs/page.md lists them."""
-        return {"schema": SCHEMA, **asdict(self)}
+        """Return the fields as docs/page.md lists them; their lists are not copied."""
+        return {"schema": SCHEMA} | {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 class RecordingChangedError(RecordingError):

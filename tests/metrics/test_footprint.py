@@ -142,6 +142,18 @@ def test_a_finer_price_refines_all_bars(columns_of: Any) -> None:
     assert printed.arrays["profile_row"] == [200, 220, 221]
 
 
+def test_no_tick_becomes_too_fine_for_what_was_traded_before(columns_of: Any) -> None:
+    trades = [trade(0, 95, 1), trade(0, 3e13, 2), trade(MINUTE, 1e-9, 4), trade(MINUTE, 97.5, 8)]
+    printed, grid = made_of(trades, columns_of, split=1)
+    assert (grid.units, grid.decimals, grid.off_tick) == (5, 0, True)
+    assert printed.cells == {
+        (T0, 19): (1, 0, 0),
+        (T0, 6 * 10**12): (2, 0, 0),
+        (T0 + MINUTE, 0): (4, 0, 0),
+        (T0 + MINUTE, 20): (8, 0, 0),
+    }
+
+
 def test_too_many_cells_are_joined_into_higher_rows(columns_of: Any) -> None:
     trades = [trade(i * 20_000, 1000 + i * 7 % 97, 1 + i % 3, "sell") for i in range(400)]
     for limit, height in ((400, 1), (200, 5), (140, 10), (1, 50)):
@@ -149,6 +161,12 @@ def test_too_many_cells_are_joined_into_higher_rows(columns_of: Any) -> None:
         assert printed.fields["row_ticks"] >= height
         assert len(printed.cells) <= max(limit, 134)
         assert_cells_are(printed, grid, trades[-len(trades) :], 60)
+
+
+def test_as_many_cells_as_bars_are_enough(columns_of: Any) -> None:
+    trades = [trade(i * MINUTE, 1000 + i, 1) for i in range(9)]
+    printed, _ = made_of(trades, columns_of, max_cells=3, max_bars=3)
+    assert len(printed.cells) == 3
 
 
 def test_a_long_session_is_kept_in_higher_rows(columns_of: Any) -> None:

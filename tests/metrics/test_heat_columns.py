@@ -129,10 +129,10 @@ def test_no_silence_is_too_long(market: Market, silence: int) -> None:
 
 
 def test_only_the_last_columns_are_kept(market: Market) -> None:
-    for number in range(1, 1500):
+    for number in range(1, 1100):
         market.row(250 * number, [(99.9, number % 11)], [])
     found = market.heatmap()
-    assert (len(found), found.first) == (COLUMNS, T0 // 250 + 1500 - COLUMNS)
+    assert (len(found), found.first) == (COLUMNS, T0 // 250 + 1100 - COLUMNS)
     assert {*found.updates} == {1}
     assert [decoded(column[-1]) for column in found.cells] == [0.0] * COLUMNS
     market.assert_newest_is_the_book()
@@ -345,6 +345,28 @@ def test_prices_that_no_tick_fits_are_counted_as_the_nearest(market: Market) -> 
     market.row(700, [(99.98, 8)], [])
     assert len(market.heatmap()) == 3
     assert market.cells(-1)[99.98] == 8.0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_are_chosen_anew_where_the_last_mid_is_too_high_for_a_finer_tick(way: str) -> None:
+    market = Market(way)
+    market.row(0, side_of(3e13, -1, 9), side_of(3e13 + 1, 1, 9), snapshot=True)
+    market.row(700, [(1e-9, 5)], [(3e-9, 6)], snapshot=True)
+    market.row(1000, [], [])
+    assert (market.grid.units, market.grid.decimals, market.grid.off_tick) == (1, 9, False)
+    assert market.cells(-1) == {1e-9: 5.0, 3e-9: -6.0}
+    market.assert_newest_is_the_book()
+
+
+def test_of_an_empty_book_the_column_stays_where_it_was_when_trades_refine_the_tick(
+    market: Market,
+) -> None:
+    market.row(300, [], [], snapshot=True)
+    market.grid.fit([99.9975])
+    market.row(600, [], [])
+    found = market.heatmap()
+    assert len({*found.low}) == len({*found.row}) == 1
+    assert not any(found.cells[-1])
 
 
 @given(st.floats(0, 1e39))

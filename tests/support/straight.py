@@ -1,7 +1,6 @@
 """Moments of a recording as a straight replay has them, for holding others against."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 from db_interpreter import DBInterpreter
@@ -90,6 +89,6 @@ def straight_moments(
 
 def fields_of(moment: Moment) -> Fields:
     """Return the fields of a moment but its time."""
-    fields = asdict(moment)
-    del fields["time"]
+    fields = moment.as_json()
+    del fields["time"], fields["schema"]
     return fields

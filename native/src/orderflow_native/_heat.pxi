@@ -24,6 +24,7 @@ cdef extern from "heat_columns.h" nogil:
         HeatRing *rings
         int64_t end_ms
         int64_t number
+        int64_t mid
         int any_price
         BestChange *best
         int64_t best_count
@@ -34,6 +35,7 @@ cdef extern from "heat_columns.h" nogil:
         HEAT_BEST
         HEAT_NO_BOOK
         HEAT_NEEDS_TICK
+    int64_t HEAT_MAX_MID
     int heat_init(Heat *heat, int64_t start_ms)
     void heat_free(Heat *heat)
     void heat_set_tick(
@@ -101,6 +103,8 @@ cdef class HeatColumns:
         if version == self._version:
             return 0
         finer = grid.ticks_in(*self._tick) if self._tick[0] else 1
+        if self._heat.mid * finer > HEAT_MAX_MID:  # of Python's integers, which do not overflow
+            finer = 0
         heat_set_tick(
             &self._heat, grid.units, 10.0 ** grid.decimals, grid.ticks_per_price, grid.off_tick,
             finer)

@@ -13,6 +13,7 @@ class VolumeByRow:
     max_delta: float
     volume: float
     notional: float
+    highest: float
     def __len__(self) -> int: ...
     def clear(self) -> None: ...
     def add(

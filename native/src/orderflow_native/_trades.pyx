@@ -58,7 +58,7 @@ cdef class VolumeByRow:
     cdef Volumes *_slots
     cdef size_t _room  # a power of two
     cdef size_t _count
-    cdef readonly double delta, min_delta, max_delta, volume, notional
+    cdef readonly double delta, min_delta, max_delta, volume, notional, highest
 
     def __cinit__(self):
         self._room = FIRST_ROOM
@@ -73,7 +73,7 @@ cdef class VolumeByRow:
         """Begin anew."""
         self._set_room(FIRST_ROOM)
         self.delta = self.min_delta = self.max_delta = 0.0
-        self.volume = self.notional = 0.0
+        self.volume = self.notional = self.highest = 0.0
 
     def __len__(self):
         return self._count
@@ -148,6 +148,7 @@ cdef class VolumeByRow:
             self.max_delta = max(self.max_delta, self.delta)
             self.volume += size
             self.notional += size * prices[place]
+            self.highest = max(self.highest, prices[place])
         return stop
 
     def rescale(self, multiply, divide):

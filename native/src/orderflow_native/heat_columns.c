@@ -56,6 +56,8 @@ void heat_set_tick(Heat *heat, double units, double power, double ticks_per_pric
     heat->any_price = any_price;
     heat->row *= finer;
     heat->mid *= finer;
+    if (!finer)
+        heat->row_mid = 0.0;
     heat_forget(heat);
 }
 

@@ -69,7 +69,10 @@ typedef struct {
 int heat_init(Heat *heat, int64_t start_ms);
 void heat_free(Heat *heat);
 
-/* Take over the tick, `finer` of which are as many as one of before; 0 units while none is known. */
+#define HEAT_MAX_MID (INT64_C(1) << 46)
+
+/* Take over the tick, `finer` of which are as many as one of before; 0 units while none is known.
+   0 as `finer` is for a mid that would be over HEAT_MAX_MID: it is forgotten, as are the rows. */
 void heat_set_tick(Heat *heat, double units, double power, double ticks_per_price, int any_price,
                    int64_t finer);
 
