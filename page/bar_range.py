@@ -60,7 +60,11 @@ class BarRanges:
     def answer(self, asked: Question, data: PageData | None) -> bytes | None:
         """Return the bars asked for as an array file; None where the run has no files of all."""
         newest = _newest_bars(asked, data)
-        versions = (data.bars.version, data.metrics.version) if data and newest != (Bars(), Metrics()) else ()
+        versions = (
+            (data.bars.version, data.metrics.version)
+            if data and newest != (Bars(), Metrics())
+            else ()
+        )
         key = asked, versions, self._trades.signature(), self._book.signature()
         with self._lock:
             if key not in self._answers:

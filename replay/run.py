@@ -247,11 +247,11 @@ class Replay:
         shown = processor.rows, processor.warm_up_rows, processor.trades, *self.control().values()
         if shown != self._shown or now >= self._next_sign:
             self._shown, self._next_sign = shown, now + SIGN_SECONDS
-            self._publish_if_due()
+            self._publish_if_due(waits=True)
 
-    def _publish_if_due(self) -> None:
+    def _publish_if_due(self, *, waits: bool = False) -> None:
         if self._files.is_due:
-            self._publish()
+            self._publish(waits=waits)
             self._on_tick(self)
 
     def _end(self, state: str, reason: str | None = None) -> None:
@@ -261,7 +261,7 @@ class Replay:
         self._publish(durable=True)
         self._bar_files.finish(self.processor)
 
-    def _publish(self, *, durable: bool = False) -> None:
+    def _publish(self, *, durable: bool = False, waits: bool = False) -> None:
         processor = self.processor
         self._files.publish(
             processor.bars(),
@@ -271,7 +271,7 @@ class Replay:
             issues_document(self.issues),
             durable=durable,
         )
-        self._flow_files.publish(processor, last=durable)
+        self._flow_files.publish(processor, last=durable, waits=waits)
 
     def _depth(self) -> tuple[list[list[float]], list[list[float]]]:
         return self.processor.depth()

@@ -19,7 +19,7 @@ from messaging.watch import Watch
 from orderflow import command, parent
 from orderflow import options as shared
 from orderflow.command import Quiet, Verbose, say
-from orderflow.instruments import check_instrument
+from orderflow.instruments import check_instrument, parse_contract_values
 from orderflow.issues import HARMLESS, describe, losses
 from orderflow.times import format_duration, format_utc, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, find_recording
@@ -28,7 +28,7 @@ from simulator import options
 from simulator.commands_run import run
 from simulator.faults import make_faults
 from simulator.fetcher import STOPPED, DiskWait, Fetcher
-from simulator.publisher import Publisher, parse_contract_values
+from simulator.publisher import Publisher
 from simulator.server import Server, tls_context
 from simulator.storage import StoreWriter
 from simulator.store_reader import instruments_in

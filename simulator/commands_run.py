@@ -15,7 +15,7 @@ from orderflow import command
 from orderflow import options as shared
 from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
-from orderflow.instruments import check_instrument
+from orderflow.instruments import check_instrument, parse_contract_values
 from orderflow.times import parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, find_recording
 from replay.pacing import parse_speed
@@ -23,7 +23,6 @@ from simulator import options, table
 from simulator.desk import Desk, Plan
 from simulator.fault_specs import parse_faults
 from simulator.notices import PIPE
-from simulator.publisher import parse_contract_values
 from simulator.server import tls_context
 from simulator.store_reader import instruments_in
 from simulator.venue import Settings

@@ -7,9 +7,10 @@ import typer
 
 from orderflow.command import in_range
 from orderflow.options import MAX_DEPTH_LEVELS, MAX_WINDOW_SECONDS
-from recordings.discovery import BookMode as BookMode
+from recordings import discovery
 from trading.protocol import MAX_WINDOW_MS, PACED_WINDOW_MS
 
+BookMode = discovery.BookMode
 BookModeOption = Annotated[
     BookMode, typer.Option(help="What book rows without an action are: updates or full snapshots.")
 ]

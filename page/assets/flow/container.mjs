@@ -132,7 +132,7 @@ export const readRing = ({ header, arrays }) => {
   for (let column = 0; column < columns; column++) {
     require(low[column] / row[column] < LARGEST_ROW, "its rows are too fine for its prices");
   }
-  return { columnMs, rows, first, count: columns, low, row, bid: known(bid), ask: known(ask), cells, tiles: [] };
+  return { columnMs, rows, first, count: columns, low, row, bid: known(bid), ask: known(ask), cells, factor: 1, tiles: [] };
 };
 
 /**

@@ -212,3 +212,12 @@ export const finestAt = (store, time) => {
   }
   return null;
 };
+
+/**
+ * Return the finest ring and the place of its last column, which is the newest book that it has.
+ * @param {Store} store
+ */
+export const newestColumn = (store) => {
+  const ring = store.present[0];
+  return ring ? { ring, column: ring.count - 1 } : null;
+};

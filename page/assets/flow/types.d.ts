@@ -28,6 +28,7 @@ export interface Ring {
   bid: Float64Array; // NaN where the side is empty
   ask: Float64Array;
   cells: Uint16Array;
+  factor: number; // what a cell's size is multiplied by where it is told
   tiles: Tile[];
 }
 
@@ -184,6 +185,28 @@ export interface Issue {
   end: number;
   text: string;
   harmless: boolean;
+}
+
+/** What a trading run bought or sold. */
+export interface Fill {
+  time: number;
+  bought: boolean;
+  price: number;
+  quantity: number;
+  maker: boolean;
+  fee: number;
+  strategy: string;
+}
+
+export interface Trading {
+  fills: Fill[];
+  alerts: { time: number; strategy: string; text: string }[];
+}
+
+/** What sizes are in: those of the files times `factor`; without a name they are as recorded. */
+export interface Unit {
+  name: string | null;
+  factor: number;
 }
 
 declare global {
