@@ -42,6 +42,11 @@ TRADES_FILE = OUTPUT_DIR / "trades_data.bin"
 BEST_FILE = OUTPUT_DIR / "best_data.bin"
 """The last changes of the best prices. These eight are array files: see docs/flow-files.md."""
 FLOW_FILES = (*HEATMAP_FILES, FOOTPRINT_FILE, TRADES_FILE, BEST_FILE)
+TRADE_BARS_FILE = OUTPUT_DIR / "trade_bars.bin"
+"""All bars of trades of a run, appended to as they are closed: see docs/flow-files.md."""
+BOOK_BARS_FILE = OUTPUT_DIR / "book_bars.bin"
+"""All bars of book samples, likewise."""
+ALL_BARS_FILES = (TRADE_BARS_FILE, BOOK_BARS_FILE)
 CONTROL_FILE = OUTPUT_DIR / "control.json"
 """Orders to a running replay, which others write and the replay reads; see docs/reference.md."""
 TRADING_FILE = OUTPUT_DIR / "trading_data.json"

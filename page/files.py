@@ -43,7 +43,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 STALE_AFTER_SECONDS = 5.0
 
 # A FIFO that nobody writes, or a device, would keep a plain open waiting for ever.
-_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -95,7 +95,7 @@ class WatchedFile(Generic[Content]):
     def peek(self) -> str:
         """Return a name for what the file holds, "" where there is none; it is not read."""
         try:
-            return name_of(_signature(self._path.stat()))
+            return name_of(signature_of(self._path.stat()))
         except OSError:
             return ""
 
@@ -106,8 +106,8 @@ class WatchedFile(Generic[Content]):
         """
         try:
             found = self._path.stat()
-            if _signature(found) != self._seen:
-                _require_file(found)  # a socket cannot even be opened
+            if signature_of(found) != self._seen:
+                require_file(found)  # a socket cannot even be opened
                 self._reading = self._read()
         except FileNotFoundError:
             self._lose(None, missing=True)
@@ -118,11 +118,11 @@ class WatchedFile(Generic[Content]):
         return self._reading
 
     def _read(self) -> Reading[Content]:
-        with open(os.open(self._path, _OPEN), "rb") as file:  # noqa: PTH123 (a descriptor, no path)
+        with open(os.open(self._path, OPEN_FLAGS), "rb") as file:  # noqa: PTH123 (a descriptor, no path)
             # What was opened may be newer than what was looked at: judged is what is read.
             found = os.fstat(file.fileno())
-            _require_file(found)
-            self._seen = signature = _signature(found)
+            require_file(found)
+            self._seen = signature = signature_of(found)
             raw = file.read(self._most + 1)
         if len(raw) > self._most:
             raise FileContentError(
@@ -162,11 +162,12 @@ def of_json(parse: Callable[[Any], Content]) -> Callable[[bytes], Content]:
     return parse_bytes
 
 
-def _signature(found: os.stat_result) -> tuple[int, int, int]:
+def signature_of(found: os.stat_result) -> tuple[int, int, int]:
+    """Return what changes when a file is replaced or written to."""
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _require_file(found: os.stat_result) -> None:
+def require_file(found: os.stat_result) -> None:
     """Raise `FileContentError` for what is no regular file."""
     if not stat.S_ISREG(found.st_mode):
         kind = next((words for is_kind, words in _KINDS if is_kind(found.st_mode)), "a device")

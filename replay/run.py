@@ -16,6 +16,7 @@ from orderflow.events import BookBatch, Trade
 from orderflow.issues import IssueLog
 from recordings.discovery import Recording
 from recordings.recorder_losses import losses_of
+from replay.bar_files import BarFiles
 from replay.flow_files import FlowFiles
 from replay.player import Player, SoughtBackError
 from replay.run_files import RunFiles
@@ -90,6 +91,8 @@ class Replay:
         self.reason: str | None = None
         self._files = files
         self._flow_files = FlowFiles(files, options.instrument)
+        window_ms = options.window_seconds * 1000
+        self._bar_files = BarFiles(files, {"window_ms": window_ms, **self._flow_files.names})
         self._on_tick = on_tick
         self._began = time.monotonic()
         self._seconds: float | None = None
@@ -99,7 +102,7 @@ class Replay:
         self.player = Player(
             options.start_ms,
             options.end_ms,
-            options.window_seconds * 1000,
+            window_ms,
             self._idle,
             speed=options.speed,
             paused=options.start_paused,
@@ -122,6 +125,7 @@ class Replay:
             flow=options.flow is not False,
             heatmap=options.flow,
         )
+        self._bar_files.begin_anew()
         self._reader = self._make_reader()
         self._book_mode = self._reader.book_mode
 
@@ -218,12 +222,14 @@ class Replay:
                     if rows is not None:
                         self.processor.process_rows(rows)
                     self.processor.process_trades(given)
+                    self._bar_files.add_closed(self.processor)
 
     def _process(self, batch: BookBatch, trades: list[Trade]) -> None:
         if self._stop_asked:
             raise Stopped
         self.processor.process_rows(batch)
         self.processor.process_trades(trades)
+        self._bar_files.add_closed(self.processor)
         self._publish_if_due()
 
     def _tick(self) -> None:
@@ -241,11 +247,11 @@ class Replay:
         shown = processor.rows, processor.warm_up_rows, processor.trades, *self.control().values()
         if shown != self._shown or now >= self._next_sign:
             self._shown, self._next_sign = shown, now + SIGN_SECONDS
-            self._publish_if_due()
+            self._publish_if_due(waits=True)
 
-    def _publish_if_due(self) -> None:
+    def _publish_if_due(self, *, waits: bool = False) -> None:
         if self._files.is_due:
-            self._publish()
+            self._publish(waits=waits)
             self._on_tick(self)
 
     def _end(self, state: str, reason: str | None = None) -> None:
@@ -253,8 +259,9 @@ class Replay:
         self._seconds = time.monotonic() - self._began
         self.processor.finalize()
         self._publish(durable=True)
+        self._bar_files.finish(self.processor)
 
-    def _publish(self, *, durable: bool = False) -> None:
+    def _publish(self, *, durable: bool = False, waits: bool = False) -> None:
         processor = self.processor
         self._files.publish(
             processor.bars(),
@@ -264,7 +271,7 @@ class Replay:
             issues_document(self.issues),
             durable=durable,
         )
-        self._flow_files.publish(processor, last=durable)
+        self._flow_files.publish(processor, last=durable, waits=waits)
 
     def _depth(self) -> tuple[list[list[float]], list[list[float]]]:
         return self.processor.depth()

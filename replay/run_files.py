@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 
-from orderflow.atomic import remove_leftovers, replace_file_in
+from orderflow.atomic import append_in, remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
 from replay.output_lock import OutputLock
 from replay.run_orders import CONTROL_NAME, ControlFile
 from viz_io import (
+    ALL_BARS_FILES,
     DATA_FILE,
     DEPTH_FILE,
     FLOW_FILES,
@@ -66,7 +67,7 @@ class RunFiles:
             os.unlink(CONTROL_NAME, dir_fd=self._lock.descriptor)
         self.publish([], [], ([], []), status, issues)
         if self.failure is None:
-            for path in FLOW_FILES:
+            for path in (*FLOW_FILES, *ALL_BARS_FILES):
                 with contextlib.suppress(OSError):  # a directory of that name is not ours
                     os.unlink(path.name, dir_fd=self._lock.descriptor)
 
@@ -107,6 +108,23 @@ class RunFiles:
         """Replace files of the order flow, which can be made again and are not flushed to disk."""
         self._write(contents, durable=False, keep=False)
 
+    def append_flow(self, name: str, data: bytes, size: int) -> bool:
+        """Append to a file of `size` bytes, or begin it where that is 0; return whether it worked.
+
+        Nothing of a write that failed counts: the next one is over it.
+        """
+        try:
+            self._lock.check()
+            if size:
+                append_in(self._lock.descriptor, name, data, size)
+            else:
+                replace_file_in(self._lock.descriptor, name, data)
+        except OSError as error:
+            self._note(error)
+            return False
+        self._note(None)
+        return True
+
     def _write(self, contents: Mapping[str, bytes], *, durable: bool, keep: bool = True) -> None:
         try:
             self._lock.check()
@@ -116,14 +134,17 @@ class RunFiles:
                     if keep:
                         self._written[name] = data
         except OSError as error:
-            if self.failure is None:
-                why = error.strerror
-                logger.error("%s: cannot be written (%s); will try again", self.directory, why)
-            self.failure = error
+            self._note(error)
         else:
-            if self.failure is not None:
-                logger.warning("%s: written again", self.directory)
-            self.failure = None
+            self._note(None)
+
+    def _note(self, failure: OSError | None) -> None:
+        if failure is not None and self.failure is None:
+            why = failure.strerror
+            logger.error("%s: cannot be written (%s); will try again", self.directory, why)
+        elif failure is None and self.failure is not None:
+            logger.warning("%s: written again", self.directory)
+        self.failure = failure
 
     def close(self) -> None:
         """Free the directory for the next run; harmless when repeated."""

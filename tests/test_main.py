@@ -41,6 +41,8 @@ FLOW_FILES = (
     "footprint_data.bin",
     "trades_data.bin",
     "best_data.bin",
+    "trade_bars.bin",
+    "book_bars.bin",
 )
 
 

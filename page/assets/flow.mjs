@@ -1,6 +1,7 @@
 // Begin the order-flow views when the page and Plotly are there; they stay out of sight as long as a
 // run has no files for them. What each module in flow/ does stands at its head.
 
+import { beginLens } from "./flow/lens.mjs";
 import { Views } from "./flow/views.mjs";
 
 const begin = () => {
@@ -17,3 +18,4 @@ const begin = () => {
 };
 const observer = new MutationObserver(begin);
 observer.observe(document, { childList: true, subtree: true });
+beginLens();

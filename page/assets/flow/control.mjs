@@ -9,6 +9,7 @@ const EVERY_MS = 900;
  * @property {boolean} allowed
  * @property {boolean} paused
  * @property {number | "max"} speed
+ * @property {number | null} seeking the time that it is on its way to
  */
 
 export class Control {
@@ -83,7 +84,16 @@ export class Control {
   speed(factor) {
     const now = this.standing?.speed;
     const speed = typeof now === "number" ? now * factor : factor < 1 ? 1000 : null;
-    if (speed === null) return this.order({ do: "speed", speed: "max" });
-    return this.order({ do: "speed", speed: Math.min(1_000_000, Math.max(0.01, speed)) });
+    return this.setSpeed(speed === null ? "max" : Math.min(1_000_000, Math.max(0.01, speed)));
+  }
+
+  /** @param {number | "max"} speed */
+  setSpeed(speed) {
+    return this.order({ do: "speed", speed });
+  }
+
+  /** @param {number} time */
+  seek(time) {
+    return this.order({ do: "seek", time });
   }
 }

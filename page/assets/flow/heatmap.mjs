@@ -117,7 +117,7 @@ export const bookOf = (ring, column) => {
     const cell = ring.cells[column * ring.rows + row];
     if (!cell) continue;
     const side = cell & ASK ? 1 : 0;
-    sides[side].push({ price: low + row * size, size: sizeOf(cell & MAGNITUDE) });
+    sides[side].push({ price: low + row * size, size: sizeOf(cell & MAGNITUDE) * ring.factor });
   }
   return { bids: sides[0].reverse(), asks: sides[1] };
 };

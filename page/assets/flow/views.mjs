@@ -14,6 +14,8 @@ import { bookAt, finestAt, fits, newestTime, oldestTime } from "./model.mjs";
 import { fixed } from "./numbers.mjs";
 import { drawOver } from "./overlay.mjs";
 import { Navigation } from "./navigation.mjs";
+import { Older } from "./older.mjs";
+import { Seek } from "./seek.mjs";
 import { compose, save } from "./picture.mjs";
 import { COLUMNS, State } from "./state.mjs";
 import { RINGS, Store } from "./store.mjs";
@@ -46,6 +48,7 @@ export class Views {
     const frame = buildFrame(root);
     this.area = frame.area;
     this.note = frame.note;
+    this.hint = frame.hint;
     this.figure = new Figure(frame.plot);
     this.figure.onDraw = () => this.draw();
     this.figure.onPan = (range) => this.place.setTime(range);
@@ -57,17 +60,24 @@ export class Views {
     this.listenToHands();
     this.head = new Head(head, () => this.place.toNewest());
     this.help = new Help(this.state);
+    this.seek = new Seek((time) => this.seekTo(time));
     /** @type {{x: number, y: number} | null} */
     this.pointer = null;
     this.frame = 0;
     this.settling = 0;
     this.size = "";
+    this.older = new Older(this.store, () => {
+      this.store.begin = this.older.begin;
+      this.show();
+    });
     this.toolbar = new Toolbar(nav, this.state, {
       first: () => this.place.toFirst(),
       step: (rows) => this.place.step(rows),
       pause: () => this.pause(),
       newest: () => this.place.toNewest(),
-      speed: (factor) => this.control.speed(factor),
+      bar: (bars) => this.place.stepBars(bars),
+      speed: (speed) => this.control.setSpeed(speed),
+      seek: () => this.askSeek(),
       picture: () => this.savePicture(),
       help: () => this.help.toggle(),
     });
@@ -81,6 +91,7 @@ export class Views {
       picture: () => this.savePicture(),
       whole: () => this.place.whole(),
       zone: () => this.state.set({ zone: this.state.choice.zone === "utc" ? "local" : "utc" }),
+      seek: () => this.askSeek(),
     });
     this.state.onChange((changed) => this.change(changed));
     new ResizeObserver(() => this.resize()).observe(this.area);
@@ -127,7 +138,8 @@ export class Views {
     const before = document.body.classList.contains("has-flow");
     document.body.classList.toggle("has-flow", there);
     this.nav.hidden = !there;
-    this.store.about = about;
+    this.store.learn(about);
+    this.travel.unit = this.store.unit;
     if (there !== before) this.switchView();
     if (!this.active) {
       this.showToolbar();
@@ -141,7 +153,7 @@ export class Views {
 
   /** Return the names of what the view needs. */
   wanted() {
-    const names = ["footprint", "trades", "best", "depth", "issues"];
+    const names = ["footprint", "trades", "best", "depth", "issues", "trading"];
     if (this.choice.view === "footprint") return [...names, ...RINGS.slice(1, 2)];
     const scene = this.scene();
     const [low, high] = scene ? [scene.x.low, scene.x.high] : this.place.timeRange();
@@ -204,6 +216,18 @@ export class Views {
     if (this.control.obeys) this.control.toggle();
   }
 
+  askSeek() {
+    if (!this.control.obeys) return;
+    const { start = null, end = null } = this.store.about ?? {};
+    this.seek.open({ time: this.choice.moment ?? newestTime(this.store), start, end, zone: this.choice.zone });
+  }
+
+  /** @param {number} time */
+  seekTo(time) {
+    this.control.seek(time);
+    this.place.toNewest();
+  }
+
   /** Bring everything up to date, once a frame however often it is asked for. */
   show(contrast = false) {
     this.mustFit = this.mustFit || contrast;
@@ -217,7 +241,11 @@ export class Views {
 
   update() {
     const { choice, store } = this;
+    this.root.classList.toggle("empty", !newestTime(store));
+    const paused = this.control.standing?.paused ? "The run is paused before its first event: ▶ or space lets it go on." : "";
+    this.hint.textContent = paused || "Nothing to draw yet: the run has had no event.";
     const range = this.place.timeRange();
+    this.older.want(range);
     this.figure.offset = offsetOf(range[1], choice.zone);
     const width = this.width();
     const rings = store.present;
@@ -277,7 +305,7 @@ export class Views {
   drawStrip(scene) {
     const { footprint, issues } = this.store;
     this.strip.paint({
-      bars: footprint?.bars ?? [],
+      bars: this.older.stripBars(),
       windowMs: footprint?.windowMs ?? 60_000,
       seen: [scene.x.low, scene.x.high],
       end: newestTime(this.store),
@@ -299,7 +327,7 @@ export class Views {
     const time = at ?? newestTime(store);
     const when = clock(time, choice.zone, phone ? 0 : 3);
     const about = column ? `Book ≈ by rows of ${fixed(column.ring.row[column.column], decimals)}, ${when}` : `Book at ${when} ${zone}`;
-    this.ladder.show(book, at === null ? `Book now, ${when} ${zone}` : about, decimals, !column, phone);
+    this.ladder.show(book, at === null ? (time ? `Book now, ${when} ${zone}` : "Book") : about, decimals, !column, phone);
     const trades = moment?.trades.times.length ? moment.trades : store.trades;
     const quotes = moment?.quotes.times.length ? moment.quotes : store.quotes;
     const title = at === null ? "Time & sales" : "Time & sales up to the cursor";
@@ -307,7 +335,10 @@ export class Views {
     this.sales.show(trades, quotes, time, { title, decimals, zone: choice.zone, phone, large });
     this.head.show(store, choice, moment, (scene ?? { x: { high: Infinity } }).x.high, this.control.standing?.paused ?? false);
     const problems = [...store.problems].map(([name, problem]) => `${name}: ${problem}; the last good picture stays`);
-    const words = [at === null ? "" : travel.words, this.control.words, ...problems].filter(Boolean);
+    const { seeking = null } = this.control.standing ?? {};
+    const way = seeking === null ? "" : `The run is on its way to ${dateAndClock(seeking, choice.zone, 0)}`;
+    const older = this.older.words(this.place.timeRange());
+    const words = [at === null ? "" : travel.words, way, this.control.words, older, ...problems].filter(Boolean);
     this.note.textContent = words.join(" · ");
     this.note.hidden = !words.length;
     this.showToolbar();
@@ -335,6 +366,7 @@ export class Views {
       under: this.chart.under,
       over: this.chart.over,
       strip: this.strip.canvas,
+      root: this.root,
       title: instrument,
       figures: this.head.figures,
     });
