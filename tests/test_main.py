@@ -21,6 +21,7 @@ from places import PROJECT
 from real_recordings import DATA, needs_recordings
 
 import main
+from orderbook_manager import OrderbookManager
 from replay.pacing import parse_speed
 from synthetic_market import NORMAL, write_recording
 
@@ -35,7 +36,8 @@ FILES = (
     "status_data.json",
 )
 FLOW_FILES = (
-    *(f"heatmap_{level}.bin" for level in range(5)),
+    # Without the compiled book there is no heatmap unless asked for.
+    *(f"heatmap_{level}.bin" for level in range(5) if OrderbookManager.engine == "compiled"),
     "footprint_data.bin",
     "trades_data.bin",
     "best_data.bin",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,21 +149,20 @@ def of_another_schema(files: Path) -> None:
     put_bytes(files, "footprint_data.bin", raw)
 
 
-@pytest.mark.parametrize("harm", [torn, foreign, of_another_schema])
 def test_a_bad_file_leaves_the_last_picture_and_one_note(
-    driver: Chrome, site: str, files: Path, harm: Callable[[Path], None]
+    driver: Chrome, site: str, files: Path
 ) -> None:
     put_all(files, 10)
     go(driver, site, "view=both")
-    wait_for_text(driver, "#flow-cvd", "+20")
-    harm(files)
-    wait_for_text(driver, "#notes", "footprint_data.bin cannot be used")
-    assert text(driver, "#notes").count("footprint_data.bin") == 1
-    assert text(driver, "#flow-cvd") == "+20"
-    assert drawn(driver)["texts"] > 0
-    put_all(files, 11)
-    wait_for_text(driver, "#flow-cvd", "+22")
-    wait_for(driver, "document.querySelector('#notes').textContent === ''", "end of the note")
+    for bars, harm in enumerate((torn, foreign, of_another_schema), 10):
+        wait_for_text(driver, "#flow-cvd", f"+{2 * bars}")
+        harm(files)
+        wait_for_text(driver, "#notes", "footprint_data.bin cannot be used")
+        assert text(driver, "#notes").count("footprint_data.bin") == 1
+        assert text(driver, "#flow-cvd") == f"+{2 * bars}"
+        assert drawn(driver)["texts"] > 0
+        put_all(files, bars + 1)
+        wait_for(driver, "document.querySelector('#notes').textContent === ''", "end of the note")
 
 
 def with_numbers(raw: bytes, name: str, value: float) -> bytes:
@@ -175,46 +174,49 @@ def with_numbers(raw: bytes, name: str, value: float) -> bytes:
     return raw[:start] + struct.pack("<d", value) * count + raw[start + 8 * count :]
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("open", float("nan"), "open holds NaN"),
-        ("high", float("inf"), "high holds Infinity"),
-        ("close", 1e300, "close holds 1e+300"),
-        ("time", 1e18, "time holds 1000000000000000000"),
-        ("cell_row", -1.0, "cell_row holds -1"),
-        ("cell_buy", float("-inf"), "cell holds -Infinity"),
-    ],
-)
 def test_numbers_that_no_market_has_are_refused_by_the_page(
-    driver: Chrome, site: str, files: Path, name: str, value: float, words: str
+    driver: Chrome, site: str, files: Path
 ) -> None:
     put_all(files, 10)
     go(driver, site, "view=both")
-    wait_for_text(driver, "#flow-cvd", "+20")
-    put_bytes(files, "footprint_data.bin", with_numbers(footprint(11), name, value))
-    wait_for_text(driver, ".flow-note", "footprint: ")
-    assert words in text(driver, ".flow-note")
-    assert "the last good picture stays" in text(driver, ".flow-note")
-    assert text(driver, "#flow-cvd") == "+20"
-    put_all(files, 12)
-    wait_for_text(driver, "#flow-cvd", "+24")
-    assert driver.execute_script("return document.querySelector('.flow-note').hidden")
+    for bars, (name, value, words) in enumerate(
+        (
+            ("open", float("nan"), "open holds NaN"),
+            ("high", float("inf"), "high holds Infinity"),
+            ("close", 1e300, "close holds 1e+300"),
+            ("time", 1e18, "time holds 1000000000000000000"),
+            ("cell_row", -1.0, "cell_row holds -1"),
+            ("cell_buy", float("-inf"), "cell holds -Infinity"),
+        ),
+        10,
+    ):
+        wait_for_text(driver, "#flow-cvd", f"+{2 * bars}")
+        assert driver.execute_script("return document.querySelector('.flow-note').hidden")
+        raw = footprint(bars + 1)
+        put_bytes(files, "footprint_data.bin", with_numbers(raw, name, value))
+        wait_for_text(driver, ".flow-note", words)
+        assert text(driver, ".flow-note").startswith("footprint: ")
+        assert "the last good picture stays" in text(driver, ".flow-note")
+        assert text(driver, "#flow-cvd") == f"+{2 * bars}"
+        put_all(files, bars + 1)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("row", 0.0), ("row", float("nan")), ("low", 1e40), ("bid", -5.0)]
-)
-def test_a_heatmap_with_impossible_rows_is_refused(
-    driver: Chrome, site: str, files: Path, name: str, value: float
-) -> None:
+def test_a_heatmap_with_impossible_rows_is_refused(driver: Chrome, site: str, files: Path) -> None:
     put_all(files, 10)
     go(driver, site, "view=heatmap&columns=250")
     first = (START_MS + 600_000) // 250 - 1024
-    raw = heatmap(1024, first=first + 4)
-    put_bytes(files, "heatmap_0.bin", with_numbers(raw, name, value))
-    wait_for_text(driver, ".flow-note", "heatmap_0: ")
-    assert drawn(driver)["ring"] == 250
+    noted = "!document.querySelector('.flow-note').hidden"
+    for later, (name, value) in enumerate(
+        (("row", 0.0), ("row", float("nan")), ("low", 1e40), ("bid", -5.0)), 1
+    ):
+        put_bytes(
+            files, "heatmap_0.bin", with_numbers(heatmap(1024, first=first + later), name, value)
+        )
+        wait_for(driver, noted, "note")
+        assert "heatmap_0: " in text(driver, ".flow-note")
+        assert drawn(driver)["ring"] == 250
+        put_all(files, 10)
+        wait_for(driver, f"!({noted})", "end of the note")
 
 
 # --- data issues ---
