@@ -32,6 +32,7 @@ from page.contents import Bars, Depth, Metrics, Shown
 from page.control_route import add_control_route
 from page.files import PageFiles
 from page.flow import FlowFiles
+from page.monitor_route import add_monitor_route
 from page.range_route import add_range_route
 from page.run_status import RunStatus
 from page.sections import Sections, changes, seen_after
@@ -88,7 +89,15 @@ def layout() -> Any:
                     html.Section(id="ladder", className="panel ladder"),
                 ]
             ),
-            html.Footer(id="foot"),
+            html.Footer(
+                [
+                    html.Div(id="foot"),
+                    html.Details(
+                        [html.Summary("files and memory"), html.Div(id="monitor-table")],
+                        id="monitor",
+                    ),
+                ]
+            ),
             html.Div(id="about", hidden=True),  # what page.js calls the tab and saved pictures
             html.Div(id="flow-about", hidden=True),  # which order-flow files there are
             dcc.Interval(id="poll", interval=POLL_MS),
@@ -128,7 +137,8 @@ def make_app(
     )
     app.layout = layout()
     flow = FlowFiles(directory)
-    sections = Sections(PageFiles(directory), flow, contract_values)
+    files = PageFiles(directory)
+    sections = Sections(files, flow, contract_values)
 
     # While a poll is under way the next one waits: on a slow line answers would pile up and
     # none would be drawn.
@@ -155,6 +165,7 @@ def make_app(
     add_range_route(app.server, flow.ranges, sections)
     status = RunStatus(directory)
     add_book_route(app.server, status)
+    add_monitor_route(app.server, files, flow, sections)
     add_control_route(app.server, status, allowed=allow_control)
     return app
 

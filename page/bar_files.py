@@ -64,6 +64,8 @@ class BarFile:
         self._kind = kind
         self._wanted = columns
         self._warned: set[str] = set()
+        self.refused = 0
+        """How many blocks, torn tails among them, were not used."""
         self.problem: str | None = None
         """What is wrong with the file, as far as the last question met it."""
 
@@ -123,6 +125,7 @@ class BarFile:
             try:
                 block = blocks.block(number)
             except ArrayFileError as error:
+                self.refused += 1
                 if not blocks.is_tail(number):
                     self._tell(str(error), error.kind)
                 continue

@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from orderflow.array_file import Array, pack
+from orderflow.meter import Meter
 from page.bar_files import BarFile, Found
 from page.contents import Bars, Metrics
 from page.files import PageData
@@ -41,6 +43,10 @@ class Question:
     most: int = MAX_BARS
 
 
+class BusyError(Exception):
+    """Report that a question has to be asked again in a moment."""
+
+
 class BarRanges:
     """Answer for parts of the run in a directory; safe for several threads."""
 
@@ -50,6 +56,8 @@ class BarRanges:
         )
         self._book = BarFile(directory / BOOK_BARS_FILE.name, "book_bars", ("time", *OBI))
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(2)
+        self._read_meter, self._meter = Meter(), Meter()
         self._answers: dict[object, bytes | None] = {}
 
     def problems(self) -> list[tuple[str, str, bool]]:
@@ -57,25 +65,46 @@ class BarRanges:
         files = ((TRADE_BARS_FILE, self._trades), (BOOK_BARS_FILE, self._book))
         return [(path.name, file.problem, True) for path, file in files if file.problem]
 
+    def monitoring(self) -> dict[str, Any]:
+        """Return what reading and joining has cost: as `read` of the files, `parse` of answers."""
+        if not self._meter.count:
+            return {}
+        torn = self._trades.refused + self._book.refused
+        read, made = self._read_meter.document(), self._meter.document()
+        return {"all bars": {"read": read, "parse": made, "refused": torn}}
+
     def answer(self, asked: Question, data: PageData | None) -> bytes | None:
-        """Return the bars asked for as an array file; None where the run has no files of all."""
+        """Return the bars asked for as an array file; None where the run has no files of all.
+
+        Raise `BusyError` while as many others are being answered as may be.
+        """
         newest = _newest_bars(asked, data)
-        versions = (
-            (data.bars.version, data.metrics.version)
-            if data and newest != (Bars(), Metrics())
-            else ()
-        )
+        has_newest = newest != (Bars(), Metrics())
+        versions = (data.bars.version, data.metrics.version) if data and has_newest else ()
         key = asked, versions, self._trades.signature(), self._book.signature()
-        with self._lock:
-            if key not in self._answers:
-                if len(self._answers) >= MAX_ANSWERS:
-                    self._answers.clear()
-                self._answers[key] = self._made(asked, data)
+        if key in self._answers:
             return self._answers[key]
+        # Of the threads that serve the page one may read, and one wait for it.
+        if not self._places.acquire(blocking=False):
+            raise BusyError
+        try:
+            with self._lock:
+                if key not in self._answers:
+                    with self._meter.measuring(0):
+                        made = self._made(asked, data)
+                    kept = {} if len(self._answers) >= MAX_ANSWERS else self._answers
+                    self._answers = kept | {key: made}
+                return self._answers[key]
+        finally:
+            self._places.release()
 
     def _made(self, asked: Question, data: PageData | None) -> bytes | None:
-        trades = self._trades.read(asked.low, asked.high)
-        book = self._book.read(asked.low, asked.high)
+        sizes = [
+            signature[2] for file in (self._trades, self._book) if (signature := file.signature())
+        ]
+        with self._read_meter.measuring(sum(sizes)):
+            trades = self._trades.read(asked.low, asked.high)
+            book = self._book.read(asked.low, asked.high)
         if not trades.header and not book.header:
             return None
         if trades.header and book.header and trades.header["run"] != book.header["run"]:

@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from orderflow.meter import Meter
 from page.checks import MAX_TIMESTAMP_MS, FileContentError
 from page.contents import (
     Bars,
@@ -91,6 +92,18 @@ class WatchedFile(Generic[Content]):
         self._seen: tuple[int, int, int] | None = None
         self._warned: set[str] = set()
         self._reading: Reading[Content] = Reading()
+        self._read_meter, self._parse_meter, self._refused = Meter(), Meter(), 0
+
+    @property
+    def name(self) -> str:
+        """Return the file's name."""
+        return self._path.name
+
+    def monitoring(self) -> dict[str, Any]:
+        """Return what reading and parsing the file has cost, and how often it was refused."""
+        meters = {"read": self._read_meter, "parse": self._parse_meter}
+        told: dict[str, Any] = {name: meter.document() for name, meter in meters.items()}
+        return told | {"refused": self._refused}
 
     def peek(self) -> str:
         """Return a name for what the file holds, "" where there is none; it is not read."""
@@ -114,6 +127,7 @@ class WatchedFile(Generic[Content]):
         except OSError as error:
             self._lose(error.strerror or type(error).__name__, "access")
         except FileContentError as error:
+            self._refused += error.kind != "access"
             self._lose(str(error), error.kind)
         return self._reading
 
@@ -123,12 +137,14 @@ class WatchedFile(Generic[Content]):
             found = os.fstat(file.fileno())
             require_file(found)
             self._seen = signature = signature_of(found)
-            raw = file.read(self._most + 1)
+            with self._read_meter.measuring(found.st_size):
+                raw = file.read(self._most + 1)
         if len(raw) > self._most:
             raise FileContentError(
                 f"it has {found.st_size:,} bytes, at most {self._most:,} are read", "size"
             )
-        content = self._parse(raw)
+        with self._parse_meter.measuring(len(raw)):
+            content = self._parse(raw)
         modified = min(max(found.st_mtime, 0.0), MAX_TIMESTAMP_MS / 1000)
         return Reading(content, name_of(signature), modified, missing=False)
 
@@ -245,6 +261,14 @@ class PageFiles:
         self._issues = WatchedFile(issues, of_json(parse_issues), optional=True)
         # Only a trading run writes it.
         self._trading = WatchedFile(trading, of_json(parse_trading), optional=True)
+
+    def monitoring(self) -> dict[str, Any]:
+        """Return what reading each file has cost, by name."""
+        files = (
+            *(self._bars, self._metrics, self._depth, self._status),
+            *(self._issues, self._trading),
+        )
+        return {file.name: file.monitoring() for file in files}
 
     def refresh(self) -> PageData:
         """Return the newest readings; a running run is stale when its status is over 5 s old.

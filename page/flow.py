@@ -181,6 +181,12 @@ class FlowFiles:
             if reading.problem
         ] + self.ranges.problems()
 
+    def monitoring(self) -> dict[str, Any]:
+        """Return what reading each file has cost, by name; none that was never asked for."""
+        told = {PATHS[name]: file.watched.monitoring() for name, file in self._files.items()}
+        asked = {name: found for name, found in told.items() if found["read"]["count"]}
+        return asked | self.ranges.monitoring()
+
     def news(self, name: str, run: str, after: int, metrics: Metrics) -> bytes | None:
         """Return what a browser does not have of a file, None where there is no good file.
 

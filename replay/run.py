@@ -349,7 +349,8 @@ class Replay:
             "uncross": self.options.uncross,
             "follow": self.options.follow,
         }
-        return self.summary() | now | self.liveness() | asked | self.control()
+        measured = {"monitoring": self._files.monitoring()}
+        return self.summary() | now | self.liveness() | asked | self.control() | measured
 
     def control(self) -> dict[str, Any]:
         """Return the pace of the run, and how far it has done what was ordered."""

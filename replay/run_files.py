@@ -12,6 +12,7 @@ import orjson
 
 from orderflow.atomic import append_in, remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
+from orderflow.meter import Meter, memory_document
 from replay.output_lock import OutputLock
 from replay.run_orders import CONTROL_NAME, ControlFile
 from viz_io import (
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 MIN_SECONDS_BETWEEN_WRITES = 0.1
 """A replay writes a file at most ten times a second (ADR-002)."""
+MAX_SECONDS_BETWEEN_WRITES = 2.0
+"""And at least so often, however slow the disk is: after 5 s without a sign a run is stale."""
 
 
 class RunFiles:
@@ -47,6 +50,8 @@ class RunFiles:
         self._clock = clock
         self._next_write = -1.0
         self._written: dict[str, bytes] = {}
+        self._meters: dict[str, Meter] = {}
+        self._failed = 0
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = OutputLock(directory)
@@ -101,8 +106,10 @@ class RunFiles:
         }
         self._write({n: orjson.dumps(v) for n, v in contents.items()}, durable=durable)
         ended = self._clock()
-        # No more than 2 % of a fast replay's time goes into files.
-        self._next_write = ended + max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
+        # No more than 2 % of a fast replay's time goes into files; but a disk that stalls once must
+        # not make the run look dead.
+        wait = max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
+        self._next_write = ended + min(wait, MAX_SECONDS_BETWEEN_WRITES)
 
     def write_flow(self, contents: Mapping[str, bytes]) -> None:
         """Replace files of the order flow, which can be made again and are not flushed to disk."""
@@ -115,10 +122,11 @@ class RunFiles:
         """
         try:
             self._lock.check()
-            if size:
-                append_in(self._lock.descriptor, name, data, size)
-            else:
-                replace_file_in(self._lock.descriptor, name, data)
+            with self._meter(name).measuring(len(data)):
+                if size:
+                    append_in(self._lock.descriptor, name, data, size)
+                else:
+                    replace_file_in(self._lock.descriptor, name, data)
         except OSError as error:
             self._note(error)
             return False
@@ -130,7 +138,8 @@ class RunFiles:
             self._lock.check()
             for name, data in contents.items():
                 if durable or self._written.get(name) != data:
-                    replace_file_in(self._lock.descriptor, name, data, durable=durable)
+                    with self._meter(name).measuring(len(data)):
+                        replace_file_in(self._lock.descriptor, name, data, durable=durable)
                     if keep:
                         self._written[name] = data
         except OSError as error:
@@ -138,7 +147,19 @@ class RunFiles:
         else:
             self._note(None)
 
+    def _meter(self, name: str) -> Meter:
+        return self._meters.setdefault(name, Meter())
+
+    def monitoring(self) -> dict[str, Any]:
+        """Return what writing each file has cost, how many writes failed, and the memory."""
+        return {
+            "files": {name: meter.document() for name, meter in self._meters.items()},
+            "failed": self._failed,
+            "memory": memory_document(),
+        }
+
     def _note(self, failure: OSError | None) -> None:
+        self._failed += failure is not None
         if failure is not None and self.failure is None:
             why = failure.strerror
             logger.error("%s: cannot be written (%s); will try again", self.directory, why)

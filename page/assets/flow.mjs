@@ -2,6 +2,7 @@
 // run has no files for them. What each module in flow/ does stands at its head.
 
 import { beginLens } from "./flow/lens.mjs";
+import { beginMonitor } from "./flow/monitor.mjs";
 import { Views } from "./flow/views.mjs";
 
 const begin = () => {
@@ -19,3 +20,4 @@ const begin = () => {
 const observer = new MutationObserver(begin);
 observer.observe(document, { childList: true, subtree: true });
 beginLens();
+beginMonitor();

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import struct
+import threading
+import time as clock
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -310,3 +312,34 @@ def test_the_page_tells_of_a_file_that_cannot_be_read(client: FlaskClient, direc
     }
     answer = client.post("/_dash-update-component", json=poll)
     assert "trade_bars.bin" in answer.text
+
+
+def test_many_questions_at_once_leave_threads_for_others(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    made = bar_range.BarRanges._made
+
+    def slow(*given: Any) -> Any:
+        begun.release()
+        go_on.wait(20)
+        return made(*given)
+
+    monkeypatch.setattr(bar_range.BarRanges, "_made", slow)
+    codes: list[int] = []
+
+    def ask_for(number: int) -> None:
+        codes.append(client.get(f"/range?from={number}&to={10**13}").status_code)
+
+    threads = [threading.Thread(target=ask_for, args=(number,)) for number in range(1, 5)]
+    threads[0].start()
+    assert begun.acquire(timeout=20)
+    for thread in threads[1:]:
+        thread.start()
+    deadline = clock.monotonic() + 20
+    while codes.count(202) < 2 and clock.monotonic() < deadline:
+        clock.sleep(0.01)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == [200, 200, 202, 202]

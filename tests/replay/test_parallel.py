@@ -116,7 +116,7 @@ def run(tmp_path: Path) -> Run:
             del header["run"], header["tick_refined"]
             written[path.name] = header, {n: bytes(array.data) for n, array in arrays.items()}
         status = written.pop("status_data.json")
-        for changing in ("seconds", "rows_per_second", "written"):
+        for changing in ("seconds", "rows_per_second", "written", "monitoring"):
             del status[changing]
         return state, written, status
 

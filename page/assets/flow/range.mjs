@@ -5,6 +5,7 @@ import { ContentError, readRange, unpack } from "./container.mjs";
 /** @typedef {import("./types").RangeBars} RangeBars */
 
 const PATIENCE_MS = 10_000;
+const AGAIN_MS = 500;
 export const ALL_TIME = 10 ** 14;
 export const MOST = 1000;
 
@@ -37,6 +38,11 @@ export class Asker {
       try {
         const signal = /** @type {any} */ (AbortSignal).timeout(PATIENCE_MS);
         const answer = await fetch(`range?from=${low}&to=${high}&most=${most}`, { signal });
+        if (answer.status === 202) {
+          await new Promise((done) => setTimeout(done, AGAIN_MS));
+          this.next ??= [low, high, most];
+          continue;
+        }
         if (answer.status === 204) this.onAnswer(null);
         else if (answer.ok) this.onAnswer(readRange(unpack(await answer.arrayBuffer())));
         this.problem = answer.ok ? "" : `the server answered ${answer.status}`;
