@@ -16,8 +16,8 @@ from page.marks import describe_span
 from page.sections import Sections
 from page.trading_contents import Trading
 
-# Below it compressing costs more than it saves.
-LEAST_COMPRESSED_BYTES = 16 * 1024
+# Below it compressing costs more than it saves; two new columns of a heatmap are above it.
+LEAST_COMPRESSED_BYTES = 2 * 1024
 MAX_RUN = 200
 BEFORE_ALL = -1
 

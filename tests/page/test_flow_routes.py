@@ -48,12 +48,18 @@ def test_a_large_answer_is_compressed_for_who_reads_it(client: FlaskClient) -> N
     packed = client.get("/flow/heatmap_0", headers={"Accept-Encoding": "br, gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.data) == plain.data
-    small = client.get(
-        f"/flow/heatmap_0?run=one&after={(START_MS + 300_000) // 250 - 3}",
-        headers={"Accept-Encoding": "gzip"},
-    )
+    small = client.get("/flow/trading", headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in small.headers
-    assert len(small.data) < 3000
+
+
+def test_two_new_columns_are_less_than_3_kilobytes(client: FlaskClient) -> None:
+    last = (START_MS + 300_000) // 250 - 1
+    news = client.get(
+        f"/flow/heatmap_0?run=one&after={last - 3}", headers={"Accept-Encoding": "gzip"}
+    )
+    header, _ = unpack(gzip.decompress(news.data))
+    assert header["columns"] == 3  # the one that was in progress, and two more
+    assert len(news.data) < 3000
 
 
 @pytest.mark.parametrize("path", ["/flow/none", "/flow/heatmap_0.bin", "/flow/status"])

@@ -4,7 +4,8 @@
 import { areaPrices, paintArea, paintBook, paintProfile } from "./aside.mjs";
 import { BUY, LOST, REPEATED, SELL, VWAP, alpha } from "./colours.mjs";
 import { groupFor, paintFootprint, paintStatistics } from "./footprint.mjs";
-import { Heatmap, bookOf, eachRing, paintBest, ringFor } from "./heatmap.mjs";
+import { paintBest } from "./best.mjs";
+import { Heatmap, bookOf, eachRing, ringFor } from "./heatmap.mjs";
 import { barsIn, finestAt, newestColumn, sessionAt } from "./model.mjs";
 import { nice } from "./numbers.mjs";
 import { ISSUE_BAND, cleared, drawOver, issueBand } from "./overlay.mjs";
@@ -37,14 +38,14 @@ export class Chart {
   }
 
   /**
-   * Fit the contrast of the heatmap to what is in view.
+   * Fit the contrast of the heatmap to what is in view; return whether it is another now.
    * @param {Scene} scene
    * @param {Shown} shown
    */
   fitContrast(scene, { store, choice }, exactly = false) {
-    if (!scene.heat) return;
+    if (!scene.heat) return false;
     const rings = this.rings(scene, store, choice);
-    this.heatmap.fit(rings, scene.x, scene.heat, choice.contrast, exactly);
+    return this.heatmap.fit(rings, scene.x, scene.heat, choice.contrast, exactly);
   }
 
   /**

@@ -47,9 +47,10 @@ export class Control {
       const known = answer.headers.get("Content-Type")?.startsWith("application/json");
       if (!known) this.gone = true;
       if (!known || !answer.ok) return;
-      const before = JSON.stringify(this.standing);
-      this.standing = await answer.json();
-      if (JSON.stringify(this.standing) !== before) this.onNews();
+      const before = this.standing;
+      const { event_time: _, ...standing } = await answer.json(); // which the poll tells
+      this.standing = standing;
+      if (JSON.stringify(standing) !== JSON.stringify(before)) this.onNews();
     } catch {
       /* page.js says that the server is gone */
     }

@@ -81,6 +81,8 @@ const heatWords = (panel, y, time, store, choice, chart) => {
     if (column < 0) continue;
     const [low, size] = [ring.low[column], ring.row[column]];
     const row = Math.floor((priceAt(panel, y) - low) / size);
+    const coarser = ring !== rings[rings.length - 1];
+    if ((row < 0 || row >= ring.rows) && coarser) continue; // that one reaches further
     const lines = [clock((ring.first + column) * ring.columnMs, choice.zone)];
     if (row >= 0 && row < ring.rows) {
       const held = ring.cells[column * ring.rows + row];

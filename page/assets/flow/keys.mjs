@@ -71,7 +71,10 @@ export class Help {
     zeros.addEventListener("change", () => state.set({ zeros: zeros.checked }));
     const setting = element("label", "setting");
     setting.append(zeros, " an empty neighbour makes an imbalance too");
-    dialog.append(element("h2", "", "Keys"), list(KEYS), element("h2", "", "Signs"), list(SIGNS), setting, close);
+    const title = element("h2", "", "Keys");
+    title.tabIndex = -1; // so that the list opens at its beginning
+    title.autofocus = true;
+    dialog.append(title, list(KEYS), element("h2", "", "Signs"), list(SIGNS), setting, close);
     document.body.append(dialog);
     this.dialog = dialog;
   }

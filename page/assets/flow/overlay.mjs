@@ -129,7 +129,7 @@ const drawTitles = (context, scene, store, choice, last) => {
     context.fillText("book", scene.bookLeft, scene.heat.top - 11);
   }
   if (scene.foot) context.fillText("volume, session", scene.profile.left, scene.foot.top - 11);
-  context.fillText(zoneName(scene.x.high, choice.zone), scene.x.left + scene.x.width + 8, scene.height - 28);
+  context.fillText(zoneName(scene.x.high, choice.zone), scene.x.left + scene.x.width + 30, scene.height - 28);
 };
 
 /**

@@ -5,7 +5,7 @@ import { Control } from "./control.mjs";
 import { Figure } from "./figure.mjs";
 import { buildFrame } from "./frame.mjs";
 import { Head } from "./head.mjs";
-import { bookOf, ringFor } from "./heatmap.mjs";
+import { bookOf, hasHoles, ringFor } from "./heatmap.mjs";
 import { Hover, wordsAt } from "./hover.mjs";
 import { listen } from "./interaction.mjs";
 import { Help, listenToKeys } from "./keys.mjs";
@@ -19,7 +19,7 @@ import { Seek } from "./seek.mjs";
 import { compose, save } from "./picture.mjs";
 import { COLUMNS, State } from "./state.mjs";
 import { RINGS, Store } from "./store.mjs";
-import { largeSize } from "./tape.mjs";
+import { largeSize, sortedSizes } from "./tape.mjs";
 import { Strip } from "./strip.mjs";
 import { clock, dateAndClock, offsetOf, zoneName } from "./times.mjs";
 import { Toolbar } from "./toolbar.mjs";
@@ -30,6 +30,7 @@ import { Travel } from "./travel.mjs";
 /** @typedef {import("./store.mjs").About} About */
 
 const SETTLE_MS = 120;
+const JOIN_MS = 60;
 
 export class Views {
   /**
@@ -64,7 +65,7 @@ export class Views {
     /** @type {{x: number, y: number} | null} */
     this.pointer = null;
     this.frame = 0;
-    this.settling = 0;
+    this.settling = this.joining = 0;
     this.size = "";
     this.older = new Older(this.store, () => {
       this.store.begin = this.older.begin;
@@ -148,7 +149,14 @@ export class Views {
     this.store.refresh(about, this.wanted());
     this.travelOn();
     this.control.look(about.state === "running");
-    this.show();
+    this.showSoon();
+  }
+
+  /** Bring everything up to date when what was asked for has come: one picture for all of it. */
+  showSoon() {
+    clearTimeout(this.joining);
+    if (!this.store.asking.size) this.show();
+    else this.joining = setTimeout(() => this.show(), JOIN_MS);
   }
 
   /** Return the names of what the view needs. */
@@ -162,7 +170,9 @@ export class Views {
     for (let level = COLUMNS.indexOf(wished); level < RINGS.length; level++) {
       names.push(RINGS[level]);
       const ring = this.store.rings[level];
-      if (!ring || ring.first * ring.columnMs <= Math.max(low, oldestTime(this.store))) break;
+      if (!ring) break;
+      const holes = scene?.heat && hasHoles(ring, scene.x, scene.heat);
+      if (ring.first * ring.columnMs <= Math.max(low, oldestTime(this.store)) && !holes) break;
     }
     return names;
   }
@@ -171,7 +181,7 @@ export class Views {
   hear(name) {
     if (name === "run") this.state.set({ moment: null, row: null, range: null, span: 0, heat: null, foot: null, rows: 0, dots: 0 });
     if (RINGS.includes(name) && this.store.about) this.store.refresh(this.store.about, this.wanted());
-    this.show();
+    this.showSoon();
   }
 
   /** @param {Set<string>} changed */
@@ -208,6 +218,8 @@ export class Views {
     const size = `${width}:${height}:${this.choice.view}`;
     if (!this.active || !width || !height || size === this.size) return;
     this.size = size;
+    this.ladder.forget();
+    this.sales.forget();
     await this.figure.show(this.choice.view, width, height);
     this.show(true);
   }
@@ -254,13 +266,13 @@ export class Views {
     const current = this.scene();
     const heat = choice.heat ?? steady(current?.heat ?? null, fitted.heat);
     const foot = choice.foot ?? steady(current?.foot ?? null, fitted.foot);
-    if (!this.figure.held) this.figure.setRanges(range, heat, foot);
+    const moves = !this.figure.held && this.figure.setRanges(range, heat, foot); // and draws then
     const scene = this.scene();
     if (scene) {
       this.chart.fitContrast(scene, this.shown(), this.mustFit);
       this.mustFit = false;
     }
-    this.draw();
+    if (!moves) this.draw();
     this.showWords();
     this.settle();
   }
@@ -273,8 +285,7 @@ export class Views {
       if (!scene || this.figure.held || document.hidden) return;
       this.figure.apply();
       if (this.store.about) this.store.refresh(this.store.about, this.wanted());
-      this.chart.fitContrast(scene, this.shown());
-      this.draw();
+      if (this.chart.fitContrast(scene, this.shown())) this.draw();
     }, SETTLE_MS);
   }
 
@@ -351,7 +362,7 @@ export class Views {
     const { standing } = this.control;
     this.toolbar.show(
       this.choice,
-      { rows, decimals: footprint?.decimals ?? 2, dots: trades ? dotSizes(trades.sizes) : [] },
+      { rows, decimals: footprint?.decimals ?? 2, dots: trades ? dotSizes(sortedSizes(trades)) : [] },
       { obeys: this.control.obeys, paused: standing?.paused ?? false, speed: standing?.speed ?? null },
     );
   }
@@ -376,11 +387,10 @@ export class Views {
 
 /**
  * Return the sizes offered for dots: round ones near these shares of the trades.
- * @param {Float64Array} sizes
+ * @param {Float64Array} sorted
  */
-const dotSizes = (sizes) => {
-  if (!sizes.length) return [];
-  const sorted = Float64Array.from(sizes).sort();
+const dotSizes = (sorted) => {
+  if (!sorted.length) return [];
   const at = [0.5, 0.75, 0.9, 0.97, 0.99, 0.998].map((share) => sorted[Math.floor(sorted.length * share)]);
   return [...new Set(at.map((size) => Number(size.toPrecision(1))))].filter((size) => size > 0);
 };
