@@ -76,7 +76,7 @@ export class Lens {
     const isThere = this.asked && this.asked[0] <= low && this.asked[1] >= high && span > this.asked[2] * 0.6 && span < this.asked[2] * 1.6;
     const grows = this.found && high > first && now - this.askedAt > REFRESH_MS;
     if (isThere && !grows) return;
-    this.asked = [low - span, high + span, span];
+    this.asked = [low - span / 2, high + span / 2, span];
     this.askedAt = now;
     this.asker.ask(this.asked[0], this.asked[1]);
   }
@@ -91,7 +91,8 @@ export class Lens {
     this.found = found;
     this.words.hidden = !found;
     if (found) this.words.textContent = wordsOf(found);
-    this.draw(this.plot, { ...this.latest, ...this.completed(this.latest), layout: this.plot.layout });
+    // The layout as Dash gives it: Plotly keeps a zoom beside it, and takes another one for Dash's.
+    this.draw(this.plot, this.completed(this.latest));
   }
 
   /** @param {any} figure */
