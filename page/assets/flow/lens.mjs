@@ -38,7 +38,7 @@ export class Lens {
       return this.draw(target, this.completed(figure), ...rest);
     };
     for (const event of ["plotly_relayout", "plotly_relayouting"]) plot.on(event, () => this.look());
-    this.latest = { data: plot.data, layout: plot.layout };
+    this.latest = { data: plot.data };
     this.look();
   }
 
@@ -91,8 +91,12 @@ export class Lens {
     this.found = found;
     this.words.hidden = !found;
     if (found) this.words.textContent = wordsOf(found);
-    // The layout as Dash gives it: Plotly keeps a zoom beside it, and takes another one for Dash's.
-    this.draw(this.plot, this.completed(this.latest));
+    // Not `react`: it would take the zoom for Dash's, and give it up with the next poll. What was
+    // hidden by a click stays so.
+    const { plot } = this;
+    const { data } = this.completed(this.latest);
+    plot.data = data.map((/** @type {any} */ one, /** @type {number} */ place) => ({ ...one, visible: plot.data[place]?.visible }));
+    window.Plotly.redraw(plot);
   }
 
   /** @param {any} figure */
