@@ -38,7 +38,7 @@ export class Lens {
       return this.draw(target, this.completed(figure), ...rest);
     };
     for (const event of ["plotly_relayout", "plotly_relayouting"]) plot.on(event, () => this.look());
-    this.latest = { data: plot.data, layout: plot.layout };
+    this.latest = { data: plot.data };
     this.look();
   }
 
@@ -76,7 +76,7 @@ export class Lens {
     const isThere = this.asked && this.asked[0] <= low && this.asked[1] >= high && span > this.asked[2] * 0.6 && span < this.asked[2] * 1.6;
     const grows = this.found && high > first && now - this.askedAt > REFRESH_MS;
     if (isThere && !grows) return;
-    this.asked = [low - span, high + span, span];
+    this.asked = [low - span / 2, high + span / 2, span];
     this.askedAt = now;
     this.asker.ask(this.asked[0], this.asked[1]);
   }
@@ -91,7 +91,12 @@ export class Lens {
     this.found = found;
     this.words.hidden = !found;
     if (found) this.words.textContent = wordsOf(found);
-    this.draw(this.plot, { ...this.latest, ...this.completed(this.latest), layout: this.plot.layout });
+    // Not `react`: it would take the zoom for Dash's, and give it up with the next poll. What was
+    // hidden by a click stays so.
+    const { plot } = this;
+    const { data } = this.completed(this.latest);
+    plot.data = data.map((/** @type {any} */ one, /** @type {number} */ place) => ({ ...one, visible: plot.data[place]?.visible }));
+    window.Plotly.redraw(plot);
   }
 
   /** @param {any} figure */

@@ -59,7 +59,8 @@ export class Older {
     }
     const end = Math.min(high, newest.time);
     if (low < newest.time && !this.covers(low, end, high - low)) {
-      this.asked = [low - (high - low), Math.min(newest.time, end + (high - low)), high - low];
+      const room = (high - low) / 2;
+      this.asked = [low - room, Math.min(newest.time, end + room), high - low];
       this.view.ask(this.asked[0], this.asked[1]);
     }
     footprint.older = this.bars.filter((bar) => bar.time < newest.time);
