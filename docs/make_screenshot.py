@@ -2,10 +2,10 @@
 
     uv run docs/make_screenshot.py
 
-page.png and trading.png show a recording made from a seed, replayed by main.py and by `trading
-run`: what a reader gets from --demo. order-flow.png and order-flow-phone.png show the real
-recording of `flow_browser`, and are left as they are where that is absent. Needs chromium and
-chromedriver, as the browser tests do.
+page.png and trading.png show a recording made from a seed, replayed by main.py and `trading run`:
+what a reader gets from --demo. order-flow.png and order-flow-phone.png show the real recording of
+`flow_browser`, and are left as they are where that is absent. Needs chromium and chromedriver, as
+the browser tests do.
 """
 
 import subprocess
