@@ -175,16 +175,16 @@ def test_what_is_recorded_of_the_simulator_over_midnight_equals_its_source(
 
 
 @needs_recordings
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("stem", "instrument", "speed", "least"),
     [
-        ("binance_spot_ethusdt_20240808", "ETH-USDT", "20", 5000),
         pytest.param(
-            *("binance_usdm_btcusdt_20240718", "BTC-USDT-SWAP", "20", 5000),
-            marks=pytest.mark.slow,  # as long as the one before, and of the same kind
+            *("binance_spot_ethusdt_20240808", "ETH-USDT", "20", 5000), marks=pytest.mark.slow
         ),
-        ("okx_v5_202205", "BTC-USDT", "1", 30),
+        pytest.param(
+            *("binance_usdm_btcusdt_20240718", "BTC-USDT-SWAP", "20", 5000), marks=pytest.mark.slow
+        ),
+        pytest.param(*("okx_v5_202205", "BTC-USDT", "1", 30), marks=pytest.mark.thorough),
     ],
 )
 def test_what_is_recorded_of_a_real_recording_equals_it(

@@ -50,10 +50,19 @@ def test_a_list_of_orders_has_the_fills_and_ends_it_has_without_strategies(
     assert found.lost == 0
 
 
+ONE_OF_EACH = ("thin spot", (10, 5)), ("busy spot", (0, 0))
+ALL = [(name, latency) for name in ORDERED for latency in ((0, 0), (10, 5), (50, 20))]
+
+
 @needs_recordings
-@pytest.mark.thorough
-@pytest.mark.parametrize("latency", [(0, 0), (10, 5), (50, 20)], ids=str)
-@pytest.mark.parametrize("name", ORDERED)
+@pytest.mark.parametrize(
+    ("name", "latency"),
+    [
+        pytest.param(*each, marks=pytest.mark.thorough if each in ONE_OF_EACH else pytest.mark.slow)
+        for each in ALL
+    ],
+    ids=str,
+)
 def test_2000_orders_on_a_recording_have_the_fills_they_have_without_strategies(
     name: str, latency: tuple[int, int]
 ) -> None:

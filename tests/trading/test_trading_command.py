@@ -99,9 +99,14 @@ def test_over_the_bus_and_in_one_process_the_files_are_equal(
 
 
 @needs_recordings
-@pytest.mark.thorough
 @pytest.mark.parametrize(
-    "names", [(), ("ofi=order-flow",), ("ofi=order-flow", "c=order-flow", "d=order-flow")], ids=len
+    "names",
+    [
+        pytest.param((), marks=pytest.mark.slow),
+        pytest.param(("ofi=order-flow",), marks=pytest.mark.thorough),
+        pytest.param(("ofi=order-flow", "c=order-flow", "d=order-flow"), marks=pytest.mark.slow),
+    ],
+    ids=len,
 )
 def test_a_recording_gives_the_same_five_times_with_one_two_and_four_strategies(
     tmp_path: Path, names: tuple[str, ...]
