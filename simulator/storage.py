@@ -267,7 +267,8 @@ class StoreWriter:
             segment_path(self.directory, first_seq, LIVE).unlink(missing_ok=True)
         live = first_seqs(self.directory, LIVE)
         segments = first_seqs(self.directory, LIVE, SEALED)
-        if live and live[-1] == segments[-1] and not self._open_last(live[-1]):
+        # One may have just been begun, with the one before it not sealed yet.
+        while segments and segments[-1] in live and not self._open_last(segments[-1]):
             segments.pop()
         if self._descriptor is None and segments:
             self._look_at_whole(segments[-1])

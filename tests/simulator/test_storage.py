@@ -200,6 +200,22 @@ def test_a_torn_end_is_cut_wherever_it_was_torn(tmp_path: Path) -> None:
         assert lines(store) == expected(1, 3), size
 
 
+@pytest.mark.parametrize("begun", [0, 20])
+def test_killed_at_the_beginning_of_a_segment_it_goes_on_in_the_one_before(
+    tmp_path: Path, begun: int
+) -> None:
+    fill(tmp_path, 1, 3)
+    name = files(tmp_path, "*.jsonl")[0]
+    head = (tmp_path / INSTRUMENT / name).read_bytes()[:begun]
+    (tmp_path / INSTRUMENT / name.replace("1.", "4.")).write_bytes(head)
+    with StoreWriter(tmp_path, INSTRUMENT) as writer:
+        assert writer.last_seq == 3
+        assert writer.torn_bytes == begun
+        assert writer.last_line == expected(3, 3)[0] + b"\n"
+    fill(tmp_path, 4, 6)
+    assert lines(tmp_path) == expected(1, 6)
+
+
 @pytest.mark.parametrize("left", ["live", "both", "temporary"])
 def test_a_sealing_that_was_killed_is_done_again(tmp_path: Path, left: str) -> None:
     fill(tmp_path, 1, 1000, seal_bytes=20_000)
