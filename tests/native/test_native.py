@@ -234,8 +234,14 @@ def test_a_sum_beyond_a_double_is_infinite() -> None:
     assert apply_to_both(both(), b"[[1,1e308],[2,1e308]]", b"[[3,1]]") == (inf, 1.0)
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("order", ["best first", "worst first", "shuffled"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param("best first", marks=pytest.mark.slow),
+        pytest.param("worst first", marks=pytest.mark.slow),
+        pytest.param("shuffled", marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize("depth", [1, 50, 5000])
 def test_large_books_keep_every_level(depth: int, order: str) -> None:
     random = Random(depth)

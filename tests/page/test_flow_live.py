@@ -410,8 +410,9 @@ def kept(driver: Chrome) -> tuple[Any, ...]:
     return seen["time"], seen["heat"], *driver.execute_script(hold)
 
 
+@pytest.mark.parametrize("updates", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_what_was_set_survives_updates_a_new_server_and_a_reload(
-    driver: Chrome, tmp_path: Path
+    driver: Chrome, tmp_path: Path, updates: int
 ) -> None:
     put_all(tmp_path, 100)
     with page(tmp_path) as (url, _):
@@ -428,7 +429,7 @@ def test_what_was_set_survives_updates_a_new_server_and_a_reload(
         wait_for(driver, "location.hash.includes('&at=')", "moment")
         wait_for(driver, "location.hash.includes('heat=')", "prices")
         before = kept(driver)
-        for bars in range(101, 121):
+        for bars in range(101, 101 + updates):
             put_all(tmp_path, bars)
             wait_for_text(driver, "#behind", f"{duration_of(driver, bars)} behind")
         assert kept(driver) == before

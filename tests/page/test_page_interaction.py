@@ -60,8 +60,8 @@ def test_a_zoom_stays_while_data_flows(driver: Chrome, site: str, files: Path) -
         update(files, driver, count)
         assert time_range(driver) == zoomed
     plot = driver.find_element("css selector", "#time .nsewdrag")
-    ActionChains(driver).double_click(plot).perform()
-    wait_for(driver, f"{TIME}._fullLayout.xaxis.autorange === true", "reset by a double click")
+    all_seen = f"{TIME}._fullLayout.xaxis.autorange === true"
+    browser.double_click(driver, plot, all_seen, "reset by a double click")
     update(files, driver, 140)
     assert time_range(driver)[1] > whole[1]  # it follows the newest bar again
 
@@ -192,8 +192,8 @@ def test_values_that_the_user_zooms_stay(driver: Chrome, site: str, files: Path)
     update(files, driver, 310)
     assert ranges(driver)["yaxis"] == mine
     plot = driver.find_element("css selector", PANEL)
-    ActionChains(driver).double_click(plot).perform()
-    wait_for(driver, f"{TIME}._fullLayout.yaxis.autorange === true", "reset of the prices")
+    whole = f"{TIME}._fullLayout.yaxis.autorange === true"
+    browser.double_click(driver, plot, whole, "reset of the prices")
     drag(driver, 0.3, 0.6)
     wait_for(driver, ZOOMED, "zoom")
     wait_until_fitted(driver)

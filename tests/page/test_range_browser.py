@@ -131,7 +131,7 @@ def test_a_poll_and_a_double_click(driver: Chrome, site: str, files: Path) -> No
         (files / "new").rename(files / name)
     try:
         wait_for_text(driver, "#foot", f"{status['rows'] + 1:,} book rows")
-        assert shown(driver) == older
+        assert shown(driver)[: len(older)] == older  # the newest may have joined it
         driver.execute_script(f"window.Plotly.relayout({PLOT}, {{'xaxis.autorange': true}})")
         wait_for(driver, f"{PRICES}.x[0] > {START + 700_000}", "the newest bars")
         assert shown(driver)[-2] == newest[-1]

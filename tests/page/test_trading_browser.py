@@ -10,7 +10,7 @@ import browser
 import pytest
 from browser import TIME, points, wait_for, wait_for_bars
 from page_fixtures import START_MS, WINDOW_MS, put, put_run, trading
-from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver import Chrome
 from test_page_browser import SCREENS, check_fit
 from test_page_interaction import at_bar, drag, ranges, time_range, update, wait_for_label
 from trading_runs import report_in
@@ -145,8 +145,9 @@ def test_position_and_equity_fit_what_is_visible(driver: Chrome, site: str, file
     browser.wait_until(driver, fits, "equity that fits")
     update(files, driver, 201)
     plot = driver.find_element("css selector", "#time .nsewdrag")
-    ActionChains(driver).double_click(plot).perform()
-    wait_for(driver, f"{TIME}._fullLayout.yaxis8.autorange === true", "all of equity")
+    browser.double_click(
+        driver, plot, f"{TIME}._fullLayout.yaxis8.autorange === true", "all of equity"
+    )
 
 
 def test_a_hidden_curve_and_a_zoom_survive_a_reload(driver: Chrome, site: str, files: Path) -> None:

@@ -139,7 +139,14 @@ def test_it_ends_by_itself_after_the_seconds_asked_for(tmp_path: Path) -> None:
     assert "lost      nothing" in done.stderr
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    "kills",
+    [
+        2,
+        pytest.param(6, marks=pytest.mark.thorough),
+        pytest.param(20, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_at_any_moment_all_that_is_lost_lies_in_a_span_that_the_next_one_notes(
     tmp_path: Path, kills: int
 ) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -69,6 +71,16 @@ def wait_for(driver: webdriver.Chrome, script: str, what: str, seconds: float = 
     """Return the first truthy value of the JavaScript expression `script`."""
 
     return wait_until(driver, lambda _: driver.execute_script(f"return {script}"), what, seconds)
+
+
+def double_click(driver: Chrome, element: WebElement, script: str, what: str) -> None:
+    """Click twice, again where a redraw came between the clicks, until a script is true."""
+
+    def holds(_: Chrome) -> bool:
+        ActionChains(driver).double_click(element).perform()
+        return bool(driver.execute_script(f"return {script}"))
+
+    wait_until(driver, holds, what)
 
 
 def wait_until(
