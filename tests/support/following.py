@@ -37,20 +37,20 @@ def all_follow(
 def runs(*sources: Source, thorough: bool = True) -> list[object]:
     """Return the parameters of a fixture: each recording, joined at the start and in the middle.
 
-    CI has time for one of each recording, at the start and in the middle by turns; the others are
-    slow, and so are all that are not `thorough`.
+    CI has time for the first recording, joined in the middle; the others are slow, and so are all
+    that are not `thorough`.
     """
-    joins = list(JOINS)
+    *_, middle = JOINS
     return [
         pytest.param(
             (source, join),
             id=f"{source.file}-{join}",
             marks=pytest.mark.thorough
-            if thorough and join == joins[place % 2]
+            if thorough and (place, join) == (0, middle)
             else pytest.mark.slow,
         )
         for place, source in enumerate(sources)
-        for join in joins
+        for join in JOINS
     ]
 
 
