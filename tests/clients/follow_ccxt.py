@@ -41,6 +41,9 @@ async def follow_books(made: Any, arguments: argparse.Namespace) -> None:
             say_book(key(arguments.client, book), *sides)
         except BaseError as error:
             say("error", text=repr(error))
+            # An error that ccxt has kept is raised without a wait, and again until its socket
+            # reads on, which it could not do without this wait.
+            await asyncio.sleep(0.01)
 
 
 async def follow_trades(made: Any, arguments: argparse.Namespace) -> None:
@@ -51,6 +54,7 @@ async def follow_trades(made: Any, arguments: argparse.Namespace) -> None:
                 say_trade(*said)
         except BaseError as error:
             say("error", text=repr(error))
+            await asyncio.sleep(0.01)
 
 
 async def follow(arguments: argparse.Namespace) -> None:
