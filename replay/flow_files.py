@@ -1,28 +1,43 @@
-"""Write the files of the order flow, each at most twice a second."""
+"""Write the files of the order flow and of metrics, each at most twice a second."""
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 
-from metrics.flow import FileParts
+from metrics.flow import FileParts, Flow
+from metrics.registry import MetricSpec
 from ohlc_processor import OHLCProcessor
 from orderflow.array_file import pack
 from replay.run_files import RunFiles
-from viz_io import BEST_FILE, FOOTPRINT_FILE, HEATMAP_FILES, TRADES_FILE
+from viz_io import (
+    BEST_FILE,
+    FOOTPRINT_FILE,
+    HEATMAP_FILES,
+    METRIC_BARS_FILE,
+    TRADES_FILE,
+)
 
 MIN_SECONDS_BETWEEN_WRITES = 0.5
 """A file is written so often at most; a heatmap half as often as the one that is finer."""
 
 
 class FlowFiles:
-    """The files of a run's order flow (see docs/flow-files.md), in the directory of `files`."""
+    """The files of a run's order flow (see docs/flow-files.md), in the directory of `files`.
+
+    Beside them that of its metrics (see docs/metrics.md); `metrics` are those asked for.
+    """
 
     def __init__(
-        self, files: RunFiles, instrument: str, clock: Callable[[], float] = monotonic
+        self,
+        files: RunFiles,
+        instrument: str,
+        clock: Callable[[], float] = monotonic,
+        metrics: Sequence[MetricSpec] = (),
     ) -> None:
         self._files = files
+        self._metrics = metrics
         # Another run of the same process begins at another time.
         self._names = {"instrument": instrument, "run": f"{time.time_ns():x}-{os.getpid()}"}
         self._clock = clock
@@ -33,9 +48,18 @@ class FlowFiles:
     def publish(self, processor: OHLCProcessor, *, last: bool = False) -> None:
         """Write the files that have changed and are due, or all of them for the `last` time."""
         began = self._clock()
-        flow = processor.flow
-        if flow is None or (began < self._next_look and not last):
+        if began < self._next_look and not last:
             return
+        if processor.flow:
+            self._publish_flow(processor, processor.flow, last=last)
+        if bars := processor.measured:
+            make = partial(bars.file, self._metrics)
+            self._publish(METRIC_BARS_FILE.name, (bars.version, 0), make, last=last)
+        ended = self._clock()
+        # No more than 2 % of a fast replay's time goes into files.
+        self._next_look = ended + max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
+
+    def _publish_flow(self, processor: OHLCProcessor, flow: Flow, *, last: bool) -> None:
         rows, trades = (processor.rows, flow.grid.version), (processor.trades, flow.grid.version)
         for level, path in enumerate(HEATMAP_FILES if flow.has_heatmap else ()):
             self._publish(
@@ -50,9 +74,6 @@ class FlowFiles:
         )
         self._publish(TRADES_FILE.name, trades, flow.trades_file, last=last)
         self._publish(BEST_FILE.name, rows, flow.best_file, last=last)
-        ended = self._clock()
-        # No more than 2 % of a fast replay's time goes into files.
-        self._next_look = ended + max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
 
     def _publish(
         self,
