@@ -2,9 +2,9 @@
 
     uv run -m benchmarks.metrics_cost [--rows 200000] [--repeat 5] [--before DIR]
 
-The runs are interleaved, and each ratio is of two neighbours: the speed with metrics over that
-without. `--before` names another checkout, with an environment of its own, to hold the speed
-without metrics against.
+The runs are interleaved. A ratio is the speed of one over that of the other: of the best runs of
+both, which a busy machine disturbs least, and the median of neighbours. `--before` names another
+checkout, with an environment of its own, to hold the speed without metrics against.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def cpu_seconds(project: Path, data_dir: Path, extra: list[str]) -> float:
 
 
 def main() -> None:
-    """Print the median of the paired ratios."""
+    """Print the ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--repeat", type=int, default=5)
@@ -44,18 +44,26 @@ def main() -> None:
     options = parser.parse_args()
     data_dir = recording(options.rows).parent
     metrics = [word for name in ASKED for word in ("--metric", name)]
-    ratios: dict[str, list[float]] = {}
+    ways: dict[str, tuple[Path, list[str]]] = {
+        "without metrics": (PROJECT, []),
+        "with six metrics": (PROJECT, metrics),
+    }
+    if options.before:
+        ways["before"] = options.before, []
+    taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.repeat):
-        without = cpu_seconds(PROJECT, data_dir, [])
-        ratios.setdefault("with six metrics", []).append(
-            without / cpu_seconds(PROJECT, data_dir, metrics)
-        )
-        if options.before:
-            before = cpu_seconds(options.before, data_dir, [])
-            ratios.setdefault("without, against before", []).append(before / without)
-    for name, found in ratios.items():
-        shown = " ".join(f"{ratio:.3f}" for ratio in found)
-        print(f"{name:<26} {statistics.median(found):.3f}  ({shown})")
+        for name, (project, extra) in ways.items():
+            taken[name].append(cpu_seconds(project, data_dir, extra))
+    _show("with six metrics, against without", taken["without metrics"], taken["with six metrics"])
+    if options.before:
+        _show("without metrics, against before", taken["before"], taken["without metrics"])
+
+
+def _show(name: str, first: list[float], second: list[float]) -> None:
+    """Print the speed of the second over that of the first: of their best, and the median pair."""
+    pairs = [one / other for one, other in zip(first, second, strict=True)]
+    best, middle = min(first) / min(second), statistics.median(pairs)
+    print(f"{name:<36} best {best:.3f}  median of pairs {middle:.3f}")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ GOLDEN: dict[str, tuple[list[Row], list[Deal], list[list[float]]]] = {
     "vwap": ([], DEALS, [[652 / 6.5], [1262 / 12.5]]),
     "vwap:anchor=bar": ([], DEALS, [[652 / 6.5], [610 / 6]]),
     "vwap:anchor=60000": ([], DEALS, [[nan], [610 / 6]]),
+    "vwap:anchor=200": ([], DEALS, [[553 / 5.5], [1163 / 11.5]]),
     "vwap:anchor=day": ([], [*DEALS, (DAY, 90, 1, "buy")], [[652 / 6.5], [1262 / 12.5], [90]]),
     "trade_count": ([], DEALS, [[3], [2]]),
     "mean_trade": ([], DEALS, [[6.5 / 3], [3]]),
