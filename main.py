@@ -259,7 +259,7 @@ def _metrics_asked(
     bars: str | None, texts: list[str]
 ) -> tuple[BarSpec | None, tuple[MetricSpec, ...]]:
     """Return what `--bars` and `--metric` ask for; a metric of one's own may lie in this folder."""
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+    if texts and not {"", str(Path.cwd())} & {*sys.path}:
         sys.path.append(str(Path.cwd()))
     return parse_bars(bars) if bars else None, tuple(
         parse_metrics(texts, partial(parse_moment, "anchor"))

@@ -1,5 +1,6 @@
 """Bars of all kinds: where they end, what is split, and that pieces do not matter."""
 
+from array import array
 from fractions import Fraction
 from math import isnan, nan
 
@@ -19,6 +20,7 @@ from metric_runs import (
 )
 
 from metrics.bar_kinds import BarSpec, parse_bars
+from metrics.portions import Portions, PythonPortions
 from orderflow.array_file import MAX_FILE_BYTES
 from orderflow.errors import OrderflowError, UsageError
 from orderflow.events import MAX_BARS
@@ -87,6 +89,13 @@ def test_a_tenth_ten_times_is_one_bar_of_one() -> None:
     deals: list[Deal] = [(i, 10, 0.1, "buy") for i in range(30)]
     assert volumes("volume:1", deals) == pytest.approx([1, 1, 1])
     assert [bar[5] for bar in prices(made([], (), deals, "volume:1"))] == [10, 10, 10]
+
+
+def test_rounding_does_not_add_up_over_a_hundred_thousand_trades() -> None:
+    for kind in (PythonPortions, Portions):
+        _, parts, fills = kind(10_000.0).cut(array("d", [0.1]) * 100_000)
+        assert len(parts) == 100_000
+        assert (fills.index(1), sum(fills)) == (99_999, 1)
 
 
 def test_bars_far_too_small_for_a_trade_are_refused_with_a_size_that_would_do() -> None:
