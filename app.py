@@ -11,8 +11,10 @@ if __name__ == "__main__":
     startup.begin()
 
 import signal
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from wsgiref.types import WSGIApplication
 
 import plotly.io
 import typer
@@ -22,13 +24,16 @@ from flask import request
 from orderflow import command
 from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
-from page import charts, flow_routes, layouts
+from orderflow.instruments import parse_contract_values
+from page import charts, flow_routes, layouts, runs
 from page import server as page_server
 from page.book_route import add_book_route
 from page.contents import Bars, Depth, Metrics, Shown
 from page.control_route import add_control_route
 from page.files import PageFiles
 from page.flow import FlowFiles
+from page.monitor_route import add_monitor_route
+from page.range_route import add_range_route
 from page.run_status import RunStatus
 from page.sections import Sections, changes, seen_after
 from page.server import refuse_malformed
@@ -63,8 +68,10 @@ def layout() -> Any:
         [
             html.Header(
                 [
+                    html.Div(id="runs", hidden=True),  # one of several runs: assets/runs.mjs
                     html.Div(id="head"),
                     html.Div(id="flow-head"),
+                    html.Div(id="range-words", hidden=True),  # what older bars are shown
                     html.Button(id="fullscreen", title="Full screen", type="button", **NAMED),
                 ]
             ),
@@ -82,7 +89,15 @@ def layout() -> Any:
                     html.Section(id="ladder", className="panel ladder"),
                 ]
             ),
-            html.Footer(id="foot"),
+            html.Footer(
+                [
+                    html.Div(id="foot"),
+                    html.Details(
+                        [html.Summary("files and memory"), html.Div(id="monitor-table")],
+                        id="monitor",
+                    ),
+                ]
+            ),
             html.Div(id="about", hidden=True),  # what page.js calls the tab and saved pictures
             html.Div(id="flow-about", hidden=True),  # which order-flow files there are
             dcc.Interval(id="poll", interval=POLL_MS),
@@ -97,13 +112,22 @@ def _graph(name: str, figure: dict[str, Any]) -> Any:
     return dcc.Graph(id=name, figure=figure, config=config, responsive=True)
 
 
-def make_app(directory: Path, *, allow_control: bool = True) -> Dash:
+def make_app(
+    directory: Path,
+    *,
+    allow_control: bool = True,
+    contract_values: Mapping[str, str] | None = None,
+    path: str = "/",
+) -> Dash:
     """Return the Dash application that draws the files of `directory`, which need not exist.
 
-    `allow_control` says whether pages may pause, step and seek the run.
+    `allow_control` says whether pages may pause, step and seek the run; `contract_values` what a
+    contract stands for, by instrument; `path` where browsers find the page, ending in `/`.
     """
     app = Dash(
         __name__,
+        routes_pathname_prefix="/",
+        requests_pathname_prefix=path,
         title="Order flow",
         update_title="",
         assets_folder=str(HERE / "page" / "assets"),
@@ -113,7 +137,8 @@ def make_app(directory: Path, *, allow_control: bool = True) -> Dash:
     )
     app.layout = layout()
     flow = FlowFiles(directory)
-    sections = Sections(PageFiles(directory), flow)
+    files = PageFiles(directory)
+    sections = Sections(files, flow, contract_values)
 
     # While a poll is under way the next one waits: on a slow line answers would pile up and
     # none would be drawn.
@@ -137,10 +162,40 @@ def make_app(directory: Path, *, allow_control: bool = True) -> Dash:
 
     refuse_malformed(app.server)
     flow_routes.register(app.server, flow, sections)
+    add_range_route(app.server, flow.ranges, sections)
     status = RunStatus(directory)
     add_book_route(app.server, status)
+    add_monitor_route(app.server, files, flow, sections)
     add_control_route(app.server, status, allowed=allow_control)
     return app
+
+
+def make_page(
+    directories: Sequence[Path], *, allow_control: bool, contract_values: Mapping[str, str]
+) -> tuple[WSGIApplication, Callable[[], str]]:
+    """Return what serves the runs of all directories, and its Content-Security-Policy."""
+    if len(set(directories)) < len(directories) or len(directories) > runs.MAX_RUNS:
+        msg = f"--output-dir names up to {runs.MAX_RUNS} directories, each once"
+        raise UsageError(msg, "--output-dir", directories)
+    shown = runs.shown_runs(directories)
+    pages = []
+    for one in shown:
+        check_directory(one.directory)
+        page = make_app(
+            one.directory,
+            allow_control=allow_control,
+            contract_values=contract_values,
+            path=one.path,
+        )
+        runs.add_runs_route(page.server, shown)
+        pages.append((one.path, page))
+    application = runs.dispatch([(path, page.server.wsgi_app) for path, page in pages])
+
+    def policy() -> str:
+        hashes = {each: None for _, page in pages for each in page.csp_hashes()}
+        return page_server.content_policy(hashes)
+
+    return application, policy
 
 
 def check_directory(directory: Path) -> None:
@@ -161,9 +216,14 @@ def run(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8050,
     output_dir: Annotated[
-        Path,
-        typer.Option(envvar="ORDERFLOW_OUTPUT_DIR", help="Directory of the files to draw."),
-    ] = HERE,
+        list[Path] | None,
+        typer.Option(
+            envvar="ORDERFLOW_OUTPUT_DIR",
+            help="Directory of the files to draw, by default beside the code; repeat it for a "
+            "page of several runs.",
+            show_default=False,
+        ),
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="A further name the page may be called by; may be repeated."),
@@ -172,6 +232,15 @@ def run(
         bool,
         typer.Option("--allow-control", help="Let pages on other machines pause and seek the run."),
     ] = False,
+    contract_value: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=N",
+            envvar="ORDERFLOW_CONTRACT_VALUE",
+            help="What a contract is worth, BTC-USDT-SWAP=0.01, to show sizes in that currency; "
+            "repeatable.",
+        ),
+    ] = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
@@ -186,14 +255,14 @@ def run(
         startup.end_at_interrupt()  # the page holds nothing that has to be saved
     if not page_server.is_loopback(host):
         say(page_server.exposure_warning(host, allow_host or []))
-    check_directory(output_dir)
     may_order = page_server.is_loopback(host) or allow_control
-    app = make_app(output_dir, allow_control=may_order)
-    guarded = page_server.guard(
-        app.server.wsgi_app,
-        page_server.allowed_hosts(host, allow_host or []),
-        lambda: page_server.content_policy(app.csp_hashes()),
+    application, policy = make_page(
+        output_dir or [HERE],
+        allow_control=may_order,
+        contract_values=parse_contract_values(contract_value or ()),
     )
+    names = page_server.allowed_hosts(host, allow_host or [])
+    guarded = page_server.guard(application, names, policy)
     page_server.serve(guarded, host, port, lambda url: say(f"Page: {url}"))
 
 

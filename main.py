@@ -25,6 +25,7 @@ from messaging.specs import open_listener
 from metrics.bar_kinds import BarSpec, parse_bars
 from metrics.registry import MetricSpec, parse_metrics
 from orderflow import command, parent
+from orderflow import options as shared
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
@@ -40,8 +41,6 @@ from replay.terminal import Progress, WaitingLine, start_line, summary_lines
 from viz_io import OUTPUT_DIR
 
 VERSION = "0.1.0"
-MAX_WINDOW_SECONDS = 7 * 86_400
-MAX_DEPTH_LEVELS = 100_000
 MAX_JOBS = 256
 
 app = command.new_app()
@@ -57,58 +56,19 @@ def _print_version(wanted: bool) -> None:
 
 @app.command()
 def replay(
-    instrument: Annotated[
-        str, typer.Argument(metavar="INSTRUMENT", help="As recorded, such as BTC-USDT.")
-    ],
-    start_date: Annotated[
-        str, typer.Argument(metavar="START", help="YYYY-MM-DD, or with THH:MM, in UTC; included.")
-    ],
-    end_date: Annotated[
-        str, typer.Argument(metavar="END", help="Likewise; not included: one day ends at the next.")
-    ],
-    window_seconds: Annotated[
-        int,
-        typer.Option(
-            callback=in_range(1, MAX_WINDOW_SECONDS),
-            metavar="N",
-            help="Length of a bar, in seconds, up to a week.",
-        ),
-    ] = 60,
-    depth_levels: Annotated[
-        int,
-        typer.Option(
-            callback=in_range(1, MAX_DEPTH_LEVELS),
-            metavar="N",
-            help="Best levels a side for OBI, TOT and the depth shown.",
-        ),
-    ] = 50,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ORDERFLOW_DATA_DIR",
-            metavar="DIR",
-            help="Where the recordings are, searched with all folders below; "
-            "by default data/OKX beside the project's folder.",
-        ),
-    ] = None,
-    output_dir: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ORDERFLOW_OUTPUT_DIR",
-            metavar="DIR",
-            help="Where the JSON files go; by default beside the code.",
-        ),
-    ] = None,
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
+    window_seconds: shared.WindowSeconds = 60,
+    depth_levels: shared.DepthLevels = 50,
+    data_dir: shared.DataDir = None,
+    output_dir: shared.OutputDir = None,
     book_mode: Annotated[
         BookMode,
         typer.Option(help="What book rows without an action are: updates or full snapshots."),
     ] = BookMode.AUTO,
-    uncross: Annotated[
-        bool, typer.Option("--uncross", help="Drop the older of the levels that cross.")
-    ] = False,
-    speed: Annotated[
-        str, typer.Option(metavar="max|N", help="N times the recorded pace; 1 is as it happened.")
-    ] = "max",
+    uncross: shared.Uncross = False,
+    speed: shared.Pace = "max",
     start_paused: Annotated[
         bool,
         typer.Option("--start-paused", help="Wait for a key, or the page, before the first event."),
@@ -121,27 +81,14 @@ def replay(
             help="Replay files that begin with a snapshot side by side.",
         ),
     ] = 1,
-    ui: Annotated[bool, typer.Option(help="Start the page too and keep it until Ctrl+C.")] = True,
-    host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS", help="Address of the page; 0.0.0.0 shows it to the whole network."
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(callback=in_range(1, 65535), metavar="PORT", help="Port of the page.")
-    ] = 8050,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A further name the page may be called by; repeatable."),
-    ] = None,
+    ui: shared.Page = True,
+    host: shared.PageHost = shared.LOOPBACK,
+    port: shared.PagePort = 8050,
+    allow_host: shared.AllowHosts = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Make a recording up and replay it: no data needed.")
     ] = False,
-    follow: Annotated[
-        bool,
-        typer.Option("--follow", help="Go on with what a recorder appends, until END or Ctrl+C."),
-    ] = False,
+    follow: shared.Follow = False,
     notify: Annotated[
         str,
         typer.Option(
@@ -173,12 +120,10 @@ def replay(
             "repeatable.",
         ),
     ] = None,
-    json_summary: Annotated[
-        bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
-    ] = False,
+    json_summary: shared.JsonSummary = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
-    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+    with_parent: shared.WithParent = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,

@@ -78,6 +78,9 @@ class OHLCProcessor:
         self.trades = 0
         self.trade_span: tuple[int, int] | None = None
         self._ohlc = OhlcBars(window_seconds, max_bars)
+        if flow:
+            for bars in (self._ohlc, self.metrics.cvd, self.metrics.samples):
+                bars.fresh = []
 
     @property
     def cvd_cumulative(self) -> float:
@@ -218,8 +221,27 @@ class OHLCProcessor:
         self.metrics.finalize()
         if self.flow:
             self.flow.columns.finish(self.book)
+            self.flow.footprint.finish()
         if self.measured:
             self.measured.settle()
+
+    def take_closed(self) -> tuple[list[tuple[float, ...]], list[Bar]]:
+        """Return the bars closed since the last call: of trades and of book samples, with `flow`.
+
+        A bar of trades has time, open, high, low, close and volume; volume bought, sold and of
+        unknown side; least and greatest delta; VWAP; and the CVD as open, high, low and close. One
+        of samples is as in `SampleBars`. Who asks for a processor with `flow` has to take them.
+        """
+        if self.flow is None:
+            return [], []
+        ohlc, cvd, sampled = self._ohlc.fresh, self.metrics.cvd.fresh, self.metrics.samples.fresh
+        if not (ohlc or sampled):
+            return [], []
+        self._ohlc.fresh, self.metrics.cvd.fresh, self.metrics.samples.fresh = [], [], []
+        flow, self.flow.footprint.fresh = self.flow.footprint.fresh, []
+        # One list may be longer where an error ended it: a bar is of all of them.
+        parts = zip(ohlc or (), flow, cvd or (), strict=False)
+        return [(*prices, *sides[1:], *sums[1:]) for prices, sides, sums in parts], sampled or []
 
 
 class OhlcBars(RollingBars):

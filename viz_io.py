@@ -44,6 +44,11 @@ BEST_FILE = OUTPUT_DIR / "best_data.bin"
 FLOW_FILES = (*HEATMAP_FILES, FOOTPRINT_FILE, TRADES_FILE, BEST_FILE)
 METRIC_BARS_FILE = OUTPUT_DIR / "metric_bars.bin"
 """Bars of any kind with the metrics that were asked for, an array file: see docs/metrics.md."""
+TRADE_BARS_FILE = OUTPUT_DIR / "trade_bars.bin"
+"""All bars of trades of a run, appended to as they are closed: see docs/flow-files.md."""
+BOOK_BARS_FILE = OUTPUT_DIR / "book_bars.bin"
+"""All bars of book samples, likewise."""
+ALL_BARS_FILES = (TRADE_BARS_FILE, BOOK_BARS_FILE)
 CONTROL_FILE = OUTPUT_DIR / "control.json"
 """Orders to a running replay, which others write and the replay reads; see docs/reference.md."""
 TRADING_FILE = OUTPUT_DIR / "trading_data.json"

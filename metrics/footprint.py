@@ -73,7 +73,8 @@ class Footprint:
     """Volume by price row and taker side: of the last bars, and of the UTC day of the last trade.
 
     Windows are those of the OHLC bars of `window_seconds`; trades come in time order. Prices are
-    counted on `grid`, which is refined by those that do not fit.
+    counted on `grid`, which is refined by those that do not fit. `fresh` gets each bar that is
+    closed, without its cells, for who takes them all.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Footprint:
         # However high rows become, the bars kept and the one in progress have a cell each.
         self._max_cells = max(max_cells, max_bars + 1)
         self._max_profile_rows = max_profile_rows
+        self.fresh: list[tuple[float, ...]] = []
         self._closed: deque[Bar] = deque(maxlen=max_bars)
         self._closed_cells = 0
         self._made = 0
@@ -121,6 +123,11 @@ class Footprint:
             self._profile.clear()
             self._profile_height = RowHeight(self._grid)
 
+    def finish(self) -> None:
+        """Close the bar in progress, as at the end of the data; harmless when repeated."""
+        self._close()
+        self._window = None
+
     def _close(self) -> None:
         if self._window is None:
             return
@@ -128,6 +135,7 @@ class Footprint:
         if len(self._closed) == self._closed.maxlen:
             self._closed_cells -= len(self._closed[0].cells[0])
         self._closed.append(bar)
+        self.fresh.append(bar[:7])
         self._closed_cells += len(bar.cells[0])
         self._made += 1
         self._cells.clear()

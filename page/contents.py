@@ -113,6 +113,7 @@ class Status:
     speed: float | str | None = None
     seeking: int | None = None
     control: int | None = None
+    monitoring: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,23 @@ def parse_status(document: Any) -> Status:
     for name in ("reliable", "live", "paused", "uncross", "follow"):
         if name in found:
             values[name] = checks.typed(found[name], bool, f"'{name}'")
+    if "monitoring" in found:
+        values["monitoring"] = _monitoring(found["monitoring"])
     return Status(**values)
+
+
+def _monitoring(value: Any, depth: int = 3) -> dict[str, Any]:
+    """Return numbers by name, some in objects of their own."""
+    told = checks.typed(value, dict, "'monitoring'")
+    checks.bounded(told, MAX_COUNTS, "'monitoring'", "names")
+    return {
+        checks.name(key, "a name in 'monitoring'"): _monitoring(found, depth - 1)
+        if isinstance(found, dict) and depth > 1
+        else None
+        if found is None
+        else checks.number(found, f"'{key:.60}' in 'monitoring'")
+        for key, found in told.items()
+    }
 
 
 def _counts(value: Any, what: str) -> dict[str, int]:

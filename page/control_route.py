@@ -8,7 +8,6 @@ site can send without being asked first; and off this machine only where that wa
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from typing import Any
@@ -17,6 +16,7 @@ import orjson
 from flask import Flask, Request, Response, request
 
 from orderflow.atomic import replace_file
+from orderflow.speeds import is_speed
 from page.book_route import Answer, as_response
 from page.contents import Status
 from page.run_status import RunStatus
@@ -29,7 +29,6 @@ MAX_BODY_BYTES = 1024
 ORDERS_PER_SECOND, MOST_AT_ONCE = 20.0, 40.0
 MOST_WAITING = 64
 """Orders that the run has not taken yet."""
-SLOWEST, FASTEST = 0.01, 1e6
 
 
 class ControlRoute:
@@ -74,7 +73,10 @@ class ControlRoute:
             run = self._status.obeying()
             if run is None:
                 return 409, {"error": "there is no run that obeys"}
-            return self._hand_on(checked(_json(asked.get_data()), run), run)
+            body = asked.get_data()
+            if len(body) > MAX_BODY_BYTES:  # it did not say how long it is
+                return 413, {"error": f"an order has at most {MAX_BODY_BYTES} bytes"}
+            return self._hand_on(checked(_json(body), run), run)
 
     def _may_ask(self) -> bool:
         now = time.monotonic()
@@ -135,10 +137,7 @@ def checked(given: Any, run: Status) -> dict[str, Any] | None:
 
 
 def _is_speed(speed: Any) -> bool:
-    if speed == "max":
-        return True
-    is_number = isinstance(speed, int | float) and not isinstance(speed, bool)
-    return is_number and math.isfinite(speed) and SLOWEST <= speed <= FASTEST
+    return speed == "max" or is_speed(speed)
 
 
 def _json(raw: bytes) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 from orderflow.array_file import ITEM_BYTES, MAX_FILE_BYTES, Array, pack, unpack
 from orderflow.errors import ArrayFileError
+from page.bar_range import BarRanges
 from page.checks import FileContentError
 from page.contents import Metrics
 from page.files import Reading, WatchedFile
@@ -163,6 +164,8 @@ class FlowFiles:
 
     def __init__(self, directory: Path) -> None:
         self._files = {name: _FlowFile(directory / path) for name, path in PATHS.items()}
+        self.ranges = BarRanges(directory)
+        """All bars of the run."""
 
     def versions(self) -> dict[str, str]:
         """Return the files that are there and a name for what each holds; none is read."""
@@ -176,7 +179,13 @@ class FlowFiles:
             (name, reading.problem, reading.content is not None)
             for name, reading in readings
             if reading.problem
-        ]
+        ] + self.ranges.problems()
+
+    def monitoring(self) -> dict[str, Any]:
+        """Return what reading each file has cost, by name; none that was never asked for."""
+        told = {PATHS[name]: file.watched.monitoring() for name, file in self._files.items()}
+        asked = {name: found for name, found in told.items() if found["read"]["count"]}
+        return asked | self.ranges.monitoring()
 
     def news(self, name: str, run: str, after: int, metrics: Metrics) -> bytes | None:
         """Return what a browser does not have of a file, None where there is no good file.

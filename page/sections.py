@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from page.contents import Bars, Depth, Metrics, Shown, common_range
 from page.files import PageData, PageFiles, Reading, name_of
 from page.flow import FlowFiles
 from page.marks import grid_of, marks
+from page.units import Unit, in_unit, unit_of
 from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE
 
 log = logging.getLogger("page")
@@ -167,11 +168,19 @@ class Sections:
     run, the panels when a trading run comes or goes. A browser names the versions it has and gets
     the sections that differ: any number of browsers are complete, and what 50 of them ask for is
     built once. A new browser has all that the section without a version would give it.
+    `contract_values` are what a contract stands for, by instrument: sizes are shown in that unit,
+    while `data` has them as the files do.
     """
 
-    def __init__(self, files: PageFiles, flow: FlowFiles | None = None) -> None:
+    def __init__(
+        self,
+        files: PageFiles,
+        flow: FlowFiles | None = None,
+        contract_values: Mapping[str, str] | None = None,
+    ) -> None:
         self._files = files
         self._flow = flow
+        self._contract_values = contract_values or {}
         self._flow_was_there = False
         self.data: PageData | None = None
         self._lock = threading.Lock()
@@ -189,11 +198,15 @@ class Sections:
                 data = self._files.refresh()
                 if self._flow:
                     data = replace(data, flow_problems=tuple(self._flow.problems()))
-                self._sections = self._built(data)
+                self._sections = self._built(in_unit(data, self._unit(data)))
                 self.data = data
             finally:
                 self._lock.release()
         return self._sections
+
+    def _unit(self, data: PageData) -> Unit:
+        instrument = data.status.content.instrument if data.status.content else None
+        return unit_of(instrument, self._contract_values)
 
     def _built(self, data: PageData) -> list[Section]:
         shown = common_range(data.bars.content or Bars(), data.metrics.content or Metrics())
@@ -230,7 +243,7 @@ class Sections:
         old = self._sections[-1] if self._sections else None
         files = self._flow.versions() if self._flow else {}
         self._flow_was_there = self._flow_was_there or bool(files)
-        told = flow_about(data, files) if self._flow_was_there else None
+        told = flow_about(data, files, self._unit(data)) if self._flow_was_there else None
         version = name_of(told)
         if old and old.version == version:
             return old
@@ -257,12 +270,14 @@ class Sections:
             return old
 
 
-def flow_about(data: PageData, files: dict[str, str]) -> dict[str, Any]:
+def flow_about(data: PageData, files: dict[str, str], unit: Unit) -> dict[str, Any]:
     """Return what the order-flow views are told by a poll; without files they are not shown."""
     status = data.status.content
-    about: dict[str, Any] = {"files": files}
+    about: dict[str, Any] = {"files": files, "unit": {"name": unit.name, "factor": unit.factor}}
     if files:
         about["files"] = files | {"depth": data.depth.version, "issues": data.issues.version}
+    if files and data.trading_run is not None:
+        about["files"]["trading"] = data.trading.version
     if status is not None:
         about |= {
             "instrument": status.instrument,
@@ -271,7 +286,7 @@ def flow_about(data: PageData, files: dict[str, str]) -> dict[str, Any]:
             "end": status.end,
             "event_time": status.event_time,
             "recording": status.data_dir is not None,
-            "control": (status.paused, status.speed, status.control),
+            "control": (status.paused, status.speed, status.control, status.seeking),
         }
     return about
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from orderflow import command
+from orderflow import command, options
 from orderflow.command import Quiet, Verbose, in_range, new_app, print_result, set_up_logging
 from orderflow.errors import RecordingError, UsageError
 from orderflow.instruments import check_instrument
@@ -37,15 +37,6 @@ DAY_MS = 86_400_000
 _MS = re.compile(r"[0-9]{12,14}", re.ASCII)
 """A time of this age is in ms; a date without dashes has eight digits."""
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="ORDERFLOW_DATA_DIR",
-        metavar="DIR",
-        help="Where the recordings are, searched with all folders below, or one file; "
-        "by default data/OKX beside the project's folder.",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -59,7 +50,7 @@ def list_command(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Only this instrument's.")
     ] = None,
-    data_dir: DataDir = None,
+    data_dir: options.DataDir = None,
     as_json: AsJson = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -174,7 +165,7 @@ def book_command(
             metavar="TIME", help="Such as 2025-06-09T12:30:00.250, in UTC; or ms since 1970."
         ),
     ],
-    data_dir: DataDir = None,
+    data_dir: options.DataDir = None,
     levels: Annotated[
         int,
         typer.Option(
@@ -198,9 +189,7 @@ def book_command(
     book_mode: Annotated[
         BookMode, typer.Option(help="What book rows without an action are.")
     ] = BookMode.AUTO,
-    uncross: Annotated[
-        bool, typer.Option("--uncross", help="Drop the older of the levels that cross.")
-    ] = False,
+    uncross: options.Uncross = False,
     as_json: AsJson = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -234,7 +223,7 @@ def moments_command(
     instrument: Annotated[str, typer.Argument()],
     start_ms: Annotated[int, typer.Argument()],
     end_ms: Annotated[int, typer.Argument()],
-    data_dir: DataDir = None,
+    data_dir: options.DataDir = None,
     book_mode: Annotated[BookMode, typer.Option()] = BookMode.AUTO,
     uncross: Annotated[bool, typer.Option("--uncross")] = False,
     growing: Annotated[bool, typer.Option("--growing")] = False,

@@ -8,8 +8,9 @@ import termios
 import tty
 from collections.abc import Iterator
 
+from orderflow.speeds import FASTEST, SLOWEST
 from replay.player import Player
-from replay.run_orders import BAR, FASTEST, PAUSE, RESUME, ROW, SLOWEST, SPEED, Order
+from replay.run_orders import BAR, PAUSE, RESUME, ROW, SPEED, Order
 
 HELP = "keys: space pauses and goes on, + and - change the speed, → is one row, b one bar"
 MAX_BYTES = 256

@@ -14,10 +14,10 @@ import os
 import signal
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from multiprocessing import get_context
 from queue import Empty
@@ -33,6 +33,7 @@ from orderflow.issues import IssueLog
 from recordings.book_kind import begins_with_snapshot, standing_apart
 from recordings.discovery import Recording
 from recordings.recorded_table import RecordedTable
+from replay.bar_spool import BarSpool, read_spools, spools
 from replay.run import OBJECTS_PER_COLLECTION, RUNNING, Replay, ReplayOptions, Stopped
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ RecordingFailure = tuple[str, str]
 class Segment:
     """A stretch of the range, ms half open, with the book files that it needs.
 
-    All but the first begin with a snapshot, so that whatever the book was before is gone.
+    All but the first begin with a snapshot, so that whatever the book was before is gone. The bars
+    of samples go into the file `spool`, however many they are.
     """
 
     options: ReplayOptions
@@ -56,6 +58,7 @@ class Segment:
     start_ms: int
     end_ms: int
     parent_pid: int
+    spool: str = ""
 
 
 @dataclass
@@ -129,11 +132,13 @@ def replay_segment(number: int, segment: Segment) -> SegmentResult:
         segment.books, [], segment.start_ms, options.end_ms, segment.book_mode
     )
     result = SegmentResult()
-    try:
-        _replay_rows(number, segment, processor, reader, result)
-    except RecordingError as error:
-        result.complete, result.failure = True, (str(error), error.path)
-    processor.finalize()
+    with BarSpool(segment.spool) as spool:
+        try:
+            _replay_rows(number, segment, processor, reader, spool, result)
+        except RecordingError as error:
+            result.complete, result.failure = True, (str(error), error.path)
+        processor.finalize()
+        spool.add(processor.take_closed()[1])
     _note_state(result, processor, reader)
     return result
 
@@ -143,6 +148,7 @@ def _replay_rows(
     segment: Segment,
     processor: OHLCProcessor,
     reader: DBInterpreter,
+    spool: BarSpool,
     result: SegmentResult,
 ) -> None:
     book, done = processor.book, 0
@@ -154,6 +160,7 @@ def _replay_rows(
             own = own.part(1, len(own))
             done = 1
         processor.process_rows(own)
+        spool.add(processor.take_closed()[1])
         done += len(own)
         if batch.rows and batch.rows[-1][0] >= segment.end_ms:
             return
@@ -223,6 +230,14 @@ class ParallelReplay(Replay):
             logger.warning("no second file begins with a snapshot: replaying with one process")
             super()._consume()
             return
+        with spools(len(self._segments)) as paths:
+            self._segments = [
+                replace(segment, spool=path)
+                for segment, path in zip(self._segments, paths, strict=True)
+            ]
+            self._run_and_join()
+
+    def _run_and_join(self) -> None:
         failures = self._run_segments()
         problem = find_seam(self._segments, self._results)
         if problem and not self._stop_asked:
@@ -277,6 +292,7 @@ class ParallelReplay(Replay):
         try:
             for _, trades in self._reader.batches():
                 self.processor.process_trades(trades)
+                self._bar_files.add_closed(self.processor)
                 self._tick()
         except RecordingError as error:
             return str(error), error.path
@@ -342,6 +358,8 @@ class ParallelReplay(Replay):
             processor.reliability = result.reliability
         if processor.flow:
             processor.flow.join([result.flow for result in results if result.flow])
+            paths = [segment.spool for segment in self._segments[: len(results)]]
+            self._bar_files.add_sampled(joined_bars(read_spools(paths)))
 
 
 def find_seam(segments: list[Segment], results: list[SegmentResult]) -> str | None:
@@ -363,17 +381,25 @@ def find_seam(segments: list[Segment], results: list[SegmentResult]) -> str | No
 
 def merge_sampled_bars(segments: list[list[Bar]]) -> list[Bar]:
     """Chain the OBI and TOT bars of successive segments; a window cut in two becomes one bar."""
-    bars: list[Bar] = []
-    for bar in chain.from_iterable(segments):
-        if bars and bars[-1][0] == bar[0]:
-            bars[-1] = [
+    return list(joined_bars(chain.from_iterable(segments)))
+
+
+def joined_bars(bars: Iterable[Bar]) -> Iterator[Bar]:
+    """Yield bars of samples in their order; neighbours of the same window become one."""
+    before: Bar | None = None
+    for bar in bars:
+        if before is not None and before[0] == bar[0]:
+            before = [
                 bar[0],
-                *_merged(bars[-1][1:5], bar[1:5]),
-                *_merged(bars[-1][5:9], bar[5:9]),
+                *_merged(before[1:5], bar[1:5]),
+                *_merged(before[5:9], bar[5:9]),
             ]
-        else:
-            bars.append(bar)
-    return bars
+            continue
+        if before is not None:
+            yield before
+        before = bar
+    if before is not None:
+        yield before
 
 
 def _merged(first: list[float], second: list[float]) -> list[float]:

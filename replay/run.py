@@ -19,6 +19,7 @@ from orderflow.events import BookBatch, Trade
 from orderflow.issues import IssueLog
 from recordings.discovery import Recording
 from recordings.recorder_losses import losses_of
+from replay.bar_files import BarFiles
 from replay.flow_files import FlowFiles
 from replay.player import Player, SoughtBackError
 from replay.run_files import RunFiles
@@ -103,6 +104,8 @@ class Replay:
         self.reason: str | None = None
         self._files = files
         self._flow_files = FlowFiles(files, options.instrument, metrics=options.metrics)
+        window_ms = options.window_seconds * 1000
+        self._bar_files = BarFiles(files, {"window_ms": window_ms, **self._flow_files.names})
         self._on_tick = on_tick
         self._began = time.monotonic()
         self._seconds: float | None = None
@@ -112,7 +115,7 @@ class Replay:
         self.player = Player(
             options.start_ms,
             options.end_ms,
-            options.window_seconds * 1000,
+            window_ms,
             self._idle,
             speed=options.speed,
             paused=options.start_paused,
@@ -136,6 +139,7 @@ class Replay:
             heatmap=options.flow,
             measured=options.measured(),
         )
+        self._bar_files.begin_anew()
         self._reader = self._make_reader()
         self._book_mode = self._reader.book_mode
 
@@ -233,6 +237,7 @@ class Replay:
                         self.processor.process_rows(rows)
                     self.processor.process_trades(given)
                     self._settle()
+                    self._bar_files.add_closed(self.processor)
 
     def _process(self, batch: BookBatch, trades: list[Trade]) -> None:
         if self._stop_asked:
@@ -240,6 +245,7 @@ class Replay:
         self.processor.process_rows(batch)
         self.processor.process_trades(trades)
         self._settle()
+        self._bar_files.add_closed(self.processor)
         self._publish_if_due()
 
     def _settle(self) -> None:
@@ -262,11 +268,11 @@ class Replay:
         shown = processor.rows, processor.warm_up_rows, processor.trades, *self.control().values()
         if shown != self._shown or now >= self._next_sign:
             self._shown, self._next_sign = shown, now + SIGN_SECONDS
-            self._publish_if_due()
+            self._publish_if_due(waits=True)
 
-    def _publish_if_due(self) -> None:
+    def _publish_if_due(self, *, waits: bool = False) -> None:
         if self._files.is_due:
-            self._publish()
+            self._publish(waits=waits)
             self._on_tick(self)
 
     def _end(self, state: str, reason: str | None = None) -> None:
@@ -274,8 +280,9 @@ class Replay:
         self._seconds = time.monotonic() - self._began
         self.processor.finalize()
         self._publish(durable=True)
+        self._bar_files.finish(self.processor)
 
-    def _publish(self, *, durable: bool = False) -> None:
+    def _publish(self, *, durable: bool = False, waits: bool = False) -> None:
         processor = self.processor
         self._files.publish(
             processor.bars(),
@@ -285,7 +292,7 @@ class Replay:
             issues_document(self.issues),
             durable=durable,
         )
-        self._flow_files.publish(processor, last=durable)
+        self._flow_files.publish(processor, last=durable, waits=waits)
 
     def _depth(self) -> tuple[list[list[float]], list[list[float]]]:
         return self.processor.depth()
@@ -363,7 +370,8 @@ class Replay:
             "uncross": self.options.uncross,
             "follow": self.options.follow,
         }
-        return self.summary() | now | self.liveness() | asked | self.control()
+        measured = {"monitoring": self._files.monitoring()}
+        return self.summary() | now | self.liveness() | asked | self.control() | measured
 
     def control(self) -> dict[str, Any]:
         """Return the pace of the run, and how far it has done what was ordered."""

@@ -10,11 +10,13 @@ from typing import Any
 
 import orjson
 
-from orderflow.atomic import remove_leftovers, replace_file_in
+from orderflow.atomic import append_in, remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
+from orderflow.meter import Meter, memory_document
 from replay.output_lock import OutputLock
 from replay.run_orders import CONTROL_NAME, ControlFile
 from viz_io import (
+    ALL_BARS_FILES,
     DATA_FILE,
     DEPTH_FILE,
     FLOW_FILES,
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 MIN_SECONDS_BETWEEN_WRITES = 0.1
 """A replay writes a file at most ten times a second (ADR-002)."""
+MAX_SECONDS_BETWEEN_WRITES = 2.0
+"""And at least so often, however slow the disk is: after 5 s without a sign a run is stale."""
 
 
 class RunFiles:
@@ -47,6 +51,8 @@ class RunFiles:
         self._clock = clock
         self._next_write = -1.0
         self._written: dict[str, bytes] = {}
+        self._meters: dict[str, Meter] = {}
+        self._failed = 0
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = OutputLock(directory)
@@ -67,7 +73,7 @@ class RunFiles:
             os.unlink(CONTROL_NAME, dir_fd=self._lock.descriptor)
         self.publish([], [], ([], []), status, issues)
         if self.failure is None:
-            for path in (*FLOW_FILES, METRIC_BARS_FILE):
+            for path in (*FLOW_FILES, *ALL_BARS_FILES, METRIC_BARS_FILE):
                 with contextlib.suppress(OSError):  # a directory of that name is not ours
                     os.unlink(path.name, dir_fd=self._lock.descriptor)
 
@@ -101,30 +107,66 @@ class RunFiles:
         }
         self._write({n: orjson.dumps(v) for n, v in contents.items()}, durable=durable)
         ended = self._clock()
-        # No more than 2 % of a fast replay's time goes into files.
-        self._next_write = ended + max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
+        # No more than 2 % of a fast replay's time goes into files; but a disk that stalls once must
+        # not make the run look dead.
+        wait = max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
+        self._next_write = ended + min(wait, MAX_SECONDS_BETWEEN_WRITES)
 
     def write_flow(self, contents: Mapping[str, bytes]) -> None:
         """Replace files of the order flow, which can be made again and are not flushed to disk."""
         self._write(contents, durable=False, keep=False)
+
+    def append_flow(self, name: str, data: bytes, size: int) -> bool:
+        """Append to a file of `size` bytes, or begin it where that is 0; return whether it worked.
+
+        Nothing of a write that failed counts: the next one is over it.
+        """
+        try:
+            self._lock.check()
+            with self._meter(name).measuring(len(data)):
+                if size:
+                    append_in(self._lock.descriptor, name, data, size)
+                else:
+                    replace_file_in(self._lock.descriptor, name, data)
+        except OSError as error:
+            self._note(error)
+            return False
+        self._note(None)
+        return True
 
     def _write(self, contents: Mapping[str, bytes], *, durable: bool, keep: bool = True) -> None:
         try:
             self._lock.check()
             for name, data in contents.items():
                 if durable or self._written.get(name) != data:
-                    replace_file_in(self._lock.descriptor, name, data, durable=durable)
+                    with self._meter(name).measuring(len(data)):
+                        replace_file_in(self._lock.descriptor, name, data, durable=durable)
                     if keep:
                         self._written[name] = data
         except OSError as error:
-            if self.failure is None:
-                why = error.strerror
-                logger.error("%s: cannot be written (%s); will try again", self.directory, why)
-            self.failure = error
+            self._note(error)
         else:
-            if self.failure is not None:
-                logger.warning("%s: written again", self.directory)
-            self.failure = None
+            self._note(None)
+
+    def _meter(self, name: str) -> Meter:
+        return self._meters.setdefault(name, Meter())
+
+    def monitoring(self) -> dict[str, Any]:
+        """Return what writing each file has cost, how many writes failed, and the memory."""
+        return {
+            "files": {name: meter.document() for name, meter in self._meters.items()},
+            "failed": self._failed,
+            "memory": memory_document(),
+        }
+
+    def _note(self, failure: OSError | None) -> None:
+        self._failed += failure is not None
+        if failure is not None and self.failure is None:
+            why = failure.strerror
+            logger.error("%s: cannot be written (%s); will try again", self.directory, why)
+        elif failure is None and self.failure is not None:
+            logger.warning("%s: written again", self.directory)
+        self.failure = failure
 
     def close(self) -> None:
         """Free the directory for the next run; harmless when repeated."""

@@ -6,7 +6,6 @@ far it has come. Why: docs/adr/0020-control.md.
 """
 
 import logging
-import math
 import os
 import stat
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from orderflow.speeds import is_speed
 from viz_io import CONTROL_FILE
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,8 @@ CONTROL_NAME = CONTROL_FILE.name
 MAX_FILE_BYTES = 64 * 1024
 MOST_ORDERS = 64
 """More in one file are not read."""
-SLOWEST, FASTEST = 0.01, 1e6
-MAX_SEQUENCE = 2**53
+MOST_AHEAD = 10_000
+"""A number further above those done would leave none for the orders after it."""
 
 PAUSE, RESUME, SPEED, ROW, BAR, SEEK = KINDS = ("pause", "resume", "speed", "row", "bar", "seek")
 
@@ -71,12 +71,11 @@ class ControlFile:
         if signature == self._seen:
             return None
         self._seen = signature
+        _require_regular(found)  # a directory that is opened would stay open
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(CONTROL_NAME, flags, dir_fd=self._directory)
         with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor, no path)
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                msg = "it is no regular file"
-                raise ValueError(msg)
+            _require_regular(os.fstat(descriptor))
             raw = file.read(MAX_FILE_BYTES + 1)
         if len(raw) > MAX_FILE_BYTES:
             msg = f"it has more than {MAX_FILE_BYTES:,} bytes"
@@ -89,17 +88,24 @@ class ControlFile:
             raise ValueError(msg)
         if document.get("pid") != os.getpid():
             return []
-        new = []
-        for given in document["orders"][:MOST_ORDERS]:
-            number = given.get("sequence") if isinstance(given, dict) else None
-            if type(number) is not int or not 0 < number < MAX_SEQUENCE:
-                msg = f"an order has no number: {given!r:.60}"
+        given = document["orders"][:MOST_ORDERS]
+        for order in given:  # none is done of a file that is not understood
+            number = order.get("sequence") if isinstance(order, dict) else None
+            if type(number) is not int or not 0 < number <= self.done + MOST_AHEAD:
+                msg = f"an order has no number that could be the next: {order!r:.60}"
                 raise ValueError(msg)
-            if number > self.done:
-                order = parse_order(given)
-                self.done = number
-                new += [order] if order else []
-        return new
+        new = []
+        for order in given:
+            if order["sequence"] > self.done:
+                self.done = order["sequence"]
+                new.append(parse_order(order))
+        return [order for order in new if order]
+
+
+def _require_regular(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        msg = "it is no regular file"
+        raise ValueError(msg)
 
 
 def parse_order(given: dict[str, Any]) -> Order | None:
@@ -109,9 +115,8 @@ def parse_order(given: dict[str, Any]) -> Order | None:
             return Order(do)
         case {"do": "speed", "speed": "max"}:
             return Order(SPEED)
-        case {"do": "speed", "speed": int() | float() as speed} if not isinstance(speed, bool):
-            is_usable = math.isfinite(speed) and SLOWEST <= speed <= FASTEST
-            return Order(SPEED, float(speed)) if is_usable else None
+        case {"do": "speed", "speed": speed} if is_speed(speed):
+            return Order(SPEED, float(speed))
         case {"do": "seek", "time": int(ms)} if not isinstance(ms, bool) and 0 <= ms < 10**14:
             return Order(SEEK, time=ms)
     return None

@@ -179,6 +179,7 @@ def test_every_option_is_documented() -> None:
         "--output-dir",
         "--allow-host",
         "--allow-control",
+        "--contract-value",
         "--verbose",
         "--quiet",
     ]

@@ -134,6 +134,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "app",
         "synthetic_market",
         "orderflow.command",
+        "orderflow.options",
         "recordings.__main__",
         "simulator.__main__",
         "simulator.commands_run",

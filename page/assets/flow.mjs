@@ -1,6 +1,8 @@
 // Begin the order-flow views when the page and Plotly are there; they stay out of sight as long as a
 // run has no files for them. What each module in flow/ does stands at its head.
 
+import { beginLens } from "./flow/lens.mjs";
+import { beginMonitor } from "./flow/monitor.mjs";
 import { Views } from "./flow/views.mjs";
 
 const begin = () => {
@@ -17,3 +19,5 @@ const begin = () => {
 };
 const observer = new MutationObserver(begin);
 observer.observe(document, { childList: true, subtree: true });
+beginLens();
+beginMonitor();

@@ -129,10 +129,10 @@ def test_no_silence_is_too_long(market: Market, silence: int) -> None:
 
 
 def test_only_the_last_columns_are_kept(market: Market) -> None:
-    for number in range(1, 1500):
+    for number in range(1, 1100):
         market.row(250 * number, [(99.9, number % 11)], [])
     found = market.heatmap()
-    assert (len(found), found.first) == (COLUMNS, T0 // 250 + 1500 - COLUMNS)
+    assert (len(found), found.first) == (COLUMNS, T0 // 250 + 1100 - COLUMNS)
     assert {*found.updates} == {1}
     assert [decoded(column[-1]) for column in found.cells] == [0.0] * COLUMNS
     market.assert_newest_is_the_book()

@@ -97,3 +97,15 @@ def test_two_grids_join_into_one_that_divides_both() -> None:
     empty = PriceGrid()
     empty.join(other)
     assert tick_of(empty) == Fraction(1, 4)
+
+
+def test_a_tick_that_is_too_fine_for_the_highest_price_kept_is_not_taken() -> None:
+    grid = grid_of(3e13)
+    grid.highest = 3e13
+    grid.fit([0.5])
+    assert (tick_of(grid), grid.off_tick) == (Fraction(3 * 10**13), True)
+    joined = grid_of(3e13)
+    joined.highest = 3e13
+    joined.join(grid_of(0.5))
+    assert (tick_of(joined), joined.off_tick) == (Fraction(3 * 10**13), True)
+    assert not joined.fits(0.5)

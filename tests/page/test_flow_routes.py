@@ -8,10 +8,18 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 from flow_files import START_MS, put_flow
-from page_fixtures import put_run
+from page_fixtures import put, put_run, trading
 
 from app import make_app
 from orderflow.array_file import unpack
+
+POLL = {
+    "output": "seen.data",
+    "outputs": {"id": "seen", "property": "data"},
+    "inputs": [{"id": "poll", "property": "n_intervals", "value": 1}],
+    "state": [{"id": "seen", "property": "data", "value": ""}],
+    "changedPropIds": ["poll.n_intervals"],
+}
 
 
 @pytest.fixture
@@ -20,14 +28,7 @@ def client(tmp_path: Path) -> FlaskClient:
     put_flow(tmp_path, 5)
     app = make_app(tmp_path)
     client: FlaskClient = app.server.test_client()
-    poll = {
-        "output": "seen.data",
-        "outputs": {"id": "seen", "property": "data"},
-        "inputs": [{"id": "poll", "property": "n_intervals", "value": 1}],
-        "state": [{"id": "seen", "property": "data", "value": ""}],
-        "changedPropIds": ["poll.n_intervals"],
-    }
-    assert client.post("/_dash-update-component", json=poll).status_code == 200
+    assert client.post("/_dash-update-component", json=POLL).status_code == 200
     return client
 
 
@@ -47,12 +48,18 @@ def test_a_large_answer_is_compressed_for_who_reads_it(client: FlaskClient) -> N
     packed = client.get("/flow/heatmap_0", headers={"Accept-Encoding": "br, gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.data) == plain.data
-    small = client.get(
-        f"/flow/heatmap_0?run=one&after={(START_MS + 300_000) // 250 - 3}",
-        headers={"Accept-Encoding": "gzip"},
-    )
+    small = client.get("/flow/trading", headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in small.headers
-    assert len(small.data) < 3000
+
+
+def test_two_new_columns_are_less_than_3_kilobytes(client: FlaskClient) -> None:
+    last = (START_MS + 300_000) // 250 - 1
+    news = client.get(
+        f"/flow/heatmap_0?run=one&after={last - 3}", headers={"Accept-Encoding": "gzip"}
+    )
+    header, _ = unpack(gzip.decompress(news.data))
+    assert header["columns"] == 3  # the one that was in progress, and two more
+    assert len(news.data) < 3000
 
 
 @pytest.mark.parametrize("path", ["/flow/none", "/flow/heatmap_0.bin", "/flow/status"])
@@ -91,3 +98,29 @@ def test_a_run_without_these_files_has_none(tmp_path: Path) -> None:
     client = make_app(tmp_path).server.test_client()
     assert client.get("/flow/trades").status_code == 204
     assert client.get("/flow/depth").get_json() == {"bids": [], "asks": []}
+
+
+def test_fills_and_alerts_of_a_trading_run_are_told(client: FlaskClient, tmp_path: Path) -> None:
+    assert client.get("/flow/trading").get_json() == {"fills": [], "alerts": []}
+    put(tmp_path, "trading_data.json", trading(2))
+    assert client.post("/_dash-update-component", json=POLL).status_code == 200
+    told = client.get("/flow/trading").get_json()
+    assert told["fills"][1] == {
+        "time": START_MS + 5 * 60_000 + 45_000,
+        "bought": False,
+        "price": told["fills"][1]["price"],
+        "quantity": 0.01,
+        "maker": True,
+        "fee": -0.1,
+        "strategy": "levels",
+    }
+    assert told["alerts"] == [
+        {
+            "time": START_MS + 7 * 60_000 + 5,
+            "strategy": "watcher",
+            "text": "sell: break at support 104990.5",
+        }
+    ]
+    put(tmp_path, "trading_data.json", trading(2, instrument="ETH-USDT"))
+    assert client.post("/_dash-update-component", json=POLL).status_code == 200
+    assert client.get("/flow/trading").get_json() == {"fills": [], "alerts": []}

@@ -198,7 +198,7 @@ while True:
 
 def test_after_a_kill_the_file_is_whole_or_not_there(tmp_path: Path) -> None:
     draw = Random(5)
-    for _ in range(4):
+    for _ in range(2):
         with subprocess.Popen(
             [sys.executable, "-c", STORING, str(tmp_path)], cwd=PROJECT, stdout=subprocess.PIPE
         ) as process:
@@ -223,9 +223,9 @@ def test_several_processes_at_once_have_the_same_answer(recording: Path, tmp_pat
     environment = os.environ | {"ORDERFLOW_CACHE_DIR": str(tmp_path / "cache")}
     processes = [
         subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE)
-        for _ in range(4)
+        for _ in range(3)
     ]
     answers = {process.communicate(timeout=300)[0] for process in processes}
-    assert [process.returncode for process in processes] == [0] * 4
+    assert [process.returncode for process in processes] == [0] * 3
     assert len(answers) == 1
     assert list(tmp_path.rglob("*.tmp")) == []

@@ -46,7 +46,7 @@ def others(out: Path) -> dict[str, Any]:
     """Return the other files; the status without what changes from run to run."""
     found: dict[str, Any] = {path.name: path.read_bytes() for path in out.glob("*.json")}
     status = json.loads(found.pop("status_data.json"))
-    for changing in ("seconds", "rows_per_second", "written"):
+    for changing in ("seconds", "rows_per_second", "written", "monitoring"):
         del status[changing]
     return found | {"status": status}
 

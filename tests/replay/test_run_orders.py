@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from replay.run_orders import MAX_FILE_BYTES, MOST_ORDERS, ControlFile, Order
+from replay.run_orders import MAX_FILE_BYTES, MOST_AHEAD, MOST_ORDERS, ControlFile, Order
 
 OWN = 0
 """Stands for this process, which is another one for each worker of the tests."""
@@ -80,6 +80,9 @@ def test_more_orders_than_are_read_are_left(directory: Directory) -> None:
         document({"sequence": 0, "do": "pause"}),
         document({"sequence": 2**60, "do": "pause"}),
         document({"sequence": True, "do": "pause"}),
+        document({"sequence": MOST_AHEAD + 1, "do": "pause"}),
+        document(PAUSE, {"sequence": 2**53, "do": "pause"}),
+        document(PAUSE, "junk"),
     ],
 )
 def test_a_file_that_is_none_is_left_alone_and_said_once(
@@ -88,6 +91,7 @@ def test_a_file_that_is_none_is_left_alone_and_said_once(
     assert directory.orders(text) == []
     assert directory.orders(text) == []
     assert len(caplog.records) <= 1
+    assert directory.control.done == 0
     assert directory.orders(document(PAUSE)) == [Order("pause")]
 
 
@@ -98,3 +102,25 @@ def test_neither_a_link_nor_a_fifo_is_read(directory: Directory, tmp_path: Path)
     directory.path.unlink()
     os.mkfifo(directory.path)
     assert directory.control.take() == []
+
+
+def test_a_directory_in_its_place_is_left_alone_and_not_kept_open(
+    directory: Directory, tmp_path: Path
+) -> None:
+    directory.path.mkdir()
+    descriptors = Path("/proc/self/fd")
+    opened = len(list(descriptors.iterdir())) if descriptors.exists() else None
+    for number in range(20):
+        (directory.path / f"{number}").touch()
+        assert directory.control.take() == []
+    assert opened is None or len(list(descriptors.iterdir())) <= opened + 1
+
+
+@pytest.mark.parametrize("speed", [0, -1, 1e-300, 1e308, 0.0099, True, None, "1", "inf", [1]])
+def test_a_speed_that_is_none_changes_nothing_and_counts_as_done(
+    directory: Directory, speed: Any
+) -> None:
+    assert directory.orders(document({"sequence": 1, "do": "speed", "speed": speed})) == []
+    assert directory.control.done == 1
+    slow = {"sequence": 2, "do": "speed", "speed": 0.01}
+    assert directory.orders(document(slow)) == [Order("speed", 0.01)]

@@ -52,35 +52,15 @@ class Outcome:
     failure: str = ""
 
 
-class UnwrittenFiles(RunFiles):
-    """The files of a run that is looked at from inside: nothing is written."""
-
-    def __init__(self) -> None:
-        self.failure = None
-
-    def clear(self, *_: object) -> None:
-        pass
-
-    @property
-    def is_due(self) -> bool:
-        return False
-
-    def publish(self, *_: object, **__: object) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 def replay(directory: Path) -> Outcome:
-    """Replay what is in a directory, as the command line does but for the files."""
-    try:
-        recording = find_recording(INSTRUMENT, directory, START, END)
-        options = ReplayOptions(INSTRUMENT, START, END, window_seconds=1, depth_levels=3)
-        run = Replay(options, recording, UnwrittenFiles())
-        run.run()
-    except OrderflowError as error:
-        return Outcome(failure=str(error))
+    """Replay what is in a directory, as the command line does."""
+    options = ReplayOptions(INSTRUMENT, START, END, window_seconds=1, depth_levels=3, flow=False)
+    with tempfile.TemporaryDirectory() as output, closing(RunFiles(Path(output))) as files:
+        try:
+            run = Replay(options, find_recording(INSTRUMENT, directory, START, END), files)
+            run.run()
+        except OrderflowError as error:
+            return Outcome(failure=str(error))
     processor = run.processor
     figures = {
         "rows": processor.rows,

@@ -139,6 +139,7 @@ def replay(
         "progress",
         "speed",
         "control",
+        "monitoring",
     ):
         del written["status_data.json"][changing]
     return Said(written)

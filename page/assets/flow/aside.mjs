@@ -23,9 +23,10 @@ const down = (panel, price) =>
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
  * @param {Panel} panel
- * @param {{profile: Grouped, area: Area, rowPrice: number, texts: boolean}} what
+ * @param {{profile: Grouped, area: Area, rowPrice: number, scale: number}} what
+ *   `scale`: what the sizes are multiplied by where they are written, 0 for no texts
  */
-export const paintProfile = (context, scene, panel, { profile, area, rowPrice, texts }) => {
+export const paintProfile = (context, scene, panel, { profile, area, rowPrice, scale }) => {
   const { left, width } = scene.profile;
   const row = profile.group * rowPrice;
   const height = (row / (panel.high - panel.low)) * panel.height;
@@ -55,10 +56,10 @@ export const paintProfile = (context, scene, panel, { profile, area, rowPrice, t
       context.lineWidth = 1.2;
       context.strokeRect(left + 0.6, top, width - 1.2, thick);
     }
-    if (texts && height >= 10 && sold + bought > 0) {
+    if (scale && height >= 10 && sold + bought > 0) {
       context.font = `${Math.min(11, height - 1.5)}px ${FONT}`;
       context.fillStyle = inside ? TEXT : MUTED;
-      context.fillText(signed(bought - sold), left + 4, top + thick / 2 + 0.5);
+      context.fillText(signed((bought - sold) * scale), left + 4, top + thick / 2 + 0.5);
     }
   }
   context.restore();

@@ -4,12 +4,14 @@
 import { areaPrices, paintArea, paintBook, paintProfile } from "./aside.mjs";
 import { BUY, LOST, REPEATED, SELL, VWAP, alpha } from "./colours.mjs";
 import { groupFor, paintFootprint, paintStatistics } from "./footprint.mjs";
-import { Heatmap, bookOf, eachRing, paintBest, ringFor } from "./heatmap.mjs";
-import { barsIn, finestAt, newestTime, sessionAt } from "./model.mjs";
+import { paintBest } from "./best.mjs";
+import { Heatmap, bookOf, eachRing, ringFor } from "./heatmap.mjs";
+import { barsIn, finestAt, newestColumn, sessionAt } from "./model.mjs";
 import { nice } from "./numbers.mjs";
 import { ISSUE_BAND, cleared, drawOver, issueBand } from "./overlay.mjs";
 import { profileOf, valueArea } from "./profile.mjs";
 import { dotsIn, paintDots } from "./tape.mjs";
+import { paintTrading } from "./trading.mjs";
 
 /** @typedef {import("./types").Scene} Scene */
 /** @typedef {import("./types").Panel} Panel */
@@ -31,19 +33,19 @@ export class Chart {
     this.over = over;
     this.heatmap = new Heatmap();
     /** @type {import("./overlay.mjs").Last} */
-    this.last = { ring: 0, row: 0, group: 0, texts: 0, leastDot: 0, dots: 0, ms: 0 };
+    this.last = { ring: 0, row: 0, group: 0, texts: 0, scale: 1, leastDot: 0, dots: 0, ms: 0 };
     this.stripes = /** @type {Record<string, CanvasPattern | null>} */ ({});
   }
 
   /**
-   * Fit the contrast of the heatmap to what is in view.
+   * Fit the contrast of the heatmap to what is in view; return whether it is another now.
    * @param {Scene} scene
    * @param {Shown} shown
    */
   fitContrast(scene, { store, choice }, exactly = false) {
-    if (!scene.heat) return;
+    if (!scene.heat) return false;
     const rings = this.rings(scene, store, choice);
-    this.heatmap.fit(rings, scene.x, scene.heat, choice.contrast, exactly);
+    return this.heatmap.fit(rings, scene.x, scene.heat, choice.contrast, exactly);
   }
 
   /**
@@ -71,9 +73,10 @@ export class Chart {
     if (scene.heat) this.drawHeat(context, scene, shown, bars);
     if (scene.foot && store.footprint) this.drawFoot(context, scene, shown, bars);
     if (scene.statistics && store.footprint) {
-      paintStatistics(context, scene, bars, store.footprint.windowMs);
+      paintStatistics(context, scene, bars, store.footprint.windowMs, this.last.scale);
     }
     this.drawIssues(context, scene, store, choice);
+    paintTrading(context, scene, store.trading);
     drawOver(this.over, scene, shown, this.last);
     this.last.ms = performance.now() - begun;
     this.under.dataset.drawn = JSON.stringify(this.last);
@@ -98,7 +101,7 @@ export class Chart {
     this.drawVwap(context, scene, bars, store.footprint?.windowMs ?? 0, choice.vwap);
     this.drawDots(context, scene, store, choice, rings[0] ?? null);
     this.drawVisibleProfile(context, scene, shown, bars);
-    const column = finestAt(store, choice.moment ?? newestTime(store));
+    const column = choice.moment === null ? newestColumn(store) : finestAt(store, choice.moment);
     const book = moment ?? (column && bookOf(column.ring, column.column));
     if (book && scene.bookWidth > 4) paintBook(context, scene, book);
     context.strokeStyle = "rgba(139,151,168,0.25)";
@@ -177,7 +180,7 @@ export class Chart {
     const profile = profileOf(inside, group);
     const area = valueArea(profile);
     if (!area) return;
-    paintProfile(context, scene, panel, { profile, area, rowPrice, texts: false });
+    paintProfile(context, scene, panel, { profile, area, rowPrice, scale: 0 });
     paintArea(context, panel, scene.profile.left + scene.profile.width, areaPrices(profile, area, rowPrice));
   }
 
@@ -194,13 +197,14 @@ export class Chart {
     const group = groupFor(panel, rowPrice, choice.rows);
     this.last.group = group;
     if (!scene.heat) this.drawVwap(context, scene, bars, windowMs, choice.vwap);
-    this.last.texts = paintFootprint(context, scene, bars, { rowPrice, group, windowMs, zeros: choice.zeros });
+    const painted = paintFootprint(context, scene, bars, { rowPrice, group, windowMs, zeros: choice.zeros });
+    Object.assign(this.last, painted);
     const session = sessionAt(store, choice.moment);
     if (session) {
       const wanted = Math.max(1, Math.round((group * rowPrice) / session.rowPrice));
       const profile = { ...profileOfRows(session.profile, wanted), group: wanted };
       const area = valueArea(profile);
-      if (area) paintProfile(context, scene, panel, { profile, area, rowPrice: session.rowPrice, texts: !scene.phone });
+      if (area) paintProfile(context, scene, panel, { profile, area, rowPrice: session.rowPrice, scale: scene.phone ? 0 : painted.scale });
     }
   }
 

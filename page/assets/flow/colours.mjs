@@ -8,6 +8,7 @@ export const CURSOR = "#e3b341";
 export const TEXT = "#e6edf3";
 export const MUTED = "#8b97a8";
 export const GRID = "#1c232d";
+export const ALERT = "#c58cff";
 export const VWAP = "#c9a0ff";
 export const LOST = "#ff9b3d";
 export const REPEATED = "#5b6675";

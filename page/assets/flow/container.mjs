@@ -16,6 +16,7 @@ const MOST_ARRAYS = 64;
 const LARGEST = 1e30; // no price or size of a market is beyond it
 const LARGEST_ROW = 2 ** 46;
 const LAST_MS = 253_402_300_799_999;
+const PRICES = ["open", "high", "low", "close"];
 const KINDS = /** @type {Record<string, any>} */ ({
   uint8: Uint8Array,
   uint16: Uint16Array,
@@ -131,7 +132,7 @@ export const readRing = ({ header, arrays }) => {
   for (let column = 0; column < columns; column++) {
     require(low[column] / row[column] < LARGEST_ROW, "its rows are too fine for its prices");
   }
-  return { columnMs, rows, first, count: columns, low, row, bid: known(bid), ask: known(ask), cells, tiles: [] };
+  return { columnMs, rows, first, count: columns, low, row, bid: known(bid), ask: known(ask), cells, factor: 1, tiles: [] };
 };
 
 /**
@@ -228,6 +229,52 @@ const readSession = (session, arrays, tick) => {
   const profile = { ...rows, group: 1, poc: pocOf(rows) };
   require(Math.min(area.poc, area.low, area.high) >= 0, "the session's value area is not in its rows");
   return { start: session.start, rowPrice: session.row_ticks * tick, vwap: session.vwap, profile, area };
+};
+
+/**
+ * Return the bars of a part of the run. What is not known is NaN: OBI before the first sample, the
+ * sides of the newest bars.
+ * @param {{header: Record<string, any>, arrays: Record<string, any>}} content
+ * @returns {import("./types").RangeBars}
+ */
+export const readRange = ({ header, arrays }) => {
+  require(header.kind === "range" && header.window_ms >= 1000 && header.joined >= 1, "it holds no range of bars");
+  for (const name of ["from", "to", "begin", "end", "bars", "total"]) {
+    require(Number.isInteger(header[name]) && header[name] >= 0 && header[name] <= LAST_MS, `${name} is no number`);
+  }
+  const found = /** @type {any} */ ({});
+  for (const [name, lead] of [["time", "bars"], ["metric_time", "metrics"]]) {
+    const count = arrays[name]?.length ?? 0;
+    ordered(arrays[name] ?? [], name);
+    for (const [key, values] of Object.entries(arrays)) {
+      if (key.startsWith("metric_") !== (lead === "metrics")) continue;
+      require(values.length === count, `${key} is not ${count} numbers`);
+      // NaN is neither below nor above.
+      require(!values.some((/** @type {number} */ value) => Math.abs(value) > LARGEST), `${key} is beyond any market`);
+    }
+  }
+  for (const name of [...PRICES, "volume", "buy", "sell", "other", "min_delta", "max_delta", "vwap", "cvd_close"]) {
+    require(arrays[name], `${name} is missing`);
+    found[name] = arrays[name];
+  }
+  for (const name of [...PRICES, "volume"]) bounded(found[name], 0, LARGEST, name);
+  for (const name of ["time", "obi_open", "obi_high", "obi_low", "obi_close", "cvd"]) {
+    require(arrays[`metric_${name}`], `metric_${name} is missing`);
+    found[`metric_${name}`] = arrays[`metric_${name}`];
+  }
+  return {
+    ...found,
+    time: arrays.time,
+    run: String(header.run),
+    stepMs: header.window_ms * header.joined,
+    joined: header.joined,
+    from: header.from,
+    to: header.to,
+    begin: header.begin,
+    end: header.end,
+    bars: header.bars,
+    total: header.total,
+  };
 };
 
 /** The taker's side of a file (0 not known, 1 bought, 2 sold) as this page has it. */

@@ -9,6 +9,7 @@ const EVERY_MS = 900;
  * @property {boolean} allowed
  * @property {boolean} paused
  * @property {number | "max"} speed
+ * @property {number | null} seeking the time that it is on its way to
  */
 
 export class Control {
@@ -46,9 +47,10 @@ export class Control {
       const known = answer.headers.get("Content-Type")?.startsWith("application/json");
       if (!known) this.gone = true;
       if (!known || !answer.ok) return;
-      const before = JSON.stringify(this.standing);
-      this.standing = await answer.json();
-      if (JSON.stringify(this.standing) !== before) this.onNews();
+      const before = this.standing;
+      const { event_time: _, ...standing } = await answer.json(); // which the poll tells
+      this.standing = standing;
+      if (JSON.stringify(standing) !== JSON.stringify(before)) this.onNews();
     } catch {
       /* page.js says that the server is gone */
     }
@@ -83,7 +85,16 @@ export class Control {
   speed(factor) {
     const now = this.standing?.speed;
     const speed = typeof now === "number" ? now * factor : factor < 1 ? 1000 : null;
-    if (speed === null) return this.order({ do: "speed", speed: "max" });
-    return this.order({ do: "speed", speed: Math.min(1_000_000, Math.max(0.01, speed)) });
+    return this.setSpeed(speed === null ? "max" : Math.min(1_000_000, Math.max(0.01, speed)));
+  }
+
+  /** @param {number | "max"} speed */
+  setSpeed(speed) {
+    return this.order({ do: "speed", speed });
+  }
+
+  /** @param {number} time */
+  seek(time) {
+    return this.order({ do: "seek", time });
   }
 }

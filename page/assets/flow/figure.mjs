@@ -177,6 +177,7 @@ export class Figure {
   }
 
   /**
+   * Set what is in view; return whether that differs, and so is drawn when Plotly has done it.
    * @param {Range | null} time
    * @param {Range | null} heat
    * @param {Range | null} foot
@@ -196,7 +197,9 @@ export class Figure {
     }
     if (heat && differs(heat, current?.yaxis)) update["yaxis.range"] = heat;
     if (foot && differs(foot, current?.yaxis2)) update["yaxis2.range"] = foot;
-    if (Object.keys(update).length) this.set(update);
+    const differ = Object.keys(update).length > 0;
+    if (differ) this.set(update);
+    return differ;
   }
 
   /** @returns {Range} */

@@ -1,7 +1,7 @@
 // Volume by price and taker side in each bar, and the rows of figures under it.
 
 import { BUY, GROUND, MUTED, POC, SELL, TEXT, alpha } from "./colours.mjs";
-import { cell, nice, signed } from "./numbers.mjs";
+import { cell, cellScale, nice, signed } from "./numbers.mjs";
 import { groupBar } from "./profile.mjs";
 
 /** @typedef {import("./types").Bar} Bar */
@@ -70,7 +70,8 @@ export const imbalances = ({ rows, sold, bought }, least, zeros) => {
  */
 
 /**
- * Paint the bars in view; text only where a cell has room for it. Return how many texts there are.
+ * Paint the bars in view; text only where a cell has room for it. Return how many texts there are,
+ * and what their sizes were multiplied by.
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
  * @param {Bar[]} bars
@@ -89,6 +90,7 @@ export const paintFootprint = (context, scene, bars, style) => {
   const row = style.group * style.rowPrice;
   const height = row * scale;
   const texts = (width - CANDLE - 5) / 2 >= TEXT_WIDTH / 2 && height >= TEXT_HEIGHT;
+  const shown = cellScale(sizes);
   let count = 0;
   context.save();
   context.beginPath();
@@ -97,7 +99,7 @@ export const paintFootprint = (context, scene, bars, style) => {
   context.textBaseline = "middle";
   for (const [index, bar] of bars.entries()) {
     const left = x.left + (bar.time - x.low) * pixel;
-    candle(context, bar, left, width, (price) => panel.top + (panel.high - price) * scale);
+    candle(context, bar, left, bar.stepMs ? bar.stepMs * pixel : width, (price) => panel.top + (panel.high - price) * scale);
     if (width < 5 || height < 1) continue;
     const cells = grouped[index];
     const box = {
@@ -107,10 +109,10 @@ export const paintFootprint = (context, scene, bars, style) => {
       height,
     };
     if (width > CANDLE * 4) box.width = width - CANDLE - 5;
-    count += paintBar(context, panel, cells, box, { most, least, texts, zeros: style.zeros });
+    count += paintBar(context, panel, cells, box, { most, least, texts, zeros: style.zeros, scale: shown });
   }
   context.restore();
-  return count;
+  return { texts: count, scale: shown };
 };
 
 /**
@@ -136,7 +138,7 @@ const candle = (context, bar, left, width, down) => {
  * @param {Panel} panel
  * @param {Grouped} cells
  * @param {Box} box of row 0, far below; `top` is its foot
- * @param {{most: number, least: number, texts: boolean, zeros: boolean}} look
+ * @param {{most: number, least: number, texts: boolean, zeros: boolean, scale: number}} look
  */
 const paintBar = (context, panel, cells, box, look) => {
   const { rows, sold, bought } = cells;
@@ -166,7 +168,7 @@ const paintBar = (context, panel, cells, box, look) => {
       context.fillStyle = size ? TEXT : alpha(MUTED, 0.6);
       context.font = `${marked ? 700 : 400} ${font}px ${FONT}`;
       context.textAlign = "center";
-      context.fillText(cell(size), left + half / 2, top + box.height / 2 + 0.5, half - 2);
+      context.fillText(cell(size * look.scale), left + half / 2, top + box.height / 2 + 0.5, half - 2);
       count++;
     }
   }
@@ -179,25 +181,25 @@ const paintBar = (context, panel, cells, box, look) => {
   return count;
 };
 
-/** @type {{name: string, value: (bar: Bar) => number, text: (bar: Bar) => string, tone: (bar: Bar) => string}[]} */
+/** @type {{name: string, value: (bar: Bar) => number, text: (bar: Bar, scale: number) => string, tone: (bar: Bar) => string}[]} */
 export const STATISTICS = [
   {
     name: "Delta",
     value: (bar) => bar.delta,
-    text: (bar) => signed(bar.delta),
+    text: (bar, scale) => signed(bar.delta * scale),
     tone: (bar) => (bar.delta < 0 ? SELL : BUY),
   },
   {
     name: "min / max",
     value: () => 0,
-    text: (bar) => `${bar.minDelta ? signed(bar.minDelta) : "−0"} ${bar.maxDelta ? signed(bar.maxDelta) : "+0"}`,
+    text: (bar, scale) => `${bar.minDelta ? signed(bar.minDelta * scale) : "−0"} ${bar.maxDelta ? signed(bar.maxDelta * scale) : "+0"}`,
     tone: () => MUTED,
   },
-  { name: "Volume", value: (bar) => bar.volume, text: (bar) => cell(bar.volume), tone: () => "#6296cd" },
+  { name: "Volume", value: (bar) => bar.volume, text: (bar, scale) => cell(bar.volume * scale), tone: () => "#6296cd" },
   {
     name: "CVD",
     value: (bar) => bar.cvd,
-    text: (bar) => signed(bar.cvd),
+    text: (bar, scale) => signed(bar.cvd * scale),
     tone: (bar) => (bar.cvd < 0 ? SELL : BUY),
   },
 ];
@@ -208,8 +210,9 @@ export const STATISTICS = [
  * @param {Scene} scene
  * @param {Bar[]} bars
  * @param {number} windowMs
+ * @param {number} scale what sizes are multiplied by
  */
-export const paintStatistics = (context, scene, bars, windowMs) => {
+export const paintStatistics = (context, scene, bars, windowMs, scale) => {
   const box = /** @type {Box} */ (scene.statistics);
   const { x } = scene;
   const pixel = x.width / (x.high - x.low);
@@ -240,7 +243,7 @@ export const paintStatistics = (context, scene, bars, windowMs) => {
       context.textAlign = "center";
       context.fillStyle = TEXT;
       context.font = `${Math.min(11, height - 4)}px ${FONT}`;
-      context.fillText(row.text(bar), left + width / 2, top + height / 2 + 0.5, width - 4);
+      context.fillText(row.text(bar, scale), left + width / 2, top + height / 2 + 0.5, width - 4);
     }
   });
   context.restore();

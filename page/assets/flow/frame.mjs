@@ -36,6 +36,7 @@ export const buildFrame = (root) => {
   const [under, over] = [canvas("flow-under"), canvas("flow-over")];
   const plot = element("div", "flow-plot");
   plot.id = "flow-plot";
+  const hint = area.appendChild(element("div", "flow-hint"));
   const note = element("div", "flow-note");
   note.setAttribute("role", "status");
   area.append(under, plot, over);
@@ -52,6 +53,7 @@ export const buildFrame = (root) => {
     over,
     plot,
     note,
+    hint,
     strip,
     book: list(lists, "book", "Book"),
     sales: list(lists, "sales", "Time and sales"),

@@ -3,7 +3,7 @@
 import { element } from "./ladder.mjs";
 import { areaPrices } from "./aside.mjs";
 import { headOf, newestTime } from "./model.mjs";
-import { duration, fixed, signed } from "./numbers.mjs";
+import { duration, fixed, told } from "./numbers.mjs";
 import { dateAndClock, zoneName } from "./times.mjs";
 
 /** @typedef {import("./store.mjs").Store} Store */
@@ -57,11 +57,11 @@ export class Head {
     const zone = zoneName(found.at, choice.zone);
     this.set("last", "Last", price(found.last), found.rose ? "up" : "down");
     this.set("spread", "Spread", price(found.spread));
-    this.set("delta", "Δ bar", found.delta === null ? DASH : signed(found.delta), tone(found.delta));
-    this.set("cvd", "CVD", found.cvd === null ? DASH : signed(found.cvd));
+    this.set("delta", "Δ bar", found.delta === null ? DASH : told(found.delta), tone(found.delta));
+    this.set("cvd", "CVD", found.cvd === null ? DASH : told(found.cvd));
     const prices = area && [area.poc - half, area.high - (half ? tick : 0), area.low].map(price);
     this.set("area", "POC · VAH · VAL", prices ? prices.join(" · ") : DASH);
-    this.set("cursor", `${traveling ? "Cursor" : "Event time"}, ${zone}`, dateAndClock(found.at, choice.zone, 0));
+    this.set("cursor", `${traveling ? "Cursor" : "Event time"}, ${zone}`, found.at ? dateAndClock(found.at, choice.zone, 0) : DASH);
     const newest = newestTime(store);
     const behind = newest - (traveling ? found.at : right);
     this.badge.hidden = !traveling;

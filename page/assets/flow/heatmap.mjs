@@ -95,6 +95,22 @@ export const tilesIn = (ring, low, high) =>
   );
 
 /**
+ * Return whether the rows of a tile reach over all prices in view.
+ * @param {Tile} tile
+ * @param {Panel} panel
+ */
+const covers = ({ base, rows, rowPrice }, panel) =>
+  base * rowPrice <= panel.low && (base + rows) * rowPrice >= panel.high;
+
+/**
+ * Return whether there are prices in view that the rows of a ring do not reach.
+ * @param {Ring} ring
+ * @param {{low: number, high: number}} x
+ * @param {Panel} panel
+ */
+export const hasHoles = (ring, x, panel) => tilesIn(ring, x.low, x.high).some((tile) => !covers(tile, panel));
+
+/**
  * Return the place in a ring of the column that a moment lies in, -1 without one.
  * @param {Ring} ring
  * @param {number} time
@@ -117,7 +133,7 @@ export const bookOf = (ring, column) => {
     const cell = ring.cells[column * ring.rows + row];
     if (!cell) continue;
     const side = cell & ASK ? 1 : 0;
-    sides[side].push({ price: low + row * size, size: sizeOf(cell & MAGNITUDE) });
+    sides[side].push({ price: low + row * size, size: sizeOf(cell & MAGNITUDE) * ring.factor });
   }
   return { bids: sides[0].reverse(), asks: sides[1] };
 };
@@ -163,6 +179,29 @@ const quantile = (counts, wanted) => {
   return sizeOf(magnitude);
 };
 
+/**
+ * Let only what is above and below the rows of a tile be painted.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Scene} scene
+ * @param {number} from
+ * @param {number} to
+ * @param {Tile} tile
+ */
+const clipAround = (context, scene, from, to, { base, rows, rowPrice }) => {
+  const panel = /** @type {Panel} */ (scene.heat);
+  const { x } = scene;
+  const across = (/** @type {number} */ time) => x.left + ((time - x.low) / (x.high - x.low)) * x.width;
+  const down = (/** @type {number} */ price) =>
+    panel.top + ((panel.high - price) / (panel.high - panel.low)) * panel.height;
+  const [left, width] = [across(from), across(to) - across(from)];
+  const top = Math.max(panel.top, down((base + rows) * rowPrice));
+  const bottom = Math.min(panel.top + panel.height, down(base * rowPrice));
+  context.beginPath();
+  context.rect(left, panel.top, width, Math.max(0, top - panel.top));
+  context.rect(left, bottom, width, Math.max(0, panel.top + panel.height - bottom));
+  context.clip();
+};
+
 /** The pictures of the tiles, kept between draws. */
 export class Heatmap {
   constructor() {
@@ -181,6 +220,7 @@ export class Heatmap {
    * @param {Range} percentiles
    */
   fit(rings, x, panel, percentiles, exactly = false) {
+    const names = this.names;
     for (const ring of rings) {
       const range = contrastOf(ring, x, panel, percentiles);
       if (!range) continue;
@@ -190,6 +230,7 @@ export class Heatmap {
       if (before?.join() === range.join()) continue;
       this.contrasts.set(ring.columnMs, { range, table: palette(...range), name: ++this.names });
     }
+    return this.names > names;
   }
 
   /** @param {number} columnMs */
@@ -216,11 +257,37 @@ export class Heatmap {
     const seen = new Set();
     eachRing(rings, scene.x.low, (ring, end) => {
       for (const tile of tilesIn(ring, scene.x.low, Math.min(end, scene.x.high))) {
-        this.copy(context, scene, ring, tile, rowPrice, end, seen);
+        this.paintTile(context, scene, rings.slice(rings.indexOf(ring)), tile, rowPrice, end, seen);
       }
     });
     context.restore();
     for (const key of this.pictures.keys()) if (!seen.has(key)) this.pictures.delete(key);
+  }
+
+  /**
+   * Paint a tile of the first of `rings`, and above and below its rows what the coarser ones know,
+   * which have more of them.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Scene} scene
+   * @param {Ring[]} rings
+   * @param {Tile} tile
+   * @param {number} rowPrice
+   * @param {number} end time from which on a finer ring was painted
+   * @param {Set<string>} seen
+   */
+  paintTile(context, scene, rings, tile, rowPrice, end, seen) {
+    const panel = /** @type {Panel} */ (scene.heat);
+    const [ring, ...coarser] = rings;
+    const [from, to] = [tile.first * ring.columnMs, Math.min(end, (tile.first + tile.columns) * ring.columnMs)];
+    if (coarser.length && !covers(tile, panel)) {
+      context.save();
+      clipAround(context, scene, from, to, tile);
+      for (const other of tilesIn(coarser[0], Math.max(from, scene.x.low), Math.min(to, scene.x.high))) {
+        this.paintTile(context, scene, coarser, other, rowPrice, Infinity, seen);
+      }
+      context.restore();
+    }
+    this.copy(context, scene, ring, tile, rowPrice, end, seen);
   }
 
   /**
@@ -261,7 +328,7 @@ export class Heatmap {
    */
   picture(ring, tile, group, summed, seen) {
     const contrast = this.contrasts.get(ring.columnMs);
-    if (!contrast) return null;
+    if (!contrast) return null; // nothing of it is in view, or it has just come
     const place = `${ring.columnMs}:${tile.first}`;
     seen.add(place);
     const key = `${tile.key}:${group}:${summed}:${contrast.name}`;
@@ -339,51 +406,4 @@ const fillSums = (pixels, tile, group, first, rows, table) => {
       pixels[(rows - 1 - row) * TILE_COLUMNS + column] = table[bits[0] >>> 16];
     }
   }
-};
-
-/**
- * Paint the best bid and ask of a ring up to a time, as steps with a dark edge.
- * @param {CanvasRenderingContext2D} context
- * @param {Scene} scene
- * @param {Ring} ring
- * @param {number} end
- * @param {[string, string]} colours
- */
-export const paintBest = (context, scene, ring, end, colours) => {
-  const panel = /** @type {Panel} */ (scene.heat);
-  const { x } = scene;
-  const pixel = x.width / (x.high - x.low);
-  const scale = panel.height / (panel.high - panel.low);
-  const from = Math.max(0, Math.floor(x.low / ring.columnMs) - ring.first);
-  const to = Math.min(ring.count, Math.ceil(Math.min(end, x.high) / ring.columnMs) - ring.first);
-  context.save();
-  context.beginPath();
-  context.rect(x.left, panel.top, x.width, panel.height);
-  context.clip();
-  for (const [side, colour] of colours.entries()) {
-    const path = new Path2D();
-    let drawing = false;
-    const prices = side ? ring.ask : ring.bid;
-    for (let column = from; column < to; column++) {
-      const price = prices[column];
-      if (Number.isNaN(price)) {
-        drawing = false;
-        continue;
-      }
-      const left = x.left + ((ring.first + column) * ring.columnMs - x.low) * pixel;
-      const y = panel.top + (panel.high - price) * scale;
-      if (drawing) path.lineTo(left, y);
-      else path.moveTo(left, y);
-      path.lineTo(left + ring.columnMs * pixel, y);
-      drawing = true;
-    }
-    context.lineJoin = "round";
-    context.strokeStyle = "rgba(5,8,12,0.75)";
-    context.lineWidth = 3;
-    context.stroke(path);
-    context.strokeStyle = colour;
-    context.lineWidth = 1.2;
-    context.stroke(path);
-  }
-  context.restore();
 };

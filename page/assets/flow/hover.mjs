@@ -4,10 +4,11 @@ import { sizeOf } from "./colours.mjs";
 import { columnAt } from "./heatmap.mjs";
 import { element } from "./ladder.mjs";
 import { barsIn } from "./model.mjs";
-import { cell, fixed, signed } from "./numbers.mjs";
+import { cell, fixed, told } from "./numbers.mjs";
 import { ISSUE_BAND, issueBand } from "./overlay.mjs";
 import { groupBar } from "./profile.mjs";
 import { clock } from "./times.mjs";
+import { tradingAt } from "./trading.mjs";
 
 /** @typedef {import("./types").Scene} Scene */
 /** @typedef {import("./types").Panel} Panel */
@@ -31,6 +32,8 @@ export const wordsAt = (scene, at, store, choice, chart) => {
   const band = issueBand(scene);
   if (at.y >= band - 2 && at.y <= band + ISSUE_BAND + 3) return issuesAt(store, time, (span / scene.x.width) * 3);
   const { heat, foot, statistics } = scene;
+  const done = tradingAt(scene, at, store.trading, store.footprint?.decimals ?? 2, choice.zone);
+  if (done.length) return done;
   if (heat && inside(heat, at.y)) return heatWords(heat, at.y, time, store, choice, chart);
   if (foot && inside(foot, at.y)) return footWords(foot, at.y, time, store, choice, chart);
   if (statistics && inside(statistics, at.y)) return barWords(time, store, choice);
@@ -78,11 +81,13 @@ const heatWords = (panel, y, time, store, choice, chart) => {
     if (column < 0) continue;
     const [low, size] = [ring.low[column], ring.row[column]];
     const row = Math.floor((priceAt(panel, y) - low) / size);
+    const coarser = ring !== rings[rings.length - 1];
+    if ((row < 0 || row >= ring.rows) && coarser) continue; // that one reaches further
     const lines = [clock((ring.first + column) * ring.columnMs, choice.zone)];
     if (row >= 0 && row < ring.rows) {
       const held = ring.cells[column * ring.rows + row];
       const side = held & 0x8000 ? "asks" : "bids";
-      const words = held ? `≈ ${Number(sizeOf(held & 0x7fff).toPrecision(3))} ${side}` : "nothing rests";
+      const words = held ? `≈ ${Number((sizeOf(held & 0x7fff) * ring.factor).toPrecision(3))} ${side}` : "nothing rests";
       lines.push(`${fixed(low + row * size, decimals)} to ${fixed(low + (row + 1) * size, decimals)}: ${words}`);
     }
     const best = [ring.bid[column], ring.ask[column]].map((price) => (price > 0 ? fixed(price, decimals) : "none"));
@@ -113,7 +118,7 @@ const footWords = (panel, y, time, store, choice, chart) => {
     const [sold, bought] = [cells.sold[index], cells.bought[index]];
     const prices = [row, row + 1].map((edge) => fixed(edge * size, footprint.decimals)).join(" to ");
     const other = cells.other[index] ? ` · ${cell(cells.other[index])} of unknown side` : "";
-    lines.splice(1, 0, `${prices}: sold ${number(sold)} × bought ${number(bought)} · delta ${signed(bought - sold)}${other}`);
+    lines.splice(1, 0, `${prices}: sold ${number(sold)} × bought ${number(bought)} · delta ${told(bought - sold)}${other}`);
   }
   return lines;
 };
@@ -136,7 +141,7 @@ const barWords = (time, store, choice) => {
   return [
     clock(bar.time, choice.zone, 0),
     `O ${open}  H ${high}  L ${low}  C ${close}`,
-    `volume ${number(bar.volume)} · delta ${signed(bar.delta)} (${signed(bar.minDelta)} … ${signed(bar.maxDelta)}) · CVD ${signed(bar.cvd)}`,
+    `volume ${number(bar.volume)} · delta ${told(bar.delta)} (${told(bar.minDelta)} … ${told(bar.maxDelta)}) · CVD ${told(bar.cvd)}`,
   ];
 };
 

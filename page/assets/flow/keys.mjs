@@ -15,20 +15,22 @@ import { element } from "./ladder.mjs";
  * @property {() => void} picture
  * @property {() => void} whole
  * @property {() => void} zone
+ * @property {() => void} seek
  */
 
 const KEYS = /** @type {[string, string][]} */ ([
   ["click", "travel to that moment: book, trades, head line and profiles are those of it"],
   ["drag · wheel", "move · zoom the time; with Shift the prices too"],
   ["drag the price axis", "stretch the prices; double click there fits them again"],
-  ["double click", "everything"],
-  ["← →", "one book row back, on"],
-  ["Shift ← →", "one bar back, on"],
+  ["double click", "everything there is"],
+  ["← →", "one book row back, on; at the newest → lets a paced run make one"],
+  ["Shift ← →", "one bar back, on; at the newest likewise"],
   ["Home · Escape", "to the first moment · to the newest"],
   ["space", "pause the run, or let it go on (shared by all tabs)"],
   ["+ −", "the run twice as fast, half as fast (shared by all tabs)"],
+  ["G", "take the run to a time (shared by all tabs)"],
   ["1 2 3 4", "Bars, Heatmap, Footprint, Both"],
-  ["V · Z", "VWAP on or off · UTC or local time"],
+  ["V · Z · A", "VWAP on or off · UTC or local time · everything"],
   ["S", "save a picture"],
   ["?", "this list"],
 ]);
@@ -40,6 +42,7 @@ const SIGNS = /** @type {[string, string][]} */ ([
   ["VAH POC VAL", "value area of what is visible: 70 % of its volume around the busiest row"],
   ["violet dashes", "VWAP of the UTC day"],
   ["hatched", "data issues: orange is lost, grey was only repeated; point there for words"],
+  ["▲ ▼ ◆", "a trading run: bought, sold (hollow as maker), an alert"],
   ["dimmed", "the future of the moment travelled to"],
 ]);
 
@@ -68,7 +71,10 @@ export class Help {
     zeros.addEventListener("change", () => state.set({ zeros: zeros.checked }));
     const setting = element("label", "setting");
     setting.append(zeros, " an empty neighbour makes an imbalance too");
-    dialog.append(element("h2", "", "Keys"), list(KEYS), element("h2", "", "Signs"), list(SIGNS), setting, close);
+    const title = element("h2", "", "Keys");
+    title.tabIndex = -1; // so that the list opens at its beginning
+    title.autofocus = true;
+    dialog.append(title, list(KEYS), element("h2", "", "Signs"), list(SIGNS), setting, close);
     document.body.append(dialog);
     this.dialog = dialog;
   }
@@ -100,6 +106,7 @@ export const listenToKeys = (state, help, acts) => {
     z: acts.zone,
     v: () => state.set({ vwap: !state.choice.vwap }),
     a: acts.whole,
+    g: acts.seek,
   };
   addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);

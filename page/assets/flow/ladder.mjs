@@ -35,6 +35,21 @@ const columnDecimals = (values) => {
   return Math.max(0, Math.min(decimalsOf(values, 8), 9 - whole));
 };
 
+/** What a list was made of: as long as it is the same, the list stays as it is. */
+class Made {
+  constructor() {
+    /** @type {unknown[]} */
+    this.of = [];
+  }
+
+  /** @param {unknown[]} parts */
+  isOf(...parts) {
+    const same = parts.length === this.of.length && parts.every((part, index) => part === this.of[index]);
+    this.of = parts;
+    return same;
+  }
+}
+
 /** The ladder: asks above, bids below, best next to the middle. */
 export class Ladder {
   /** @param {HTMLElement} parent */
@@ -46,6 +61,12 @@ export class Ladder {
     this.middle = element("div", "middle");
     this.bids = element("div", "side bids");
     parent.append(head, this.asks, this.middle, this.bids);
+    this.made = new Made();
+  }
+
+  /** Make the rows anew with the next `show`: there may be room for more or fewer. */
+  forget() {
+    this.made.of = [];
   }
 
   /**
@@ -57,6 +78,7 @@ export class Ladder {
    */
   show(book, title, decimals, exact, phone) {
     this.title.textContent = title;
+    if (this.made.isOf(book, decimals, exact, phone)) return;
     const { bids, asks } = book ?? { bids: [], asks: [] };
     const room = phone ? PHONE_ROWS : Math.max(1, Math.floor(this.asks.clientHeight / ROW));
     const shown = [asks.slice(0, room), bids.slice(0, room)];
@@ -115,6 +137,12 @@ export class TimeAndSales {
     head.append(element("span", "", "price · size"));
     this.body = element("div", "tape");
     parent.append(head, this.body);
+    this.made = new Made();
+  }
+
+  /** Make the lines anew with the next `show`: there may be room for more or fewer. */
+  forget() {
+    this.made.of = [];
   }
 
   /**
@@ -126,6 +154,8 @@ export class TimeAndSales {
    */
   show(trades, quotes, moment, { title, decimals, zone, phone, large }) {
     this.title.textContent = title;
+    const newest = Math.max(trades?.times.at(-1) ?? 0, quotes?.times.at(-1) ?? 0);
+    if (this.made.isOf(trades, quotes, Math.min(moment, newest), decimals, zone, phone, large)) return;
     const room = phone ? PHONE_ROWS + 4 : Math.max(1, Math.floor(this.body.clientHeight / ROW));
     if (!trades?.times.length) {
       this.body.replaceChildren(element("div", "none", "no trades"));

@@ -23,7 +23,8 @@ const LEAST_FOOT_ROWS = 14;
  */
 export const barsIn = (footprint, low, high) => {
   if (!footprint) return [];
-  const { bars, windowMs } = footprint;
+  const { older = [], windowMs } = footprint;
+  const bars = older.length ? [...older, ...footprint.bars] : footprint.bars;
   const times = bars.map((bar) => bar.time);
   return bars.slice(after(times, low - windowMs), after(times, high));
 };
@@ -49,6 +50,7 @@ export const newestTime = (store) => {
 export const oldestTime = (store) => {
   const starts = store.present.map((ring) => ring.first * ring.columnMs);
   const coarsest = store.present[starts.length - 1];
+  if (Number.isFinite(store.begin)) return store.begin;
   const bar = store.footprint?.bars[0]?.time ?? Infinity;
   if (!coarsest) return Number.isFinite(bar) ? bar : 0;
   // The coarsest begins up to a column too early; the finest that reaches as far back knows better.
@@ -209,4 +211,13 @@ export const finestAt = (store, time) => {
     if (column >= 0) return { ring, column };
   }
   return null;
+};
+
+/**
+ * Return the finest ring and the place of its last column, which is the newest book that it has.
+ * @param {Store} store
+ */
+export const newestColumn = (store) => {
+  const ring = store.present[0];
+  return ring ? { ring, column: ring.count - 1 } : null;
 };

@@ -32,6 +32,29 @@ const trimmed = (size) =>
 export const signed = (value) => (value ? (value < 0 ? MINUS : "+") : "") + cell(value);
 
 /**
+ * Return a signed volume where there is room: as `signed`, of less than 1 two digits.
+ * @param {number} value
+ */
+export const told = (value) => {
+  const size = Math.abs(value);
+  if (size === 0 || size >= 1) return signed(value);
+  return (value < 0 ? MINUS : "+") + decimal(size);
+};
+
+/** @param {number} size below 1 */
+const decimal = (size) => size.toFixed(Math.min(12, 1 - Math.floor(Math.log10(size)))).replace(/^0(?=\.)/, "");
+
+/**
+ * Return what sizes are multiplied by in cells, so that most of them are more than `.0`: 1 wherever
+ * that does, else 1000 or a million.
+ * @param {ArrayLike<number>} sorted sizes above 0
+ */
+export const cellScale = (sorted) => {
+  const middle = sorted[Math.floor(sorted.length / 2)] ?? 1;
+  return middle >= 0.05 ? 1 : middle >= 0.000_05 ? 1000 : 1_000_000;
+};
+
+/**
  * Return `value` with `decimals` decimals and thousands separated.
  * @param {number} value
  * @param {number} decimals

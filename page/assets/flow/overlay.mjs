@@ -3,7 +3,7 @@
 import { BUY, CURSOR, MUTED, TEXT } from "./colours.mjs";
 import { FONT } from "./footprint.mjs";
 import { bookAt, finestAt } from "./model.mjs";
-import { cell, duration, fixed } from "./numbers.mjs";
+import { duration, fixed, told } from "./numbers.mjs";
 import { MOST_DOTS, MOST_DOTS_PHONE } from "./tape.mjs";
 import { clock, zoneName } from "./times.mjs";
 
@@ -26,6 +26,7 @@ import { clock, zoneName } from "./times.mjs";
  * @property {number} row price of a row of the heatmap
  * @property {number} group base rows of a row of the footprint
  * @property {number} texts
+ * @property {number} scale what the sizes in cells are multiplied by
  * @property {number} leastDot size of the smallest dot
  * @property {number} dots
  * @property {number} ms
@@ -92,23 +93,24 @@ export const drawOver = (canvas, scene, shown, last) => {
  * @param {Last} last
  */
 const drawTitles = (context, scene, store, choice, last) => {
-  const [base, quote] = (store.about?.instrument ?? "").split("-");
+  const quote = (store.about?.instrument ?? "").split("-")[1];
   const footprint = store.footprint;
   const decimals = footprint?.decimals ?? 2;
   const written = (/** @type {number} */ price) => fixed(price, decimals).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
   const titles = [];
   if (scene.heat) {
-    const detail = `resting ${base} per ${written(last.row)} ${quote ?? ""} and ${duration(last.ring)}`;
+    const detail = `resting ${store.unit.name ?? "size"} per ${written(last.row)} ${quote ?? ""} and ${duration(last.ring)}`;
     const shown = Math.min(last.dots, scene.phone ? MOST_DOTS_PHONE : MOST_DOTS);
-    const dots = shown < last.dots ? `the ${shown} largest, from ${cell(last.leastDot)}` : "size = area";
+    const dots = shown < last.dots ? `the ${shown} largest, from ${told(last.leastDot).slice(1)}` : "size = area";
     titles.push({ panel: scene.heat, name: "Liquidity", detail: `${detail} · ● trades by taker, ${dots}` });
   }
   if (scene.foot && footprint) {
     const row = `${written(last.group * footprint.rowPrice)} ${quote ?? ""}`;
+    const scaled = last.scale === 1 ? "" : ` in ${fixed(1 / last.scale, Math.round(Math.log10(last.scale)))} ${store.unit.name ?? ""}`;
     titles.push({
       panel: scene.foot,
       name: "Footprint",
-      detail: `sold × bought per ${row} · ${duration(footprint.windowMs)} bars · ▌ imbalance ≥ 3:1 diagonal · ▭ POC`,
+      detail: `sold × bought${scaled} per ${row} · ${duration(footprint.windowMs)} bars · ▌ imbalance ≥ 3:1 diagonal · ▭ POC`,
     });
   }
   context.textAlign = "left";
@@ -127,7 +129,7 @@ const drawTitles = (context, scene, store, choice, last) => {
     context.fillText("book", scene.bookLeft, scene.heat.top - 11);
   }
   if (scene.foot) context.fillText("volume, session", scene.profile.left, scene.foot.top - 11);
-  context.fillText(zoneName(scene.x.high, choice.zone), scene.x.left + scene.x.width + 8, scene.height - 28);
+  context.fillText(zoneName(scene.x.high, choice.zone), scene.x.left + scene.x.width + 30, scene.height - 28);
 };
 
 /**

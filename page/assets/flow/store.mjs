@@ -3,6 +3,7 @@
 
 import { ContentError, readFootprint, readQuotes, readRing, readTrades, unpack } from "./container.mjs";
 import { cutTiles } from "./heatmap.mjs";
+import { RECORDED, levelsOf, scaleFootprint, scaleTrades } from "./units.mjs";
 
 /** @typedef {import("./types").Ring} Ring */
 /** @typedef {import("./types").Footprint} Footprint */
@@ -19,9 +20,14 @@ import { cutTiles } from "./heatmap.mjs";
  * @property {number | null} event_time
  * @property {Record<string, string>} files names and versions
  * @property {boolean} recording whether the server knows where the run's recording is
+ * @property {number | null} start of the run's range
+ * @property {number | null} end
+ * @property {import("./types").Unit} unit
  */
 
 export const RINGS = ["heatmap_0", "heatmap_1", "heatmap_2", "heatmap_3", "heatmap_4"];
+const WORDS = ["depth", "issues", "trading"]; // answered with JSON
+const NO_TRADING = /** @type {import("./types").Trading} */ ({ fills: [], alerts: [] });
 const MOST_ROWS = 20_000; // of trades and of best prices, as in the files
 const MOST_BARS = 1000;
 const PATIENCE_MS = 10_000;
@@ -44,6 +50,8 @@ export class Store {
     this.depth = { bids: [], asks: [] };
     /** @type {Issue[]} */
     this.issues = [];
+    /** @type {import("./types").Trading} */
+    this.trading = NO_TRADING;
     /** @type {Map<string, {version: string, run: string, last: number}>} */
     this.known = new Map();
     /** @type {Set<string>} */
@@ -51,7 +59,14 @@ export class Store {
     /** @type {Map<string, string>} */
     this.problems = new Map();
     this.versions = 0;
+    this.reached = 0; // the run's newest event, ms
     this.run = "";
+    this.begin = Infinity; // of the run, where it begins before what is here
+  }
+
+  /** What sizes are in. */
+  get unit() {
+    return this.about?.unit ?? RECORDED;
   }
 
   /** The rings that are there, finest first. */
@@ -60,12 +75,30 @@ export class Store {
   }
 
   /**
+   * Take what a poll says. A run that went back has less than is here: that is forgotten.
+   * @param {About} about
+   */
+  learn(about) {
+    this.about = about;
+    if (!about.files.trading) this.trading = NO_TRADING; // it came to an end, or is another market's
+    if (about.event_time === null) return;
+    if (about.event_time < this.reached) this.forget();
+    this.reached = about.event_time;
+  }
+
+  forget() {
+    this.rings = RINGS.map(() => null);
+    this.footprint = this.trades = this.quotes = null;
+    this.begin = Infinity;
+    this.known.clear();
+  }
+
+  /**
    * Ask for those of `names` that have changed since they were asked for.
    * @param {About} about
    * @param {string[]} names
    */
   refresh(about, names) {
-    this.about = about;
     for (const name of names) {
       const version = about.files[name];
       if (!version || this.asking.has(name) || this.known.get(name)?.version === version) continue;
@@ -121,11 +154,8 @@ export class Store {
    * @returns {Promise<[string, number, boolean]>} the same two now, and whether to ask for all again
    */
   async take(name, answer, run, after) {
-    if (name === "depth" || name === "issues") {
-      const found = await answer.json();
-      if (name === "issues") this.issues = found.issues;
-      else this.depth = { bids: found.bids.map(level), asks: found.asks.map(level) };
-      this.onNews(name);
+    if (WORDS.includes(name)) {
+      this.takeWords(name, await answer.json());
       return ["", -1, false];
     }
     const content = unpack(await answer.arrayBuffer());
@@ -142,6 +172,18 @@ export class Store {
   }
 
   /**
+   * @param {string} name
+   * @param {any} found
+   */
+  takeWords(name, found) {
+    const { factor } = this.unit;
+    if (name === "issues") this.issues = found.issues;
+    else if (name === "trading") this.trading = found;
+    else this.depth = { bids: levelsOf(found.bids, factor), asks: levelsOf(found.asks, factor) };
+    this.onNews(name);
+  }
+
+  /**
    * Forget what another run has left: its files may reach further than those of this one.
    * @param {string} run
    */
@@ -150,9 +192,7 @@ export class Store {
     const first = this.run === "";
     this.run = run;
     if (first) return;
-    this.rings = RINGS.map(() => null);
-    this.footprint = this.trades = this.quotes = null;
-    this.known.clear();
+    this.forget();
     this.onNews("run");
   }
 
@@ -166,10 +206,11 @@ export class Store {
     const start = Math.max(0, Number(content.header.start) || 0);
     const before = fresh ? null : this.rings[place];
     const ring = before ? joined(before, found, start) : found;
+    ring.factor = this.unit.factor;
     ring.tiles = before?.tiles ?? [];
     cutTiles(ring, found.first, ++this.versions);
     this.rings[place] = ring;
-    return ring.first + ring.count - 2;
+    return ring.count ? ring.first + ring.count - 2 : -1;
   }
 
   /**
@@ -188,12 +229,13 @@ export class Store {
    */
   takeBars(content, fresh) {
     const found = readFootprint(content);
+    scaleFootprint(found, this.unit.factor);
     const first = found.bars[0]?.number ?? Infinity;
     const kept = fresh ? [] : (this.footprint?.bars ?? []);
     const before = kept.filter((bar) => bar.number < first);
     found.bars = [...before, ...found.bars].slice(-MOST_BARS);
     // CVD runs on from what the run had before its first bar here.
-    let cvd = Number(content.header.cvd_start) || 0;
+    let cvd = (Number(content.header.cvd_start) || 0) * this.unit.factor;
     const start = Number(content.header.start) || 0;
     for (const bar of found.bars) {
       if (bar.number < start) continue;
@@ -212,6 +254,7 @@ export class Store {
    */
   takeTrades(content, fresh) {
     const found = readTrades(content);
+    scaleTrades(found, this.unit.factor);
     const before = fresh ? null : this.trades;
     this.trades = before
       ? {
@@ -244,12 +287,6 @@ export class Store {
 
 /** @returns {AbortSignal} */
 const patience = () => /** @type {any} */ (AbortSignal).timeout(PATIENCE_MS);
-
-/**
- * @param {[number, number]} pair
- * @returns {Level}
- */
-const level = ([price, size]) => ({ price, size });
 
 /**
  * @template {Float64Array | Uint8Array} T

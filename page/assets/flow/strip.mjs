@@ -136,7 +136,7 @@ export class Strip {
     for (const bar of bars) {
       const left = across(bar.time);
       const tall = (Math.sqrt(bar.volume) / most) * foot * 0.55;
-      context.fillRect(left, foot - tall, Math.max(0.6, across(bar.time + windowMs) - left - 0.4), tall);
+      context.fillRect(left, foot - tall, Math.max(0.6, across(bar.time + (bar.stepMs ?? windowMs)) - left - 0.4), tall);
     }
     const low = Math.min(...bars.map((bar) => bar.low));
     const high = Math.max(...bars.map((bar) => bar.high));

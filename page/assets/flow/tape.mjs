@@ -82,10 +82,21 @@ const quoteLine = ({ times, bids, asks }, at) => {
  * @param {Trades | null} trades
  */
 export const largeSize = (trades) => {
-  const sizes = trades?.sizes ?? [];
-  if (!sizes.length) return Infinity;
-  const sorted = Float64Array.from(sizes).sort();
-  return sorted[Math.floor(sorted.length * 0.985)];
+  const sorted = trades ? sortedSizes(trades) : [];
+  return sorted.length ? sorted[Math.floor(sorted.length * 0.985)] : Infinity;
+};
+
+/** @type {WeakMap<Trades, Float64Array>} */
+const sortedOf = new WeakMap();
+
+/**
+ * Return the sizes of trades in order; they are sorted once.
+ * @param {Trades} trades
+ */
+export const sortedSizes = (trades) => {
+  const found = sortedOf.get(trades) ?? Float64Array.from(trades.sizes).sort();
+  sortedOf.set(trades, found);
+  return found;
 };
 
 /**

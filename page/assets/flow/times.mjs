@@ -1,5 +1,7 @@
 // Times are milliseconds since the epoch, UTC; here they become what a reader's clock shows.
 
+const DAY_MS = 86_400_000;
+
 /** @typedef {"utc" | "local"} Zone */
 
 /**
@@ -49,4 +51,19 @@ export const zoneName = (ms, zone) => {
 export const fromAxis = (end) => {
   if (typeof end === "number") return end;
   return Date.parse(end.length > 10 ? `${end.replace(" ", "T")}Z` : end);
+};
+
+/**
+ * Return the ms of a time as a reader types it, NaN for what is none: `2024-08-08 23:59:50.250`, or
+ * without a date the nearest to `near`; seconds may be left out.
+ * @param {string} text
+ * @param {Zone} zone
+ * @param {number} near
+ */
+export const readTime = (text, zone, near) => {
+  const found = /^(?:(\d{4}-\d\d-\d\d)[ T])?(\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)$/.exec(text.trim());
+  if (!found) return NaN;
+  const shown = Date.parse(`${found[1] ?? dateAndClock(near, zone).slice(0, 10)}T${found[2]}Z`);
+  const ms = shown - offsetOf(shown - offsetOf(shown, zone), zone);
+  return found[1] ? ms : ms - DAY_MS * Math.round((ms - near) / DAY_MS);
 };

@@ -13,7 +13,9 @@ import { COLUMNS, CONTRASTS, VIEWS } from "./state.mjs";
  * @property {(rows: number) => void} step
  * @property {() => void} pause
  * @property {() => void} newest
- * @property {(factor: number) => void} speed
+ * @property {(bars: number) => void} bar
+ * @property {(speed: number | "max") => void} speed
+ * @property {() => void} seek
  * @property {() => void} picture
  * @property {() => void} help
  */
@@ -23,10 +25,13 @@ const NAMES = { bars: "Bars", heatmap: "Heatmap", footprint: "Footprint", both: 
 // Drawn, as common fonts have no such signs.
 const ICONS = {
   first: "M3 2h2v12H3zM13 2 6 8l7 6z",
-  back: "M11 2 4 8l7 6z",
+  barBack: "M8 3 3 8l5 5 1.2-1.2L5.4 8l3.8-3.8zM12.6 3l-5 5 5 5 1.2-1.2L10 8l3.8-3.8z",
+  back: "M10.4 2.6 5 8l5.4 5.4 1.3-1.3L7.6 8l4.1-4.1z",
   pause: "M4 2h3v12H4zM9 2h3v12H9z",
   play: "M4 2l9 6-9 6z",
-  on: "M5 2l7 6-7 6z",
+  on: "M5.6 2.6 11 8l-5.4 5.4-1.3-1.3L8.4 8 4.3 3.9z",
+  barOn: "M8 3l5 5-5 5-1.2-1.2L10.6 8 6.8 4.2zM3.4 3l5 5-5 5-1.2-1.2L6 8 2.2 4.2z",
+  seek: "M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM8 3.1a4.9 4.9 0 1 1 0 9.8 4.9 4.9 0 0 1 0-9.8zM7.2 4.6h1.6v3l2.2 2.2-1.1 1.1-2.7-2.7z",
   last: "M11 2h2v12h-2zM3 2l7 6-7 6z",
   picture: "M2 5h3l1-2h4l1 2h3v8H2zM8 11.2a2.4 2.4 0 1 0 0-4.8 2.4 2.4 0 0 0 0 4.8z",
 };
@@ -69,7 +74,7 @@ const button = (id, label, act, sign) => {
  */
 const select = (id, label, options, act) => {
   const field = element("label", "field");
-  field.append(element("span", "label", label));
+  if (label) field.append(element("span", "label", label));
   const made = document.createElement("select");
   made.id = id;
   made.append(...options.map(([value, words]) => new Option(words, value)));
@@ -128,8 +133,11 @@ export class Toolbar {
     this.pause = button("pause", "Pause the run for all tabs (space)", orders.pause, "pause");
     this.on = button("on", "One book row on (→)", () => orders.step(1), "on");
     this.newest = button("newest", "To the newest (Escape)", orders.newest, "last");
-    this.speed = element("span", "speed");
-    this.speed.id = "speed";
+    this.barBack = button("bar-back", "One bar back (Shift ←)", () => orders.bar(-1), "barBack");
+    this.barOn = button("bar-on", "One bar on (Shift →)", () => orders.bar(1), "barOn");
+    this.speed = select("speed", "", [], (value) => orders.speed(value === "max" ? "max" : Number(value)));
+    this.speed.made.setAttribute("aria-label", "Speed of the run, for all tabs");
+    this.seek = button("seek", "Take the run to a time (G)", orders.seek, "seek");
     this.picture = button("picture", "Save a picture (S)", orders.picture, "picture");
     this.more = button("more", "⋯", () => {
       const shown = transport.parentElement?.classList.toggle("more") ?? false;
@@ -138,7 +146,8 @@ export class Toolbar {
     this.more.title = "Columns, rows, contrast, dots";
     this.help = button("help", "?", orders.help);
     this.help.title = "Keys and signs (?)";
-    transport.append(this.first, this.back, this.pause, this.on, this.newest, this.speed, this.picture, this.more, this.help);
+    const moves = [this.first, this.barBack, this.back, this.pause, this.on, this.barOn, this.newest];
+    transport.append(...moves, this.speed.field, this.seek, this.picture, this.more, this.help);
     this.transport = transport;
     return transport;
   }
@@ -177,10 +186,12 @@ export class Toolbar {
     pause.title = obeys ? `${words}, for all tabs (space)` : "There is no run that can be paused";
     pause.setAttribute("aria-label", pause.title);
     pause.setAttribute("aria-pressed", String(paused));
-    const text = speed === null || !obeys ? "" : speed === "max" ? "max" : `×${Number(speed.toPrecision(3))}`;
-    const shown = /** @type {HTMLElement} */ (this.speed);
-    shown.textContent = text;
-    shown.title = "Speed of the run, for all tabs (+ and −)";
+    const { field, made } = /** @type {ReturnType<typeof select>} */ (this.speed);
+    const seek = /** @type {HTMLButtonElement} */ (this.seek);
+    field.hidden = speed === null || !obeys;
+    seek.hidden = !obeys;
+    field.title = "Speed of the run, for all tabs (+ and −)";
+    if (speed !== null) offerSpeeds(made, speed);
   }
 }
 
@@ -199,4 +210,22 @@ const offer = (field, values, chosen, words) => {
     field.dataset.values = wanted;
   }
   field.value = String(chosen);
+};
+
+const SPEEDS = [0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1000];
+
+/**
+ * Offer speeds, that of the run among them; "max" waits for nothing.
+ * @param {HTMLSelectElement} field
+ * @param {number | "max"} speed
+ */
+const offerSpeeds = (field, speed) => {
+  const known = speed === "max" || SPEEDS.includes(speed) ? SPEEDS : [...SPEEDS, speed].sort((a, b) => a - b);
+  const wanted = known.join();
+  if (field.dataset.values !== wanted && document.activeElement !== field) {
+    const options = known.map((each) => new Option(`×${Number(each.toPrecision(3))}`, String(each)));
+    field.replaceChildren(...options, new Option("max", "max"));
+    field.dataset.values = wanted;
+  }
+  if (document.activeElement !== field) field.value = String(speed);
 };

@@ -1,7 +1,8 @@
 // The book at a moment, asked of the server: `GET /book` (docs/page.md). Each tab travels alone.
 
+import { RECORDED, levelsOf, scaleTrades } from "./units.mjs";
+
 /** @typedef {import("./types").Moment} Moment */
-/** @typedef {import("./types").Level} Level */
 /** @typedef {import("./types").Trades} Trades */
 
 const LEVELS = 1000;
@@ -11,23 +12,23 @@ const AGAIN_MS = 500;
 /**
  * Return what an answer of `GET /book` says, null for what is none.
  * @param {any} found
+ * @param {number} factor of sizes
  * @returns {Moment | null}
  */
-export const momentOf = (found) => {
+export const momentOf = (found, factor) => {
   if (!found || !Array.isArray(found.bids) || !Array.isArray(found.asks)) return null;
-  const level = (/** @type {any[]} */ [price, size]) => ({ price: Number(price), size: Number(size) });
   const trades = Array.isArray(found.trades) ? found.trades : [];
   const best = Array.isArray(found.best) ? found.best : [];
   const column = (/** @type {any[][]} */ rows, /** @type {number} */ at) =>
     Float64Array.from(rows, (row) => (row[at] === null ? NaN : Number(row[at])));
   const side = (/** @type {any[]} */ row) => (row[3] === "sell" ? 0 : row[3] === "buy" ? 1 : 2);
-  return {
+  const moment = {
     time: Number(found.time),
     row: Number(found.row),
-    bids: found.bids.map(level),
-    asks: found.asks.map(level),
+    bids: levelsOf(found.bids, factor),
+    asks: levelsOf(found.asks, factor),
     reliable: found.reliable !== false,
-    cvd: Number(found.cvd),
+    cvd: Number(found.cvd) * factor,
     trades: {
       times: column(trades, 0),
       prices: column(trades, 1),
@@ -36,12 +37,15 @@ export const momentOf = (found) => {
     },
     quotes: { times: column(best, 0), bids: column(best, 2), asks: column(best, 4) },
   };
+  scaleTrades(moment.trades, factor);
+  return moment;
 };
 
 export class Travel {
   /** @param {() => void} onNews */
   constructor(onNews) {
     this.onNews = onNews;
+    this.unit = RECORDED;
     /** @type {Moment | null} */
     this.found = null;
     /** @type {string} */
@@ -101,7 +105,7 @@ export class Travel {
       this.words = "the server is busy";
       return null;
     }
-    const moment = answer.ok ? momentOf(found) : null;
+    const moment = answer.ok ? momentOf(found, this.unit.factor) : null;
     // A server without that route has nothing to say: the heatmap tells what it can.
     if (!moment) throw new Error(String(found?.error ?? ""));
     this.words = "";

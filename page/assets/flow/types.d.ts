@@ -28,6 +28,7 @@ export interface Ring {
   bid: Float64Array; // NaN where the side is empty
   ask: Float64Array;
   cells: Uint16Array;
+  factor: number; // what a cell's size is multiplied by where it is told
   tiles: Tile[];
 }
 
@@ -45,8 +46,41 @@ export interface Bar {
   maxDelta: number;
   cvd: number;
   vwap: number;
-  cells: Rows;
+  cells: Rows; // none in a bar that is older than the footprint's
   grouped?: Map<number, Grouped>;
+  stepMs?: number; // of a bar that stands for several windows
+}
+
+/** Bars of a part of the run, neighbours joined where there are many. */
+export interface RangeBars {
+  run: string;
+  stepMs: number;
+  joined: number; // how many windows a bar stands for
+  from: number;
+  to: number;
+  begin: number; // of all bars there are
+  end: number;
+  bars: number; // how many there are from `from` to `to`
+  total: number; // how many there are
+  time: Float64Array;
+  open: Float64Array;
+  high: Float64Array;
+  low: Float64Array;
+  close: Float64Array;
+  volume: Float64Array;
+  buy: Float64Array;
+  sell: Float64Array;
+  other: Float64Array;
+  min_delta: Float64Array;
+  max_delta: Float64Array;
+  vwap: Float64Array;
+  cvd_close: Float64Array;
+  metric_time: Float64Array;
+  metric_obi_open: Float64Array;
+  metric_obi_high: Float64Array;
+  metric_obi_low: Float64Array;
+  metric_obi_close: Float64Array;
+  metric_cvd: Float64Array;
 }
 
 /** Volume by price row, rows without any left out. */
@@ -69,6 +103,7 @@ export interface Footprint {
   tick: number;
   decimals: number;
   bars: Bar[];
+  older?: Bar[]; // before those, without cells
   session: Session | null;
 }
 
@@ -150,6 +185,28 @@ export interface Issue {
   end: number;
   text: string;
   harmless: boolean;
+}
+
+/** What a trading run bought or sold. */
+export interface Fill {
+  time: number;
+  bought: boolean;
+  price: number;
+  quantity: number;
+  maker: boolean;
+  fee: number;
+  strategy: string;
+}
+
+export interface Trading {
+  fills: Fill[];
+  alerts: { time: number; strategy: string; text: string }[];
+}
+
+/** What sizes are in: those of the files times `factor`; without a name they are as recorded. */
+export interface Unit {
+  name: string | null;
+  factor: number;
 }
 
 declare global {

@@ -5,7 +5,7 @@ import { Control } from "./control.mjs";
 import { Figure } from "./figure.mjs";
 import { buildFrame } from "./frame.mjs";
 import { Head } from "./head.mjs";
-import { bookOf, ringFor } from "./heatmap.mjs";
+import { bookOf, hasHoles, ringFor } from "./heatmap.mjs";
 import { Hover, wordsAt } from "./hover.mjs";
 import { listen } from "./interaction.mjs";
 import { Help, listenToKeys } from "./keys.mjs";
@@ -14,10 +14,12 @@ import { bookAt, finestAt, fits, newestTime, oldestTime } from "./model.mjs";
 import { fixed } from "./numbers.mjs";
 import { drawOver } from "./overlay.mjs";
 import { Navigation } from "./navigation.mjs";
+import { Older } from "./older.mjs";
+import { Seek } from "./seek.mjs";
 import { compose, save } from "./picture.mjs";
 import { COLUMNS, State } from "./state.mjs";
 import { RINGS, Store } from "./store.mjs";
-import { largeSize } from "./tape.mjs";
+import { largeSize, sortedSizes } from "./tape.mjs";
 import { Strip } from "./strip.mjs";
 import { clock, dateAndClock, offsetOf, zoneName } from "./times.mjs";
 import { Toolbar } from "./toolbar.mjs";
@@ -28,6 +30,7 @@ import { Travel } from "./travel.mjs";
 /** @typedef {import("./store.mjs").About} About */
 
 const SETTLE_MS = 120;
+const JOIN_MS = 60;
 
 export class Views {
   /**
@@ -46,6 +49,7 @@ export class Views {
     const frame = buildFrame(root);
     this.area = frame.area;
     this.note = frame.note;
+    this.hint = frame.hint;
     this.figure = new Figure(frame.plot);
     this.figure.onDraw = () => this.draw();
     this.figure.onPan = (range) => this.place.setTime(range);
@@ -57,17 +61,24 @@ export class Views {
     this.listenToHands();
     this.head = new Head(head, () => this.place.toNewest());
     this.help = new Help(this.state);
+    this.seek = new Seek((time) => this.seekTo(time));
     /** @type {{x: number, y: number} | null} */
     this.pointer = null;
     this.frame = 0;
-    this.settling = 0;
+    this.settling = this.joining = 0;
     this.size = "";
+    this.older = new Older(this.store, () => {
+      this.store.begin = this.older.begin;
+      this.show();
+    });
     this.toolbar = new Toolbar(nav, this.state, {
       first: () => this.place.toFirst(),
       step: (rows) => this.place.step(rows),
       pause: () => this.pause(),
       newest: () => this.place.toNewest(),
-      speed: (factor) => this.control.speed(factor),
+      bar: (bars) => this.place.stepBars(bars),
+      speed: (speed) => this.control.setSpeed(speed),
+      seek: () => this.askSeek(),
       picture: () => this.savePicture(),
       help: () => this.help.toggle(),
     });
@@ -81,6 +92,7 @@ export class Views {
       picture: () => this.savePicture(),
       whole: () => this.place.whole(),
       zone: () => this.state.set({ zone: this.state.choice.zone === "utc" ? "local" : "utc" }),
+      seek: () => this.askSeek(),
     });
     this.state.onChange((changed) => this.change(changed));
     new ResizeObserver(() => this.resize()).observe(this.area);
@@ -127,7 +139,8 @@ export class Views {
     const before = document.body.classList.contains("has-flow");
     document.body.classList.toggle("has-flow", there);
     this.nav.hidden = !there;
-    this.store.about = about;
+    this.store.learn(about);
+    this.travel.unit = this.store.unit;
     if (there !== before) this.switchView();
     if (!this.active) {
       this.showToolbar();
@@ -136,12 +149,19 @@ export class Views {
     this.store.refresh(about, this.wanted());
     this.travelOn();
     this.control.look(about.state === "running");
-    this.show();
+    this.showSoon();
+  }
+
+  /** Bring everything up to date when what was asked for has come: one picture for all of it. */
+  showSoon() {
+    clearTimeout(this.joining);
+    if (!this.store.asking.size) this.show();
+    else this.joining = setTimeout(() => this.show(), JOIN_MS);
   }
 
   /** Return the names of what the view needs. */
   wanted() {
-    const names = ["footprint", "trades", "best", "depth", "issues"];
+    const names = ["footprint", "trades", "best", "depth", "issues", "trading"];
     if (this.choice.view === "footprint") return [...names, ...RINGS.slice(1, 2)];
     const scene = this.scene();
     const [low, high] = scene ? [scene.x.low, scene.x.high] : this.place.timeRange();
@@ -150,7 +170,9 @@ export class Views {
     for (let level = COLUMNS.indexOf(wished); level < RINGS.length; level++) {
       names.push(RINGS[level]);
       const ring = this.store.rings[level];
-      if (!ring || ring.first * ring.columnMs <= Math.max(low, oldestTime(this.store))) break;
+      if (!ring) break;
+      const holes = scene?.heat && hasHoles(ring, scene.x, scene.heat);
+      if (ring.first * ring.columnMs <= Math.max(low, oldestTime(this.store)) && !holes) break;
     }
     return names;
   }
@@ -159,7 +181,7 @@ export class Views {
   hear(name) {
     if (name === "run") this.state.set({ moment: null, row: null, range: null, span: 0, heat: null, foot: null, rows: 0, dots: 0 });
     if (RINGS.includes(name) && this.store.about) this.store.refresh(this.store.about, this.wanted());
-    this.show();
+    this.showSoon();
   }
 
   /** @param {Set<string>} changed */
@@ -196,12 +218,26 @@ export class Views {
     const size = `${width}:${height}:${this.choice.view}`;
     if (!this.active || !width || !height || size === this.size) return;
     this.size = size;
+    this.ladder.forget();
+    this.sales.forget();
     await this.figure.show(this.choice.view, width, height);
     this.show(true);
   }
 
   pause() {
     if (this.control.obeys) this.control.toggle();
+  }
+
+  askSeek() {
+    if (!this.control.obeys) return;
+    const { start = null, end = null } = this.store.about ?? {};
+    this.seek.open({ time: this.choice.moment ?? newestTime(this.store), start, end, zone: this.choice.zone });
+  }
+
+  /** @param {number} time */
+  seekTo(time) {
+    this.control.seek(time);
+    this.place.toNewest();
   }
 
   /** Bring everything up to date, once a frame however often it is asked for. */
@@ -217,7 +253,11 @@ export class Views {
 
   update() {
     const { choice, store } = this;
+    this.root.classList.toggle("empty", !newestTime(store));
+    const paused = this.control.standing?.paused ? "The run is paused before its first event: ▶ or space lets it go on." : "";
+    this.hint.textContent = paused || "Nothing to draw yet: the run has had no event.";
     const range = this.place.timeRange();
+    this.older.want(range);
     this.figure.offset = offsetOf(range[1], choice.zone);
     const width = this.width();
     const rings = store.present;
@@ -226,13 +266,13 @@ export class Views {
     const current = this.scene();
     const heat = choice.heat ?? steady(current?.heat ?? null, fitted.heat);
     const foot = choice.foot ?? steady(current?.foot ?? null, fitted.foot);
-    if (!this.figure.held) this.figure.setRanges(range, heat, foot);
+    const moves = !this.figure.held && this.figure.setRanges(range, heat, foot); // and draws then
     const scene = this.scene();
     if (scene) {
       this.chart.fitContrast(scene, this.shown(), this.mustFit);
       this.mustFit = false;
     }
-    this.draw();
+    if (!moves) this.draw();
     this.showWords();
     this.settle();
   }
@@ -245,8 +285,7 @@ export class Views {
       if (!scene || this.figure.held || document.hidden) return;
       this.figure.apply();
       if (this.store.about) this.store.refresh(this.store.about, this.wanted());
-      this.chart.fitContrast(scene, this.shown());
-      this.draw();
+      if (this.chart.fitContrast(scene, this.shown())) this.draw();
     }, SETTLE_MS);
   }
 
@@ -277,7 +316,7 @@ export class Views {
   drawStrip(scene) {
     const { footprint, issues } = this.store;
     this.strip.paint({
-      bars: footprint?.bars ?? [],
+      bars: this.older.stripBars(),
       windowMs: footprint?.windowMs ?? 60_000,
       seen: [scene.x.low, scene.x.high],
       end: newestTime(this.store),
@@ -299,7 +338,7 @@ export class Views {
     const time = at ?? newestTime(store);
     const when = clock(time, choice.zone, phone ? 0 : 3);
     const about = column ? `Book ≈ by rows of ${fixed(column.ring.row[column.column], decimals)}, ${when}` : `Book at ${when} ${zone}`;
-    this.ladder.show(book, at === null ? `Book now, ${when} ${zone}` : about, decimals, !column, phone);
+    this.ladder.show(book, at === null ? (time ? `Book now, ${when} ${zone}` : "Book") : about, decimals, !column, phone);
     const trades = moment?.trades.times.length ? moment.trades : store.trades;
     const quotes = moment?.quotes.times.length ? moment.quotes : store.quotes;
     const title = at === null ? "Time & sales" : "Time & sales up to the cursor";
@@ -307,7 +346,10 @@ export class Views {
     this.sales.show(trades, quotes, time, { title, decimals, zone: choice.zone, phone, large });
     this.head.show(store, choice, moment, (scene ?? { x: { high: Infinity } }).x.high, this.control.standing?.paused ?? false);
     const problems = [...store.problems].map(([name, problem]) => `${name}: ${problem}; the last good picture stays`);
-    const words = [at === null ? "" : travel.words, this.control.words, ...problems].filter(Boolean);
+    const { seeking = null } = this.control.standing ?? {};
+    const way = seeking === null ? "" : `The run is on its way to ${dateAndClock(seeking, choice.zone, 0)}`;
+    const older = this.older.words(this.place.timeRange());
+    const words = [at === null ? "" : travel.words, way, this.control.words, older, ...problems].filter(Boolean);
     this.note.textContent = words.join(" · ");
     this.note.hidden = !words.length;
     this.showToolbar();
@@ -320,7 +362,7 @@ export class Views {
     const { standing } = this.control;
     this.toolbar.show(
       this.choice,
-      { rows, decimals: footprint?.decimals ?? 2, dots: trades ? dotSizes(trades.sizes) : [] },
+      { rows, decimals: footprint?.decimals ?? 2, dots: trades ? dotSizes(sortedSizes(trades)) : [] },
       { obeys: this.control.obeys, paused: standing?.paused ?? false, speed: standing?.speed ?? null },
     );
   }
@@ -335,6 +377,7 @@ export class Views {
       under: this.chart.under,
       over: this.chart.over,
       strip: this.strip.canvas,
+      root: this.root,
       title: instrument,
       figures: this.head.figures,
     });
@@ -344,11 +387,10 @@ export class Views {
 
 /**
  * Return the sizes offered for dots: round ones near these shares of the trades.
- * @param {Float64Array} sizes
+ * @param {Float64Array} sorted
  */
-const dotSizes = (sizes) => {
-  if (!sizes.length) return [];
-  const sorted = Float64Array.from(sizes).sort();
+const dotSizes = (sorted) => {
+  if (!sorted.length) return [];
   const at = [0.5, 0.75, 0.9, 0.97, 0.99, 0.998].map((share) => sorted[Math.floor(sorted.length * share)]);
   return [...new Set(at.map((size) => Number(size.toPrecision(1))))].filter((size) => size > 0);
 };
