@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +22,14 @@ import typer
 
 from messaging.notification import Listener
 from messaging.specs import open_listener
+from metrics.bar_kinds import BarSpec, parse_bars
+from metrics.registry import MetricSpec, parse_metrics
 from orderflow import command, parent
 from orderflow import options as shared
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
-from orderflow.times import parse_range
+from orderflow.times import parse_moment, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, BookMode, Recording, find_recording
 from replay.keys import HELP as KEYS_HELP
 from replay.keys import terminal_keys
@@ -102,6 +105,21 @@ def replay(
             "without the compiled book no heatmap.",
         ),
     ] = None,
+    bars: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND:SIZE",
+            help="Bars of the metrics: time, tick, volume, value or range; by default time:WINDOW.",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:P=V,…]",
+            help="A metric to be written into metric_bars.bin, as in ofi or vpin:volume=100; "
+            "repeatable.",
+        ),
+    ] = None,
     json_summary: shared.JsonSummary = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -132,6 +150,8 @@ def replay(
         follow,
         flow,
         start_paused,
+        None,
+        *_metrics_asked(bars, metric or []),
     )
     if follow:
         _check_follow(options, demo=demo)
@@ -141,6 +161,10 @@ def replay(
     if jobs > 1 and options.speed is not None:
         msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
         raise UsageError(msg, "--jobs", jobs)
+    if jobs > 1 and (bars or metric):
+        asked = "--bars" if bars else "--metric"
+        msg = f"{asked} goes with one process over a whole recording; found --jobs {jobs}"
+        raise UsageError(msg, asked)
     if start_paused and not options.obeys:
         found = "--follow" if follow else f"--jobs {jobs}"
         msg = f"--start-paused goes with one process over a whole recording; found {found}"
@@ -174,6 +198,17 @@ def _check_follow(options: ReplayOptions, *, demo: bool) -> None:
     if why:
         msg = f"--follow cannot go with that: {why}; leave one of the two out"
         raise UsageError(msg, "--follow")
+
+
+def _metrics_asked(
+    bars: str | None, texts: list[str]
+) -> tuple[BarSpec | None, tuple[MetricSpec, ...]]:
+    """Return what `--bars` and `--metric` ask for; a metric of one's own may lie in this folder."""
+    if texts and not {"", str(Path.cwd())} & {*sys.path}:
+        sys.path.append(str(Path.cwd()))
+    return parse_bars(bars) if bars else None, tuple(
+        parse_metrics(texts, partial(parse_moment, "anchor"))
+    )
 
 
 def _make_demo(options: ReplayOptions) -> Path:

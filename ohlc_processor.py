@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from metrics.flow import Flow
+from metrics.metric_bars import MetricBars
 from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc
 from metrics_calculator import MetricBar, MetricsCalculator
 from orderbook_manager import OrderbookManager
@@ -32,6 +33,7 @@ class OHLCProcessor:
     levels that cross. The last `max_bars` bars are kept. With `flow`, so is the order flow, as the
     attribute of that name (see `metrics.flow`), which else is None. `heatmap` says whether that has
     columns of the book; by default if the book is compiled, or they would cost many times the rest.
+    `measured` is fed too: see `metrics.metric_bars`.
 
     Counts: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`. `noted` has
     the data issues that have ended; `issues` adds those that may still be going on. `book` is the
@@ -51,6 +53,7 @@ class OHLCProcessor:
         max_bars: int = MAX_BARS,
         flow: bool = False,
         heatmap: bool | None = None,
+        measured: MetricBars | None = None,
     ) -> None:
         self._start = start_timestamp if start_timestamp is not None else -1
         self.noted = IssueLog()
@@ -59,10 +62,12 @@ class OHLCProcessor:
         self.flow = (
             Flow(window_seconds, start_timestamp, max_bars, heatmap=heatmap) if flow else None
         )
+        self.measured = measured
         self.book = OrderbookManager(
             depth_levels_per_side,
             uncross=uncross,
             columns=self.flow.columns if self.flow else None,
+            recorder=measured.recorder if measured else None,
         )
         self.metrics = MetricsCalculator(window_seconds, max_bars, self.noted)
         self.reliability = BookReliability(self.noted, self._start)
@@ -134,6 +139,8 @@ class OHLCProcessor:
         self.metrics.cvd.add(trades)
         if self.flow:
             self.flow.add_trades(trades)
+        if self.measured:
+            self.measured.add_trades(trades)
         self.trades += len(trades)
         first = self.trade_span[0] if self.trade_span else trades[0][5]
         self.trade_span = first, trades[-1][5]
@@ -176,6 +183,8 @@ class OHLCProcessor:
         for index, count in outcome.rejected:
             self.noted.note("levels_rejected", rows[index][0], count=count)
         self._add_samples(list(map(time_of_row, rows)), outcome.samples)
+        if self.measured:
+            self.measured.add_rows()
 
     def _add_samples(self, times: list[int], samples: Sequence[BookSample]) -> None:
         begun = bisect_left(times, self._start)
@@ -213,6 +222,8 @@ class OHLCProcessor:
         if self.flow:
             self.flow.columns.finish(self.book)
             self.flow.footprint.finish()
+        if self.measured:
+            self.measured.settle()
 
     def take_closed(self) -> tuple[list[tuple[float, ...]], list[Bar]]:
         """Return the bars closed since the last call: of trades and of book samples, with `flow`.

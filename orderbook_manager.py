@@ -156,6 +156,15 @@ class BookWatcher(Protocol):
         """Take note of a row that was applied, and of the best prices, 0 where a side is empty."""
 
 
+class RowWatcher(Protocol):
+    """Who records the book after each row, such as `metrics.book_rows.RowRecorder`."""
+
+    def note(
+        self, timestamp: int, book: "PythonOrderbookManager", bid_sum: float, ask_sum: float
+    ) -> None:
+        """Record the book after a row of this time, in ms, that left neither side empty."""
+
+
 class PythonOrderbookManager:
     """Rebuild one instrument's book from rows of changed levels.
 
@@ -167,7 +176,8 @@ class PythonOrderbookManager:
     array of levels (such a row changes nothing); `crossed_books`, the rows after which the best
     bid was at or above the best ask, counted before any uncrossing.
 
-    `columns` are told of each row given to `update_rows`, not of those given to `update`.
+    `columns` are told of each row given to `update_rows`, not of those given to `update`, and so is
+    the `recorder` of each that left neither side empty.
 
     Raise `OrderflowError` for a depth of less than 1.
     """
@@ -180,6 +190,7 @@ class PythonOrderbookManager:
         *,
         uncross: bool = False,
         columns: BookWatcher | None = None,
+        recorder: RowWatcher | None = None,
     ) -> None:
         if depth_levels < 1:
             msg = f"depth is at least 1 level a side; found {depth_levels}"
@@ -188,6 +199,7 @@ class PythonOrderbookManager:
         self._asks = _BookSide(depth_levels)
         self._uncross = uncross
         self._columns = columns
+        self._recorder = recorder
         self.levels_rejected = 0
         self.rows_skipped = 0
         self.crossed_books = 0
@@ -220,7 +232,7 @@ class PythonOrderbookManager:
         samples: list[BookSample] = []
         outcome = BookOutcome(samples, [], [], [])
         apply, crossed, rejected = self._apply, self.crossed_books, self.levels_rejected
-        columns = self._columns
+        columns, recorder = self._columns, self._recorder
         for index, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
             if columns is not None:
                 columns.move_to(row[0], self)
@@ -234,6 +246,8 @@ class PythonOrderbookManager:
                 columns.note(row[0], *self._best_prices())
             if sums is not None:
                 samples.append((row[0], *sums))
+                if recorder is not None:
+                    recorder.note(row[0], self, *sums)
             if self.crossed_books != crossed:
                 crossed = self.crossed_books
                 outcome.crossed.append(index)

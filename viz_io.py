@@ -42,6 +42,8 @@ TRADES_FILE = OUTPUT_DIR / "trades_data.bin"
 BEST_FILE = OUTPUT_DIR / "best_data.bin"
 """The last changes of the best prices. These eight are array files: see docs/flow-files.md."""
 FLOW_FILES = (*HEATMAP_FILES, FOOTPRINT_FILE, TRADES_FILE, BEST_FILE)
+METRIC_BARS_FILE = OUTPUT_DIR / "metric_bars.bin"
+"""Bars of any kind with the metrics that were asked for, an array file: see docs/metrics.md."""
 TRADE_BARS_FILE = OUTPUT_DIR / "trade_bars.bin"
 """All bars of trades of a run, appended to as they are closed: see docs/flow-files.md."""
 BOOK_BARS_FILE = OUTPUT_DIR / "book_bars.bin"

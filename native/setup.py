@@ -8,6 +8,7 @@ from setuptools import Extension, setup
 PACKAGE = Path("src/orderflow_native")
 C_SOURCES = {
     "_book": ("book_side", "heat_columns", "level_table", "level_text"),
+    "_metrics": (),
     "_rows": (),
     "_samples": (),
     "_stored_rows": ("stored_row",),

@@ -1,28 +1,43 @@
-"""Write the files of the order flow, each at most twice a second."""
+"""Write the files of the order flow and of metrics, each at most twice a second."""
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 
-from metrics.flow import FileParts
+from metrics.flow import FileParts, Flow
+from metrics.registry import MetricSpec
 from ohlc_processor import OHLCProcessor
 from orderflow.array_file import pack
 from replay.run_files import RunFiles
-from viz_io import BEST_FILE, FOOTPRINT_FILE, HEATMAP_FILES, TRADES_FILE
+from viz_io import (
+    BEST_FILE,
+    FOOTPRINT_FILE,
+    HEATMAP_FILES,
+    METRIC_BARS_FILE,
+    TRADES_FILE,
+)
 
 MIN_SECONDS_BETWEEN_WRITES = 0.5
 """A file is written so often at most; a heatmap half as often as the one that is finer."""
 
 
 class FlowFiles:
-    """The files of a run's order flow (see docs/flow-files.md), in the directory of `files`."""
+    """The files of a run's order flow (see docs/flow-files.md), in the directory of `files`.
+
+    Beside them that of its metrics (see docs/metrics.md); `metrics` are those asked for.
+    """
 
     def __init__(
-        self, files: RunFiles, instrument: str, clock: Callable[[], float] = monotonic
+        self,
+        files: RunFiles,
+        instrument: str,
+        clock: Callable[[], float] = monotonic,
+        metrics: Sequence[MetricSpec] = (),
     ) -> None:
         self._files = files
+        self._metrics = metrics
         # Another run of the same process begins at another time.
         self.names = {"instrument": instrument, "run": f"{time.time_ns():x}-{os.getpid()}"}
         """What stands in the header of every file of the run."""
@@ -37,10 +52,18 @@ class FlowFiles:
         They take at most 2 % of a run's time, and 20 % of that of one that `waits`.
         """
         began = self._clock()
-        flow = processor.flow
         pause = max(MIN_SECONDS_BETWEEN_WRITES, (5 if waits else 50) * self._took)
-        if flow is None or (began < self._looked + pause and not last):
+        if began < self._looked + pause and not last:
             return
+        if processor.flow:
+            self._publish_flow(processor, processor.flow, last=last)
+        if bars := processor.measured:
+            make = partial(bars.file, self._metrics)
+            self._publish(METRIC_BARS_FILE.name, (bars.version, 0), make, last=last)
+        self._looked = self._clock()
+        self._took = self._looked - began
+
+    def _publish_flow(self, processor: OHLCProcessor, flow: Flow, *, last: bool) -> None:
         rows, trades = (processor.rows, flow.grid.version), (processor.trades, flow.grid.version)
         for level, path in enumerate(HEATMAP_FILES if flow.has_heatmap else ()):
             self._publish(
@@ -55,8 +78,6 @@ class FlowFiles:
         )
         self._publish(TRADES_FILE.name, trades, flow.trades_file, last=last)
         self._publish(BEST_FILE.name, rows, flow.best_file, last=last)
-        self._looked = self._clock()
-        self._took = self._looked - began
 
     def _publish(
         self,

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from db_interpreter import DBInterpreter
+from metrics.bar_kinds import BarSpec
+from metrics.metric_bars import MetricBars
+from metrics.registry import MetricSpec
 from ohlc_processor import OHLCProcessor
 from orderflow.errors import NothingToReplayError, OrderflowError
 from orderflow.events import BookBatch, Trade
@@ -44,7 +47,8 @@ class ReplayOptions:
     processes may replay side by side; `follow` goes on with what is appended; `flow` writes the
     files of the order flow too: all of them, or where it is None those that cost little.
     `start_paused` waits before the first event. `data_dir` is where the recording was looked for:
-    the status says it.
+    the status says it. `bars` and `metrics` ask for the file of metrics, whose bars are those of
+    time unless `bars` says otherwise.
     """
 
     instrument: str
@@ -59,6 +63,15 @@ class ReplayOptions:
     flow: bool | None = None
     start_paused: bool = False
     data_dir: Path | None = None
+    bars: BarSpec | None = None
+    metrics: tuple[MetricSpec, ...] = ()
+
+    def measured(self) -> MetricBars | None:
+        """Return what makes the bars with metrics, new; None where none were asked for."""
+        if self.bars is None and not self.metrics:
+            return None
+        bars = self.bars or BarSpec("time", self.window_seconds)
+        return MetricBars(bars, [metric.make() for metric in self.metrics], self.start_ms)
 
     @property
     def obeys(self) -> bool:
@@ -90,7 +103,7 @@ class Replay:
         self.state = RUNNING
         self.reason: str | None = None
         self._files = files
-        self._flow_files = FlowFiles(files, options.instrument)
+        self._flow_files = FlowFiles(files, options.instrument, metrics=options.metrics)
         window_ms = options.window_seconds * 1000
         self._bar_files = BarFiles(files, {"window_ms": window_ms, **self._flow_files.names})
         self._on_tick = on_tick
@@ -124,6 +137,7 @@ class Replay:
             uncross=options.uncross,
             flow=options.flow is not False,
             heatmap=options.flow,
+            measured=options.measured(),
         )
         self._bar_files.begin_anew()
         self._reader = self._make_reader()
@@ -222,6 +236,7 @@ class Replay:
                     if rows is not None:
                         self.processor.process_rows(rows)
                     self.processor.process_trades(given)
+                    self._settle()
                     self._bar_files.add_closed(self.processor)
 
     def _process(self, batch: BookBatch, trades: list[Trade]) -> None:
@@ -229,8 +244,14 @@ class Replay:
             raise Stopped
         self.processor.process_rows(batch)
         self.processor.process_trades(trades)
+        self._settle()
         self._bar_files.add_closed(self.processor)
         self._publish_if_due()
+
+    def _settle(self) -> None:
+        """Take note that all trades before the last row were processed (see `batches`)."""
+        if self.processor.measured:
+            self.processor.measured.settle()
 
     def _tick(self) -> None:
         if self._stop_asked:

@@ -21,6 +21,7 @@ from viz_io import (
     DEPTH_FILE,
     FLOW_FILES,
     ISSUES_FILE,
+    METRIC_BARS_FILE,
     METRICS_FILE,
     STATUS_FILE,
     Levels,
@@ -66,13 +67,13 @@ class RunFiles:
     def clear(self, status: dict[str, Any], issues: dict[str, Any]) -> None:
         """Replace what an earlier run left with empty files and the new run's status and issues.
 
-        Files of the order flow, which not every run has, are removed.
+        Files of the order flow and of metrics, which not every run has, are removed.
         """
         with contextlib.suppress(OSError):  # it is for a process of another pid
             os.unlink(CONTROL_NAME, dir_fd=self._lock.descriptor)
         self.publish([], [], ([], []), status, issues)
         if self.failure is None:
-            for path in (*FLOW_FILES, *ALL_BARS_FILES):
+            for path in (*FLOW_FILES, *ALL_BARS_FILES, METRIC_BARS_FILE):
                 with contextlib.suppress(OSError):  # a directory of that name is not ours
                     os.unlink(path.name, dir_fd=self._lock.descriptor)
 

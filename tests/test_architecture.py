@@ -104,7 +104,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
-    "main": {"orderflow", "messaging", "recordings", "replay", "synthetic_market", "viz_io"},
+    "main": {
+        "orderflow",
+        "messaging",
+        "metrics",
+        "recordings",
+        "replay",
+        "synthetic_market",
+        "viz_io",
+    },
     "orderflow_native": set(),
 }
 

@@ -5,7 +5,18 @@ compiler; `orderflow.compiled.fastest` then uses Python. It imports nothing of t
 twin needs of it must be handed in before its first use, which otherwise raises `RuntimeError`.
 """
 
-from orderflow_native._book import HeatColumns, OrderbookManager, parse_plain_side
+from orderflow_native._book import HeatColumns, OrderbookManager, RowRecorder, parse_plain_side
+from orderflow_native._metrics import (
+    Portions,
+    flows,
+    imbalances,
+    mids,
+    ohlc,
+    slopes,
+    spreads,
+    sums,
+    weighted_mids,
+)
 from orderflow_native._needs import hand_in
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar
@@ -18,15 +29,25 @@ __all__ = [
     "CompensatedSum",
     "HeatColumns",
     "OrderbookManager",
+    "Portions",
+    "RowRecorder",
     "Samples",
     "TextBook",
     "TradeDecoder",
     "VolumeByRow",
     "are_whole_ms",
+    "flows",
     "hand_in",
+    "imbalances",
     "is_sorted",
+    "mids",
+    "ohlc",
     "parse_plain_side",
     "parse_row",
     "sampled_bar",
+    "slopes",
+    "spreads",
+    "sums",
     "trade_columns",
+    "weighted_mids",
 ]

@@ -1,3 +1,4 @@
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -28,6 +29,14 @@ class HeatColumns:
     def ring(self, level: int, book: OrderbookManager) -> tuple[int, dict[str, bytes]]: ...
     def best_changes(self) -> tuple[int, dict[str, bytes]]: ...
 
+class RowRecorder:
+    def __init__(
+        self, depths: Sequence[int] = (), levels: int = 0, ranges: Sequence[float] = ()
+    ) -> None: ...
+    def take(
+        self,
+    ) -> tuple[list[array[float]], list[array[float]], list[array[float]], list[array[float]]]: ...
+
 class OrderbookManager:
     engine: Final = "compiled"
     levels_rejected: int
@@ -39,6 +48,7 @@ class OrderbookManager:
         *,
         uncross: bool = False,
         columns: HeatColumns | None = None,
+        recorder: RowRecorder | None = None,
     ) -> None: ...
     def update(
         self, bids: _Side, asks: _Side, snapshot: bool = False

@@ -54,6 +54,8 @@ cdef extern from "book_side.h" nogil:
     size_t book_side_top(const BookSide *side, size_t wanted, Level *top)
     int book_side_sum(const BookSide *side, double *sum)
     const double *book_side_summed(const BookSide *side, size_t *count)
+    int sum_sizes(const double *sizes, size_t count, double *sum)
+    size_t book_side_sizes_to(const BookSide *side, Key limit, double *sizes)
 
 
 cdef extern from "level_text.h" nogil:
@@ -113,6 +115,9 @@ cdef enum:
     FAILED = -2
 
 
+include "_recorder.pxi"
+
+
 cdef inline const char *text_of(PyObject *raw, size_t *length) noexcept nogil:
     """Return the bytes of text, with a NUL after them, or NULL for what is never plain."""
     if PyBytes_CheckExact(raw):
@@ -165,17 +170,9 @@ cdef int raise_no_memory() except -1 nogil:
 
 
 cdef int sum_best(const BookSide *side, double *total) except -1 nogil:
-    cdef const double *sizes
     cdef size_t count
-    if book_side_sum(side, total):
-        return 0
-    sizes = book_side_summed(side, &count)
-    with gil:
-        try:
-            total[0] = fsum([sizes[i] for i in range(<Py_ssize_t>count)])
-        except OverflowError:
-            total[0] = inf
-    return 0
+    cdef const double *sizes = book_side_summed(side, &count)
+    return total_of(sizes, count, total)
 
 
 cdef list top_of(const BookSide *side, Key side_bits, size_t count):
@@ -303,11 +300,13 @@ cdef class OrderbookManager:
     cdef bint _busy
     cdef HeatColumns _columns  # or None
     cdef Heat *_heat  # of the columns, or NULL
+    cdef RowRecorder _recorder  # or None
     cdef public Py_ssize_t levels_rejected
     cdef public Py_ssize_t rows_skipped
     cdef public Py_ssize_t crossed_books
 
-    def __cinit__(self, depth_levels=50, *, uncross=False, HeatColumns columns=None):
+    def __cinit__(self, depth_levels=50, *, uncross=False, HeatColumns columns=None,
+                  RowRecorder recorder=None):
         if depth_levels < 1:
             raise needed("OrderflowError")(f"depth is at least 1 level a side; found {depth_levels}")
         cdef size_t depth = min(depth_levels, DEEPEST)
@@ -316,6 +315,7 @@ cdef class OrderbookManager:
         self._uncross = uncross
         self._columns = columns
         self._heat = NULL if columns is None else &columns._heat
+        self._recorder = recorder
 
     def __dealloc__(self):
         book_side_free(&self._bids)
@@ -374,6 +374,7 @@ cdef class OrderbookManager:
         cdef tuple marks = tuple(snapshots)
         cdef tuple row
         cdef Py_ssize_t count = len(kept), i
+        cdef bint recorded = self._recorder is not None and not quoted
         if count != len(marks):
             raise ValueError(f"{count} rows with {len(marks)} snapshot marks")
         cdef Row *work = <Row *>malloc((count + 1) * sizeof(Row))
@@ -388,6 +389,8 @@ cdef class OrderbookManager:
             self._check_idle()
             if self._columns is not None:
                 self._columns._take_tick()
+            if self._recorder is not None:
+                self._recorder._reserve(count)
             self._busy = True  # the GIL is still held: no thread runs between check and mark
             try:
                 with nogil:
@@ -402,6 +405,8 @@ cdef class OrderbookManager:
                             heat_note(
                                 self._heat, work[i].timestamp, best_price(&self._bids, BIDS),
                                 best_price(&self._asks, ASKS))
+                        if recorded and work[i].outcome == SAMPLED:
+                            self._recorder._note(&self._bids, &self._asks, &work[i])
             finally:
                 self._busy = False
         except:

@@ -296,13 +296,32 @@ static inline double add(double *sum, double x)
     return (old - (total - part)) + (x - part);
 }
 
+size_t book_side_sizes_to(const BookSide *side, Key limit, double *sizes)
+{
+    size_t found = 0;
+    for (size_t at = side->start + side->count; at > side->start && side->keys[at - 1] >= limit; at--)
+        sizes[found++] = side->sizes[at - 1];
+    if (limit >= side->floor)
+        return found;
+    for (size_t slot = 0; slot < side->outside.room; slot++)
+        if (side->outside.slots[slot].key >= limit && side->outside.slots[slot].key != 0)
+            sizes[found++] = side->outside.slots[slot].size;
+    return found;
+}
+
 int book_side_sum(const BookSide *side, double *sum)
+{
+    size_t count;
+    const double *sizes = book_side_summed(side, &count);
+    return sum_sizes(sizes, count, sum);
+}
+
+int sum_sizes(const double *sizes, size_t count, double *sum)
 {
     /* Each lane is a pair (high, low) of exact value high + low as long as `lost` is 0; lanes are
        independent, so that the processor adds several at once. Overflow makes `lost` NaN. */
     double high[LANES] = {0.0}, low[LANES] = {0.0}, lost[LANES] = {0.0};
-    size_t count, i = 0;
-    const double *sizes = book_side_summed(side, &count);
+    size_t i = 0;
     for (; i + LANES <= count; i += LANES)
         for (int lane = 0; lane < LANES; lane++)
             lost[lane] += fabs(add(&low[lane], add(&high[lane], sizes[i + (size_t)lane])));
