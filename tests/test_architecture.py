@@ -31,6 +31,7 @@ PACKAGES = (
     "page",
     "simulator",
     "trading",
+    "formats",
 )
 
 # What a module of the project may import of the project: a package, or one module of it. Where a
@@ -99,6 +100,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "synthetic_market",
         "viz_io",
     },
+    "formats": {"orderflow", "orderbook_manager", "recordings"},
     "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
@@ -124,6 +126,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "app",
         "synthetic_market",
         "orderflow.command",
+        "formats.__main__",
         "recordings.__main__",
         "simulator.__main__",
         "simulator.commands_run",
@@ -141,7 +144,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "replay.output_lock",
         "simulator.storage",
     },
-    "zstandard": {"simulator.segments"},
+    "zstandard": {"formats.sources", "simulator.segments"},
 }
 
 CORE = (

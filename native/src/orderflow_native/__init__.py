@@ -7,6 +7,7 @@ twin needs of it must be handed in before its first use, which otherwise raises 
 
 from orderflow_native._book import OrderbookManager, parse_plain_side
 from orderflow_native._needs import hand_in
+from orderflow_native._okx_archive import read_okx_block
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar
 from orderflow_native._stored_rows import parse_row
@@ -24,5 +25,6 @@ __all__ = [
     "is_sorted",
     "parse_plain_side",
     "parse_row",
+    "read_okx_block",
     "sampled_bar",
 ]
