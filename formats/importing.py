@@ -11,7 +11,7 @@ import orjson
 
 from formats.following import Follower, InstrumentFound
 from formats.recognition import AUTO, recognise
-from formats.rows import Job, Kind, Portion
+from formats.rows import Job, Kind, Portion, Reader
 from formats.sources import Source, SourceError, bare_name
 from orderflow.errors import OutputError, UsageError
 from orderflow.instruments import check_instrument
@@ -36,8 +36,9 @@ class ImportOptions:
 class Imported:
     """What became of one file.
 
-    `state` is `imported`, `already imported` or `cut`: then `why` says what is missing, and what
-    was read up to there is in `recording`.
+    `state` is `imported`, `already imported`, `part of another` (a file that is read with another
+    one, and by itself is nothing) or `cut`: then `why` says what is missing, and what
+    was read up to there is in `recording`. `counts` has what the format's own reader counted.
     """
 
     source: Path
@@ -50,6 +51,7 @@ class Imported:
     seconds: float = 0.0
     instruments: dict[str, InstrumentFound] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -67,6 +69,7 @@ class Imported:
             "kind": self.kind.what if self.kind else None,
             "lost": list(self.kind.lost) if self.kind else [],
             "notes": self.notes,
+            "counts": dict(self.counts),
             "unreadable_lines": self.unreadable,
             "first_unreadable": self.first_unreadable,
             "seconds": round(self.seconds, 3),
@@ -88,6 +91,8 @@ def import_file(
     began = time.perf_counter()
     with Source(path) as source:
         kind = recognise(source, options.format)
+        if kind.read is None:
+            return Imported(path, path, "part of another", kind)
         digest = _digest(path)
         _check_against_checksum(path, digest)
         target = options.into / f"{bare_name(path)}.{kind.format}.db"
@@ -97,7 +102,7 @@ def import_file(
         follower = Follower(proving=kind.proves)
         _make_directory(options.into)
         with RecordingWriter(target, imported=True, replace=_may_replace(target, path)) as writer:
-            for portion in _portions(kind, job, options):
+            for portion in _portions(kind.read, job, options):
                 book = follower.follow(portion)
                 writer.write_book(book)
                 writer.write_trades(portion.trades)
@@ -109,10 +114,10 @@ def import_file(
     return done
 
 
-def _portions(kind: Kind, job: Job, options: ImportOptions) -> Iterator[Portion]:
+def _portions(read: Reader, job: Job, options: ImportOptions) -> Iterator[Portion]:
     """Yield what a file holds, each instrument under the name that it is to have."""
     names: dict[str, str] = {}
-    for portion in kind.read(job):
+    for portion in read(job):
         for name in {row[0] for rows in portion for row in rows} - names.keys():
             _name_of(name, names, options, job)
         if any(name != called for name, called in names.items()):
@@ -162,6 +167,7 @@ def _report(job: Job, kind: Kind, target: Path, follower: Follower) -> Imported:
         job.first_unreadable,
         instruments=follower.instruments,
         notes=job.notes,
+        counts=job.counts,
     )
 
 

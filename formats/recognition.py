@@ -2,7 +2,16 @@
 
 from collections.abc import Callable
 
-from formats import binance, bybit, okx_archive, tardis
+from formats import (
+    binance,
+    bybit,
+    collector,
+    databento,
+    hftbacktest_npz,
+    lobster,
+    okx_archive,
+    tardis,
+)
 from formats.rows import Kind, Sample
 from formats.sources import Source, SourceError
 from orderflow.errors import UsageError
@@ -12,6 +21,10 @@ RECOGNISERS: dict[str, Callable[[Sample], Kind | None]] = {
     "tardis": tardis.recognise,
     "bybit": bybit.recognise,
     "binance": binance.recognise,
+    "dbn": databento.recognise,
+    "hftbacktest": hftbacktest_npz.recognise,
+    "lobster": lobster.recognise,
+    "collector": collector.recognise,
 }
 """How a file of each format is recognised, in the order in which they are asked."""
 AUTO = "auto"

@@ -54,6 +54,8 @@ def report_lines(done: Imported) -> list[str]:
     """Return what became of a file as lines for a person to read."""
     if done.state == "already imported":
         return [f"{done.source}: imported before into {done.recording}, nothing is added"]
+    if done.state == "part of another":
+        return [f"{done.source}: {done.kind.what}, read with its other file" if done.kind else ""]
     rate = f"{done.rows / done.seconds:,.0f} rows/s" if done.seconds else "-"
     what = done.kind.what if done.kind else ""
     lines = [
@@ -63,6 +65,8 @@ def report_lines(done: Imported) -> list[str]:
         f"  data issues {', '.join(_issues(done)) or 'none met in reading'}",
     ]
     lines += [f"  snapshots   {text}" for text in _proofs(done)]
+    told = [f"{count:,} {name.replace('_', ' ')}" for name, count in done.counts.items()]
+    lines += [f"  counted     {', '.join(told)}"] if told else []
     lines += [f"  note        {note}" for note in done.notes]
     if done.kind and done.kind.lost:
         lines.append(f"  not in it   {'; '.join(done.kind.lost)}")

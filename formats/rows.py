@@ -80,13 +80,15 @@ Reader = Callable[[Job], Iterator[Portion]]
 class Kind:
     """A kind of file: of which `format`, `what` it is in words, and how it is `read`.
 
+    `read` is None for a file that is read together with another one.
+
     `lost` says what the recording then lacks that a recording of ours has. Where `proves`, a
     snapshot in mid-file is the book that the rows before it lead to.
     """
 
     format: str
     what: str
-    read: Reader
+    read: Reader | None
     lost: tuple[str, ...] = ()
     proves: bool = False
 

@@ -59,6 +59,21 @@ def real(name: str, instrument: str, most: int) -> Market:
     return Market(instrument, market.rows[:most], trades[-most:])
 
 
+def in_contracts(market: Market) -> Market:
+    """Return the market with whole sizes, for formats that carry no others."""
+    rows = [row._replace(bids=_whole(row.bids), asks=_whole(row.asks)) for row in market.rows]
+    trades = [trade._replace(size=_whole_size(trade.size)) for trade in market.trades]
+    return Market(market.instrument, rows, trades)
+
+
+def _whole(levels: list[Level]) -> list[Level]:
+    return [(price, _whole_size(size)) for price, size in levels]
+
+
+def _whole_size(size: str) -> str:
+    return str(round(float(size) * 100) + 1) if float(size) else "0"
+
+
 def market_in(path: Path, instrument: str) -> Market:
     """Read a recording of which the first row is a snapshot; by id in one millisecond."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
