@@ -13,7 +13,7 @@ from formats.tables import to_integer, to_ms
 REMEMBERED = 2000
 """Updates that came before a snapshot and go on beyond it, at most."""
 _LINE = re.compile(r"\d{19} \{")
-_SYMBOL = re.compile(rb'"s":"([A-Za-z0-9_-]+)"')
+_SYMBOL = re.compile(rb'"s": ?"([A-Za-z0-9_-]+)"')
 
 
 def recognise(sample: Sample) -> Kind | None:

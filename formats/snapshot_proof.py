@@ -2,9 +2,67 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from formats.rows import BookRow
-from orderbook_manager import OrderbookManager, PythonOrderbookManager
+from level_parser import parse_side
+from orderflow.compiled import fastest
+from orderflow.errors import LevelFormatError
+
+
+class PythonLevelBook:
+    """Keep a book of which nothing is asked but how another one differs from it.
+
+    A row that can't be read changes nothing, and of one that can, unusable levels are left out.
+    """
+
+    engine = "python"
+
+    def __init__(self) -> None:
+        self._sizes: dict[tuple[int, float], float] = {}
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def apply(self, rows: list[BookRow], start: int, stop: int) -> None:
+        """Write the rows from index `start` to before `stop` over the book; size 0 deletes."""
+        for row in rows[start:stop]:
+            _write(row, self._sizes)
+
+    def replace(self, row: BookRow) -> int | None:
+        """Make a row the book, and return in how many levels it differs from the book before.
+
+        These are the levels that are in one of the two alone, or there with another size. None
+        where the row can't be read, or one of the two books is empty.
+        """
+        said: dict[tuple[int, float], float] = {}
+        if not _write(row, said):
+            return None
+        known, self._sizes = self._sizes, said
+        differing = sum(known.get(level) != said.get(level) for level in known.keys() | said.keys())
+        return differing if known and said else None
+
+
+def _write(row: BookRow, sizes: dict[tuple[int, float], float]) -> bool:
+    try:
+        sides = [parse_side(side)[:2] for side in row[1:3]]
+    except LevelFormatError:
+        return False
+    for place, levels in enumerate(sides):
+        for price, size in zip(*levels, strict=True):
+            if size:
+                sizes[place, price] = float(size)
+            else:
+                sizes.pop((place, price), None)
+    return True
+
+
+if TYPE_CHECKING:
+    LevelBook = PythonLevelBook
+else:
+    LevelBook = fastest(
+        "LevelBook", PythonLevelBook, parse_side=parse_side, LevelFormatError=LevelFormatError
+    )
 
 
 class SnapshotProof:
@@ -16,34 +74,23 @@ class SnapshotProof:
 
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
-        self._book = OrderbookManager(1)
+        self._book = LevelBook()
 
-    def follow(self, rows: Sequence[BookRow], snapshots: Sequence[bool]) -> None:
+    def follow(self, rows: list[BookRow], snapshots: Sequence[bool]) -> None:
         """Apply rows; `snapshots` says which of them replace the book."""
         start = 0
-        for index in [*(i for i, snapshot in enumerate(snapshots) if snapshot), len(rows)]:
-            part = [(row[3], 0, row[1], row[2]) for row in rows[start:index]]
-            self._book.update_rows(part, snapshots[start:index])
-            if index < len(rows):
+        if True in snapshots:
+            for index in [index for index, snapshot in enumerate(snapshots) if snapshot]:
+                self._book.apply(rows, start, index)
                 self._compare(rows[index])
-            start = index
+                start = index + 1
+        self._book.apply(rows, start, len(rows))
 
     def _compare(self, snapshot: BookRow) -> None:
-        if self._book.is_empty:
-            return
-        said = OrderbookManager(1)
-        said.update(snapshot[1], snapshot[2], True)
-        if said.is_empty:
+        differing = self._book.replace(snapshot)
+        if differing is None:
             return
         self._counts["snapshots_compared"] += 1
-        known, told = _sizes(self._book), _sizes(said)
-        differing = sum(known.get(key) != told.get(key) for key in known.keys() | told.keys())
         if differing:
             self._counts["snapshots_differing"] += 1
             self._counts["levels_differing"] += differing
-
-
-def _sizes(book: PythonOrderbookManager) -> dict[tuple[int, float], float]:
-    """Return the sizes of all levels by side and price."""
-    sides = book.top_levels(max(book.level_counts))
-    return {(place, price): size for place, side in enumerate(sides) for price, size in side}

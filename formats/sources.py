@@ -17,6 +17,16 @@ import zstandard
 
 from orderflow.errors import OrderflowError
 
+
+def _zlib() -> Any:
+    try:  # two to three times as fast, of the group `data`
+        from isal import isal_zlib  # noqa: PLC0415
+    except ImportError:
+        return zlib
+    return isal_zlib
+
+
+_ZLIB = _zlib()
 MAX_LINE_BYTES = 8_000_000
 """Longest line that is read: a longer one is no line, such as a gigabyte of zeros."""
 MAX_LAYERS = 4
@@ -71,7 +81,7 @@ class _Gunzip:
 
     def __init__(self, packed: _Readable, path: Path) -> None:
         self._packed, self._path = packed, path
-        self._inflate = zlib.decompressobj(31)
+        self._inflate = _ZLIB.decompressobj(31)
         self._waiting = b""
         self._begun = False
 
@@ -79,7 +89,7 @@ class _Gunzip:
         while True:
             if self._inflate.eof:
                 self._waiting = self._inflate.unused_data
-                self._inflate, self._begun = zlib.decompressobj(31), False
+                self._inflate, self._begun = _ZLIB.decompressobj(31), False
             if not self._waiting:
                 self._waiting = self._packed.read(BLOCK_BYTES)
             if not self._waiting:
@@ -91,8 +101,8 @@ class _Gunzip:
                 continue
             self._begun = True
             try:
-                found = self._inflate.decompress(self._waiting, size)
-            except zlib.error as error:
+                found = bytes(self._inflate.decompress(self._waiting, size))
+            except _ZLIB.error as error:
                 raise CutError(_cut(self._path, str(error)), self._path) from error
             self._waiting = self._inflate.unconsumed_tail
             if found:

@@ -8,6 +8,7 @@ from setuptools import Extension, setup
 PACKAGE = Path("src/orderflow_native")
 C_SOURCES = {
     "_book": ("book_side", "level_table", "level_text"),
+    "_level_book": ("level_table", "level_text"),
     "_okx_archive": (),
     "_rows": (),
     "_samples": (),

@@ -100,7 +100,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "synthetic_market",
         "viz_io",
     },
-    "formats": {"orderflow", "orderbook_manager", "recordings"},
+    "formats": {"level_parser", "orderflow", "recordings"},
     "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
@@ -137,6 +137,8 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "trading.options",
         "trading.standing",
     },
+    "databento_dbn": {"formats.databento"},
+    "isal": {"formats.sources"},
     "fcntl": {
         "messaging.endpoints",
         "orderflow.cache",
@@ -172,8 +174,8 @@ OUTSIDE_WORLD = {
     "time", "urllib", "zoneinfo", "aiohttp", "dash", "flask", "plotly", "redis", "rich", "typer",
     "waitress", "watchfiles", "zmq",
 }  # fmt: skip
-# The compiled switch alone reads the environment, and the compiled book a seed.
-MAY_USE_OS = {"orderflow.compiled", "orderflow_native._book"}
+# The compiled switch alone reads the environment, and the compiled books a seed.
+MAY_USE_OS = {"orderflow.compiled", "orderflow_native._book", "orderflow_native._level_book"}
 
 
 def _name(path: Path) -> str:

@@ -6,6 +6,7 @@ twin needs of it must be handed in before its first use, which otherwise raises 
 """
 
 from orderflow_native._book import OrderbookManager, parse_plain_side
+from orderflow_native._level_book import LevelBook
 from orderflow_native._needs import hand_in
 from orderflow_native._okx_archive import read_okx_block
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
@@ -16,6 +17,7 @@ from orderflow_native._text_book import TextBook
 
 __all__ = [
     "CompensatedSum",
+    "LevelBook",
     "OrderbookManager",
     "Samples",
     "TextBook",
