@@ -72,6 +72,7 @@ def test_a_cut_file_ends_with_one_and_is_kept(market: Market, tmp_path: Path) ->
     assert Path(file["recording"]).exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
