@@ -120,6 +120,7 @@ def _book_rows(job: Job) -> Iterator[BookRow]:
                 yield from job.bad_book(line, last)
                 continue
             levels.append((price or "", size or ""))
+            job.check_depth(levels)
         if time is None or not (sides["b"] or sides["a"]):
             continue
         action, prev_id = (SNAPSHOT, -1) if kind == "snap" else (UPDATE, to_integer(before))

@@ -157,6 +157,7 @@ class _Messages:
         else:
             self._known[side].discard(price)
         self._levels[side].append((repr(price), repr(size)))
+        self._job.check_depth(self._levels[side])
 
     def _refused(self, what: str) -> SourceError:
         path = self._job.source.path

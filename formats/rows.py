@@ -9,6 +9,8 @@ from formats.sources import Source, SourceError
 
 PORTION = 1000
 """About how many rows are read before they are written."""
+MOST_LEVELS = 100_000
+"""Most levels of a side in one message: more are none, but a file that would fill the memory."""
 SNAPSHOT, UPDATE = "snapshot", "update"
 
 BookRow = tuple[str, str, str, int, str, int | None, int | None, int | None]
@@ -51,6 +53,13 @@ class Job:
             )
             raise SourceError(msg, self.source.path)
         return name.replace("/", "-")
+
+    def check_depth(self, levels: list[tuple[str, str]]) -> None:
+        """Raise `SourceError` where one side of one message has too many levels."""
+        if len(levels) > MOST_LEVELS:
+            path = self.source.path
+            msg = f"{path}: a message of more than {MOST_LEVELS:,} levels on a side; no book is so"
+            raise SourceError(f"{msg} deep: look at its times and ids", path)
 
     def note_unreadable(self, line: bytes | str) -> str:
         """Count a line that is no row; return text to keep in its place."""

@@ -75,6 +75,7 @@ def _book_rows(job: Job) -> Iterator[BookRow]:
                 yield last
             message.begin(key)
         message.sides[places[side]].append((price or "", size or ""))
+        job.check_depth(message.sides[places[side]])
     if message.key:
         yield _row(job, message, snapshot)
 

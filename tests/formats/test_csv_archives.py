@@ -122,6 +122,12 @@ def test_a_file_of_quotes_given_as_a_book_is_said(tmp_path: Path) -> None:
         tardis(tmp_path, f"x,X-Y,{START}000,{START}001,1,11,9,2", header=header)
 
 
+def test_a_message_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("formats.rows.MOST_LEVELS", 3)
+    with pytest.raises(SourceError, match="a message of more than 3 levels on a side"):
+        tardis(tmp_path, *(level(1, 0, "true", "bid", str(price)) for price in range(1, 9)))
+
+
 # -- Bybit
 
 
