@@ -1,6 +1,8 @@
 """A recording written in another format and imported again is the recording it was."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +115,20 @@ def test_the_trades_are_the_same(name: str, market: Market, tmp_path: Path) -> N
         assert [trade[:4] for trade in found] == [t[:4] for t in trades_of(market)]
         return
     assert found == carried_trades(name, market)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [("tardis", 7_000, 8_000), ("hftbacktest", 1, 2), ("collector", 123, 123), ("dbn-mbo", 5, 5)],
+)
+def test_the_time_of_receipt_is_kept(
+    name: str, first: int, second: int, market: Market, tmp_path: Path
+) -> None:
+    market = carried(name, market)
+    path = round_trip(tmp_path, market, BOOKS[name])
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT received - timestamp * 1000000 FROM book").fetchmany(2)
+    assert rows == [(first,), (second,)]
 
 
 @needs_recordings
