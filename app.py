@@ -11,24 +11,36 @@ if __name__ == "__main__":
     startup.begin()
 
 import signal
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from wsgiref.types import WSGIApplication
 
 import plotly.io
 import typer
 from dash import Dash, Input, Output, State, dcc, html, no_update, set_props
+from flask import request
 
 from orderflow import command
 from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
-from page import charts, layouts
+from orderflow.instruments import parse_contract_values
+from page import charts, flow_routes, layouts, runs
 from page import server as page_server
+from page.book_route import add_book_route
 from page.contents import Bars, Depth, Metrics, Shown
+from page.control_route import add_control_route
 from page.files import PageFiles
-from page.sections import Sections, changes
+from page.flow import FlowFiles
+from page.monitor_route import add_monitor_route
+from page.range_route import add_range_route
+from page.run_status import RunStatus
+from page.sections import Sections, changes, seen_after
 from page.server import refuse_malformed
 
 POLL_MS = 500
+# What a poll says of the view its page shows: assets/page.js.
+VIEW_HEADER = "X-Order-Flow-View"
 # For who hears the page: the button is drawn by the style sheet.
 NAMED: dict[str, Any] = {"aria-label": "Full screen"}
 HERE = Path(__file__).resolve().parent
@@ -56,11 +68,17 @@ def layout() -> Any:
         [
             html.Header(
                 [
+                    html.Div(id="runs", hidden=True),  # one of several runs: assets/runs.mjs
                     html.Div(id="head"),
+                    html.Div(id="flow-head"),
+                    html.Div(id="range-words", hidden=True),  # what older bars are shown
                     html.Button(id="fullscreen", title="Full screen", type="button", **NAMED),
                 ]
             ),
+            # The order-flow views fill these where a run has files for them: assets/flow.mjs.
+            html.Nav(id="views", hidden=True),
             html.Div(id="notes", role="status"),
+            html.Div(id="flow", hidden=True),
             html.Main(
                 [
                     html.Section(
@@ -71,8 +89,17 @@ def layout() -> Any:
                     html.Section(id="ladder", className="panel ladder"),
                 ]
             ),
-            html.Footer(id="foot"),
+            html.Footer(
+                [
+                    html.Div(id="foot"),
+                    html.Details(
+                        [html.Summary("files and memory"), html.Div(id="monitor-table")],
+                        id="monitor",
+                    ),
+                ]
+            ),
             html.Div(id="about", hidden=True),  # what page.js calls the tab and saved pictures
+            html.Div(id="flow-about", hidden=True),  # which order-flow files there are
             dcc.Interval(id="poll", interval=POLL_MS),
             dcc.Store(id="seen", data=""),
         ],
@@ -85,18 +112,33 @@ def _graph(name: str, figure: dict[str, Any]) -> Any:
     return dcc.Graph(id=name, figure=figure, config=config, responsive=True)
 
 
-def make_app(directory: Path) -> Dash:
-    """Return the Dash application that draws the files of `directory`, which need not exist."""
+def make_app(
+    directory: Path,
+    *,
+    allow_control: bool = True,
+    contract_values: Mapping[str, str] | None = None,
+    path: str = "/",
+) -> Dash:
+    """Return the Dash application that draws the files of `directory`, which need not exist.
+
+    `allow_control` says whether pages may pause, step and seek the run; `contract_values` what a
+    contract stands for, by instrument; `path` where browsers find the page, ending in `/`.
+    """
     app = Dash(
         __name__,
+        routes_pathname_prefix="/",
+        requests_pathname_prefix=path,
         title="Order flow",
         update_title="",
         assets_folder=str(HERE / "page" / "assets"),
+        assets_path_ignore=["^flow$"],  # modules: assets/flow.mjs asks for them
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
         add_log_handler=False,
     )
     app.layout = layout()
-    sections = Sections(PageFiles(directory))
+    flow = FlowFiles(directory)
+    files = PageFiles(directory)
+    sections = Sections(files, flow, contract_values)
 
     # While a poll is under way the next one waits: on a slow line answers would pile up and
     # none would be drawn.
@@ -108,17 +150,52 @@ def make_app(directory: Path) -> Dash:
     )
     def poll(_: int | None, seen: str) -> Any:
         newest = sections.newest()
-        found = changes(newest, seen)
+        figures = request.headers.get(VIEW_HEADER) != "flow"
+        found = changes(newest, seen, figures=figures)
         if not found:
             # Not PreventUpdate: its empty 204 makes waitress close the connection, and every
             # poll opens another.
             return no_update
         for element, properties in found.items():
             set_props(element, properties)
-        return ".".join(section.version for section in newest)
+        return seen_after(newest, seen, figures=figures)
 
     refuse_malformed(app.server)
+    flow_routes.register(app.server, flow, sections)
+    add_range_route(app.server, flow.ranges, sections)
+    status = RunStatus(directory)
+    add_book_route(app.server, status)
+    add_monitor_route(app.server, files, flow, sections)
+    add_control_route(app.server, status, allowed=allow_control)
     return app
+
+
+def make_page(
+    directories: Sequence[Path], *, allow_control: bool, contract_values: Mapping[str, str]
+) -> tuple[WSGIApplication, Callable[[], str]]:
+    """Return what serves the runs of all directories, and its Content-Security-Policy."""
+    if len(set(directories)) < len(directories) or len(directories) > runs.MAX_RUNS:
+        msg = f"--output-dir names up to {runs.MAX_RUNS} directories, each once"
+        raise UsageError(msg, "--output-dir", directories)
+    shown = runs.shown_runs(directories)
+    pages = []
+    for one in shown:
+        check_directory(one.directory)
+        page = make_app(
+            one.directory,
+            allow_control=allow_control,
+            contract_values=contract_values,
+            path=one.path,
+        )
+        runs.add_runs_route(page.server, shown)
+        pages.append((one.path, page))
+    application = runs.dispatch([(path, page.server.wsgi_app) for path, page in pages])
+
+    def policy() -> str:
+        hashes = {each: None for _, page in pages for each in page.csp_hashes()}
+        return page_server.content_policy(hashes)
+
+    return application, policy
 
 
 def check_directory(directory: Path) -> None:
@@ -139,12 +216,30 @@ def run(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8050,
     output_dir: Annotated[
-        Path,
-        typer.Option(envvar="ORDERFLOW_OUTPUT_DIR", help="Directory of the files to draw."),
-    ] = HERE,
+        list[Path] | None,
+        typer.Option(
+            envvar="ORDERFLOW_OUTPUT_DIR",
+            help="Directory of the files to draw, by default beside the code; repeat it for a "
+            "page of several runs.",
+            show_default=False,
+        ),
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="A further name the page may be called by; may be repeated."),
+    ] = None,
+    allow_control: Annotated[
+        bool,
+        typer.Option("--allow-control", help="Let pages on other machines pause and seek the run."),
+    ] = False,
+    contract_value: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=N",
+            envvar="ORDERFLOW_CONTRACT_VALUE",
+            help="What a contract is worth, BTC-USDT-SWAP=0.01, to show sizes in that currency; "
+            "repeatable.",
+        ),
     ] = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -160,13 +255,14 @@ def run(
         startup.end_at_interrupt()  # the page holds nothing that has to be saved
     if not page_server.is_loopback(host):
         say(page_server.exposure_warning(host, allow_host or []))
-    check_directory(output_dir)
-    app = make_app(output_dir)
-    guarded = page_server.guard(
-        app.server.wsgi_app,
-        page_server.allowed_hosts(host, allow_host or []),
-        lambda: page_server.content_policy(app.csp_hashes()),
+    may_order = page_server.is_loopback(host) or allow_control
+    application, policy = make_page(
+        output_dir or [HERE],
+        allow_control=may_order,
+        contract_values=parse_contract_values(contract_value or ()),
     )
+    names = page_server.allowed_hosts(host, allow_host or [])
+    guarded = page_server.guard(application, names, policy)
     page_server.serve(guarded, host, port, lambda url: say(f"Page: {url}"))
 
 

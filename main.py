@@ -11,7 +11,8 @@ if __name__ == "__main__":
 import gc
 import sys
 from collections.abc import Callable
-from enum import StrEnum
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +22,14 @@ import typer
 from messaging.notification import Listener
 from messaging.specs import open_listener
 from orderflow import command, parent
+from orderflow import options as shared
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_range
-from recordings.discovery import DEFAULT_DATA_DIR, Recording, find_recording
+from recordings.discovery import DEFAULT_DATA_DIR, BookMode, Recording, find_recording
+from replay.keys import HELP as KEYS_HELP
+from replay.keys import terminal_keys
 from replay.pacing import parse_speed
 from replay.page_process import PageProcess, check_port
 from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOptions
@@ -34,21 +38,11 @@ from replay.terminal import Progress, WaitingLine, start_line, summary_lines
 from viz_io import OUTPUT_DIR
 
 VERSION = "0.1.0"
-MAX_WINDOW_SECONDS = 7 * 86_400
-MAX_DEPTH_LEVELS = 100_000
 MAX_JOBS = 256
 
 app = command.new_app()
 
 MakeReplay = Callable[[RunFiles, Callable[[Replay], None]], Replay]
-
-
-class BookMode(StrEnum):
-    """What book rows without an action are."""
-
-    AUTO = "auto"
-    INCREMENTAL = "incremental"
-    SNAPSHOT = "snapshot"
 
 
 def _print_version(wanted: bool) -> None:
@@ -59,58 +53,23 @@ def _print_version(wanted: bool) -> None:
 
 @app.command()
 def replay(
-    instrument: Annotated[
-        str, typer.Argument(metavar="INSTRUMENT", help="As recorded, such as BTC-USDT.")
-    ],
-    start_date: Annotated[
-        str, typer.Argument(metavar="START", help="YYYY-MM-DD, or with THH:MM, in UTC; included.")
-    ],
-    end_date: Annotated[
-        str, typer.Argument(metavar="END", help="Likewise; not included: one day ends at the next.")
-    ],
-    window_seconds: Annotated[
-        int,
-        typer.Option(
-            callback=in_range(1, MAX_WINDOW_SECONDS),
-            metavar="N",
-            help="Length of a bar, in seconds, up to a week.",
-        ),
-    ] = 60,
-    depth_levels: Annotated[
-        int,
-        typer.Option(
-            callback=in_range(1, MAX_DEPTH_LEVELS),
-            metavar="N",
-            help="Best levels a side for OBI, TOT and the depth shown.",
-        ),
-    ] = 50,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ORDERFLOW_DATA_DIR",
-            metavar="DIR",
-            help="Where the recordings are, searched with all folders below; "
-            "by default data/OKX beside the project's folder.",
-        ),
-    ] = None,
-    output_dir: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ORDERFLOW_OUTPUT_DIR",
-            metavar="DIR",
-            help="Where the JSON files go; by default beside the code.",
-        ),
-    ] = None,
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
+    window_seconds: shared.WindowSeconds = 60,
+    depth_levels: shared.DepthLevels = 50,
+    data_dir: shared.DataDir = None,
+    output_dir: shared.OutputDir = None,
     book_mode: Annotated[
         BookMode,
         typer.Option(help="What book rows without an action are: updates or full snapshots."),
     ] = BookMode.AUTO,
-    uncross: Annotated[
-        bool, typer.Option("--uncross", help="Drop the older of the levels that cross.")
+    uncross: shared.Uncross = False,
+    speed: shared.Pace = "max",
+    start_paused: Annotated[
+        bool,
+        typer.Option("--start-paused", help="Wait for a key, or the page, before the first event."),
     ] = False,
-    speed: Annotated[
-        str, typer.Option(metavar="max|N", help="N times the recorded pace; 1 is as it happened.")
-    ] = "max",
     jobs: Annotated[
         int,
         typer.Option(
@@ -119,27 +78,14 @@ def replay(
             help="Replay files that begin with a snapshot side by side.",
         ),
     ] = 1,
-    ui: Annotated[bool, typer.Option(help="Start the page too and keep it until Ctrl+C.")] = True,
-    host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS", help="Address of the page; 0.0.0.0 shows it to the whole network."
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(callback=in_range(1, 65535), metavar="PORT", help="Port of the page.")
-    ] = 8050,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A further name the page may be called by; repeatable."),
-    ] = None,
+    ui: shared.Page = True,
+    host: shared.PageHost = shared.LOOPBACK,
+    port: shared.PagePort = 8050,
+    allow_host: shared.AllowHosts = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Make a recording up and replay it: no data needed.")
     ] = False,
-    follow: Annotated[
-        bool,
-        typer.Option("--follow", help="Go on with what a recorder appends, until END or Ctrl+C."),
-    ] = False,
+    follow: shared.Follow = False,
     notify: Annotated[
         str,
         typer.Option(
@@ -147,12 +93,19 @@ def replay(
             help="With --follow, notices of new rows: none, file, zmq:ENDPOINT or redis:URL.",
         ),
     ] = "none",
-    json_summary: Annotated[
-        bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
-    ] = False,
+    flow: Annotated[
+        bool | None,
+        typer.Option(
+            "--flow/--no-flow",
+            show_default=False,
+            help="Write what heatmap and footprint are drawn from; by default it is written, but "
+            "without the compiled book no heatmap.",
+        ),
+    ] = None,
+    json_summary: shared.JsonSummary = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
-    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+    with_parent: shared.WithParent = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
     ] = False,
@@ -167,6 +120,7 @@ def replay(
     if with_parent:
         parent.end_with_parent()
     check_instrument(instrument)
+    directory = data_dir or DEFAULT_DATA_DIR
     options = ReplayOptions(
         instrument,
         *parse_range(start_date, end_date),
@@ -176,6 +130,8 @@ def replay(
         parse_speed(speed),
         jobs,
         follow,
+        flow,
+        start_paused,
     )
     if follow:
         _check_follow(options, demo=demo)
@@ -185,11 +141,17 @@ def replay(
     if jobs > 1 and options.speed is not None:
         msg = f"--jobs {jobs} goes with --speed max; found --speed {speed}"
         raise UsageError(msg, "--jobs", jobs)
+    if start_paused and not options.obeys:
+        found = "--follow" if follow else f"--jobs {jobs}"
+        msg = f"--start-paused goes with one process over a whole recording; found {found}"
+        raise UsageError(msg, "--start-paused")
     if ui:
         check_port(host, port)
+    if demo:
+        directory = _make_demo(options)
     code = _run(
-        options,
-        _make_demo(options) if demo else data_dir or DEFAULT_DATA_DIR,
+        replace(options, data_dir=directory),
+        directory,
         output_dir or OUTPUT_DIR,
         book_mode,
         notify,
@@ -242,7 +204,10 @@ def _run(
         run = make(files, lambda run: _tick(run, progress, waiting, page))
         if not (quiet or json_summary):
             say(start_line(run))
-        with progress, command.stop_on_signals(run.stop) as signals:
+        with progress, command.stop_on_signals(run.stop) as signals, _keys(run) as has_keys:
+            is_slow = options.start_paused or options.speed is not None
+            if has_keys and is_slow and not (quiet or json_summary):
+                say(KEYS_HELP)
             state = run.run()
     finally:
         files.close()
@@ -286,6 +251,11 @@ def new_replay(
     from replay.parallel import ParallelReplay  # noqa: PLC0415 (seldom needed, slow to import)
 
     return ParallelReplay(options, recording, files, on_tick)
+
+
+def _keys(run: Replay) -> AbstractContextManager[bool]:
+    """Let keys order a run that obeys."""
+    return terminal_keys(run.player) if run.options.obeys else nullcontext(False)
 
 
 def _tick(run: Replay, progress: Progress, waiting: WaitingLine, page: PageProcess | None) -> None:

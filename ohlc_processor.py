@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from metrics.flow import Flow
 from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc
 from metrics_calculator import MetricBar, MetricsCalculator
 from orderbook_manager import OrderbookManager
@@ -28,7 +29,9 @@ class OHLCProcessor:
     each may come from a thread of its own. Windows are `window_seconds` long and aligned to the
     epoch in UTC. OBI and TOT are taken over the best `depth_levels_per_side` levels. Rows before
     `start_timestamp` (ms) warm up the book and are in no bar. `uncross` drops the older of the
-    levels that cross. The last `max_bars` bars are kept.
+    levels that cross. The last `max_bars` bars are kept. With `flow`, so is the order flow, as the
+    attribute of that name (see `metrics.flow`), which else is None. `heatmap` says whether that has
+    columns of the book; by default if the book is compiled, or they would cost many times the rest.
 
     Counts: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`. `noted` has
     the data issues that have ended; `issues` adds those that may still be going on. `book` is the
@@ -46,10 +49,21 @@ class OHLCProcessor:
         start_timestamp: int | None = None,
         uncross: bool = False,
         max_bars: int = MAX_BARS,
+        flow: bool = False,
+        heatmap: bool | None = None,
     ) -> None:
         self._start = start_timestamp if start_timestamp is not None else -1
         self.noted = IssueLog()
-        self.book = OrderbookManager(depth_levels_per_side, uncross=uncross)
+        if heatmap is None:
+            heatmap = OrderbookManager.engine == "compiled"
+        self.flow = (
+            Flow(window_seconds, start_timestamp, max_bars, heatmap=heatmap) if flow else None
+        )
+        self.book = OrderbookManager(
+            depth_levels_per_side,
+            uncross=uncross,
+            columns=self.flow.columns if self.flow else None,
+        )
         self.metrics = MetricsCalculator(window_seconds, max_bars, self.noted)
         self.reliability = BookReliability(self.noted, self._start)
         self.silences = Silences()
@@ -59,6 +73,9 @@ class OHLCProcessor:
         self.trades = 0
         self.trade_span: tuple[int, int] | None = None
         self._ohlc = OhlcBars(window_seconds, max_bars)
+        if flow:
+            for bars in (self._ohlc, self.metrics.cvd, self.metrics.samples):
+                bars.fresh = []
 
     @property
     def cvd_cumulative(self) -> float:
@@ -115,6 +132,8 @@ class OHLCProcessor:
             return
         self._ohlc.add(trades)
         self.metrics.cvd.add(trades)
+        if self.flow:
+            self.flow.add_trades(trades)
         self.trades += len(trades)
         first = self.trade_span[0] if self.trade_span else trades[0][5]
         self.trade_span = first, trades[-1][5]
@@ -191,6 +210,27 @@ class OHLCProcessor:
         """Close the bars in progress, as at the end of the data; harmless when repeated."""
         self._ohlc.finalize()
         self.metrics.finalize()
+        if self.flow:
+            self.flow.columns.finish(self.book)
+            self.flow.footprint.finish()
+
+    def take_closed(self) -> tuple[list[tuple[float, ...]], list[Bar]]:
+        """Return the bars closed since the last call: of trades and of book samples, with `flow`.
+
+        A bar of trades has time, open, high, low, close and volume; volume bought, sold and of
+        unknown side; least and greatest delta; VWAP; and the CVD as open, high, low and close. One
+        of samples is as in `SampleBars`. Who asks for a processor with `flow` has to take them.
+        """
+        if self.flow is None:
+            return [], []
+        ohlc, cvd, sampled = self._ohlc.fresh, self.metrics.cvd.fresh, self.metrics.samples.fresh
+        if not (ohlc or sampled):
+            return [], []
+        self._ohlc.fresh, self.metrics.cvd.fresh, self.metrics.samples.fresh = [], [], []
+        flow, self.flow.footprint.fresh = self.flow.footprint.fresh, []
+        # One list may be longer where an error ended it: a bar is of all of them.
+        parts = zip(ohlc or (), flow, cvd or (), strict=False)
+        return [(*prices, *sides[1:], *sums[1:]) for prices, sides, sums in parts], sampled or []
 
 
 class OhlcBars(RollingBars):

@@ -10,8 +10,10 @@ Python one; `engine` says which.
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from math import fsum, inf
 from operator import neg
+from typing import Protocol
 
 from level_parser import parse_side
 from orderflow.compiled import fastest
@@ -128,6 +130,11 @@ class _BookSide:
             best += sorted(self._far.items())[: count - len(best)]
         return best
 
+    def items(self) -> chain[tuple[float, float]]:
+        """Return all keys with their sizes, in any order."""
+        near = zip(self._near[:-1], self._near_sizes, strict=True)
+        return chain(near, self._far.items())
+
     def best_of(self, keys: list[float]) -> float:
         """Return the best of `keys` that is in the book now, or infinity."""
         return min((key for key in keys if key in self), default=inf)
@@ -137,6 +144,16 @@ class _BookSide:
 
     def delete(self, keys: Collection[float]) -> None:
         self.apply(list(keys), [0.0] * len(keys))
+
+
+class BookWatcher(Protocol):
+    """Who is told of each row, such as `metrics.heat_columns.HeatColumns`."""
+
+    def move_to(self, timestamp: int, book: "PythonOrderbookManager") -> None:
+        """Take note that a row of this time, in ms, is about to be applied."""
+
+    def note(self, timestamp: int, bid: float, ask: float) -> None:
+        """Take note of a row that was applied, and of the best prices, 0 where a side is empty."""
 
 
 class PythonOrderbookManager:
@@ -150,18 +167,27 @@ class PythonOrderbookManager:
     array of levels (such a row changes nothing); `crossed_books`, the rows after which the best
     bid was at or above the best ask, counted before any uncrossing.
 
+    `columns` are told of each row given to `update_rows`, not of those given to `update`.
+
     Raise `OrderflowError` for a depth of less than 1.
     """
 
     engine = "python"
 
-    def __init__(self, depth_levels: int = 50, *, uncross: bool = False) -> None:
+    def __init__(
+        self,
+        depth_levels: int = 50,
+        *,
+        uncross: bool = False,
+        columns: BookWatcher | None = None,
+    ) -> None:
         if depth_levels < 1:
             msg = f"depth is at least 1 level a side; found {depth_levels}"
             raise OrderflowError(msg)
         self._bids = _BookSide(depth_levels)
         self._asks = _BookSide(depth_levels)
         self._uncross = uncross
+        self._columns = columns
         self.levels_rejected = 0
         self.rows_skipped = 0
         self.crossed_books = 0
@@ -194,13 +220,18 @@ class PythonOrderbookManager:
         samples: list[BookSample] = []
         outcome = BookOutcome(samples, [], [], [])
         apply, crossed, rejected = self._apply, self.crossed_books, self.levels_rejected
+        columns = self._columns
         for index, (row, snapshot) in enumerate(zip(rows, snapshots, strict=True)):
+            if columns is not None:
+                columns.move_to(row[0], self)
             try:
                 sums = apply(row[2], row[3], snapshot)
             except LevelFormatError:
                 self.rows_skipped += 1
                 outcome.skipped.append(index)
                 continue
+            if columns is not None:
+                columns.note(row[0], *self._best_prices())
             if sums is not None:
                 samples.append((row[0], *sums))
             if self.crossed_books != crossed:
@@ -251,6 +282,10 @@ class PythonOrderbookManager:
             return None
         return bid_side.best_sum, ask_side.best_sum
 
+    def _best_prices(self) -> tuple[float, float]:
+        bid_key, ask = self._bids.best_key(), self._asks.best_key()
+        return -bid_key if bid_key < inf else 0.0, ask if ask < inf else 0.0
+
     def _drop_older(self, bid_keys: list[float], ask_keys: list[float]) -> None:
         """Drop the levels that cross one of this row's, unless they are of this row too."""
         bids, asks = self._bids, self._asks
@@ -282,6 +317,11 @@ class PythonOrderbookManager:
         bids = [[float(-key), float(size)] for key, size in self._bids.top(count)]
         asks = [[float(key), float(size)] for key, size in self._asks.top(count)]
         return bids, asks
+
+    def all_levels(self) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+        """Return all levels as `(price, size)`, bids then asks, in any order."""
+        bids = [(float(-key), float(size)) for key, size in self._bids.items()]
+        return bids, [(float(key), float(size)) for key, size in self._asks.items()]
 
     def sizes_at(
         self, bid_prices: Iterable[float], ask_prices: Iterable[float]

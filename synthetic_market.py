@@ -10,8 +10,6 @@ if __name__ == "__main__":
     startup.begin()
 
 import math
-import os
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,7 +20,7 @@ from typing import Annotated
 import typer
 
 from orderflow import command
-from orderflow.cache import DirectoryCache
+from orderflow.cache import DirectoryCache, user_cache_dir
 from orderflow.errors import OutputError, UsageError
 from orderflow.instruments import check_instrument
 from recordings.writer import RecordingWriter
@@ -155,7 +153,7 @@ def demo_recording(
     """
     check_instrument(instrument)
     identity = sha256(f"{instrument}|{start_ms}|{end_ms}".encode()).hexdigest()
-    root = (cache_dir or _user_cache_dir()) / "orderflow-replay" / "demo"
+    root = (cache_dir or user_cache_dir()) / "orderflow-replay" / "demo"
     cache = DirectoryCache(
         root, _DEMO_DIRECTORY, _DEMO_FILE, max_entries=MAX_DEMOS, max_bytes=MAX_DEMO_BYTES
     )
@@ -183,21 +181,6 @@ def _make_demo(path: Path, instrument: str, start_ms: int, end_ms: int, seed: in
     except OutputError:
         if not path.exists():  # else another process has just made the same file
             raise
-
-
-def _user_cache_dir() -> Path:
-    named = os.environ.get("ORDERFLOW_CACHE_DIR")
-    if named is None and sys.platform != "darwin":
-        named = os.environ.get("XDG_CACHE_HOME")
-    if named:
-        return Path(named)
-    try:
-        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    except RuntimeError as error:
-        raise OutputError(
-            "There is no home directory to keep the demo in: name a directory in "
-            "ORDERFLOW_CACHE_DIR."
-        ) from error
 
 
 def _density(name: str) -> str:

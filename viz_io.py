@@ -32,6 +32,23 @@ STATUS_FILE = OUTPUT_DIR / "status_data.json"
 """The state of the run, an object; see docs/reference.md."""
 ISSUES_FILE = OUTPUT_DIR / "data_issues.json"
 """`{"schema": 1, "issues": [{"kind", "start", "end", "count"}, …]}`: see `orderflow.issues`."""
+HEATMAP_LEVELS = 5
+HEATMAP_FILES = tuple(OUTPUT_DIR / f"heatmap_{level}.bin" for level in range(HEATMAP_LEVELS))
+"""Resting size by price row, in columns of 250 ms and four times as long at each level."""
+FOOTPRINT_FILE = OUTPUT_DIR / "footprint_data.bin"
+"""Traded volume by price row and taker side, bar by bar, and the profile of the session."""
+TRADES_FILE = OUTPUT_DIR / "trades_data.bin"
+"""The last trades."""
+BEST_FILE = OUTPUT_DIR / "best_data.bin"
+"""The last changes of the best prices. These eight are array files: see docs/flow-files.md."""
+FLOW_FILES = (*HEATMAP_FILES, FOOTPRINT_FILE, TRADES_FILE, BEST_FILE)
+TRADE_BARS_FILE = OUTPUT_DIR / "trade_bars.bin"
+"""All bars of trades of a run, appended to as they are closed: see docs/flow-files.md."""
+BOOK_BARS_FILE = OUTPUT_DIR / "book_bars.bin"
+"""All bars of book samples, likewise."""
+ALL_BARS_FILES = (TRADE_BARS_FILE, BOOK_BARS_FILE)
+CONTROL_FILE = OUTPUT_DIR / "control.json"
+"""Orders to a running replay, which others write and the replay reads; see docs/reference.md."""
 TRADING_FILE = OUTPUT_DIR / "trading_data.json"
 """What a trading run has done so far, an object; see docs/reference.md."""
 STATES = ("running", "finished", "stopped", "failed")

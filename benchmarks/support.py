@@ -7,6 +7,8 @@ from benchmarks.task import PROJECT
 sys.path.append(str(PROJECT / "tests" / "support"))  # as pytest does (pyproject.toml)
 
 import browser
+import flow_browser
+import flow_files
 import page_fixtures
 
-__all__ = ["browser", "page_fixtures"]
+__all__ = ["browser", "flow_browser", "flow_files", "page_fixtures"]

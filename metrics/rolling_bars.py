@@ -56,7 +56,8 @@ class RollingBars:
 
     Windows are `window_seconds` long and aligned to the epoch in UTC; `ts` is a window's start in
     ms. A window without an event has no bar. The last `max_bars` are kept; `made` counts all that
-    were closed. Raise `OrderflowError` for a window shorter than a second.
+    were closed. `fresh`, where it is a list, gets each bar that is closed, for who takes them all.
+    Raise `OrderflowError` for a window shorter than a second.
     """
 
     def __init__(self, window_seconds: int, max_bars: int) -> None:
@@ -64,6 +65,7 @@ class RollingBars:
             msg = f"a window lasts at least 1 second; found {window_seconds}"
             raise OrderflowError(msg)
         self.made = 0
+        self.fresh: list[Bar] | None = None
         self._window_ms = window_seconds * 1000
         self._max_bars = max_bars
         self._closed: deque[Bar] = deque(maxlen=max_bars)
@@ -80,7 +82,10 @@ class RollingBars:
     def finalize(self) -> None:
         """Close the bar in progress, as at the end of the data; harmless when repeated."""
         if self._values:
-            self._closed.append(self._current_bar())
+            bar = self._current_bar()
+            self._closed.append(bar)
+            if self.fresh is not None:
+                self.fresh.append(bar)
             self._values = []
             self.made += 1
 

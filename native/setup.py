@@ -7,7 +7,7 @@ from setuptools import Extension, setup
 
 PACKAGE = Path("src/orderflow_native")
 C_SOURCES = {
-    "_book": ("book_side", "level_table", "level_text"),
+    "_book": ("book_side", "heat_columns", "level_table", "level_text"),
     "_level_book": ("level_table", "level_text"),
     "_okx_archive": (),
     "_rows": (),
@@ -15,6 +15,7 @@ C_SOURCES = {
     "_stored_rows": ("stored_row",),
     "_sums": (),
     "_text_book": ("text_changes", "text_form", "text_row", "text_side"),
+    "_trades": (),
 }
 """What an extension is made of beside its .pyx file."""
 
@@ -24,7 +25,7 @@ def extension(name: str, sources: tuple[str, ...]) -> Extension:
     return Extension(
         f"orderflow_native.{name}",
         [str(PACKAGE / f"{name}.pyx"), *(str(PACKAGE / f"{source}.c") for source in sources)],
-        depends=sorted(map(str, PACKAGE.glob("*.h"))) if sources else [],
+        depends=sorted(map(str, [*PACKAGE.glob("*.h"), *PACKAGE.glob("*.pxi")])) if sources else [],
         include_dirs=[str(PACKAGE)],
     )
 
@@ -34,5 +35,7 @@ extensions = cythonize(
     [extension(name, sources) for name, sources in C_SOURCES.items()], build_dir="build/cython"
 )
 for made in extensions:
+    # Products are rounded before they are added, everywhere: some compilers would fuse the two.
+    made.extra_compile_args = ["-ffp-contract=off"]
     made.optional = True  # set here because cythonize drops it
 setup(ext_modules=extensions)

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-_TEMPORARY = re.compile(r"\..+\.json\.(\d+)\.[0-9a-f]+\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(?:json|bin)\.(\d+)\.[0-9a-f]+\.tmp")
 
 
 def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
@@ -41,6 +41,21 @@ def replace_file_in(directory: int, name: str, data: bytes, *, durable: bool = F
         raise
     if durable:
         os.fsync(directory)
+
+
+def append_in(directory: int, name: str, data: bytes, size: int) -> None:
+    """Write `data` from byte `size` on into the file `name` of an open directory, and end it there.
+
+    Raise `OSError` when that fails: then only what is before `size` is to be counted on.
+    """
+    descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW, dir_fd=directory)
+    with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123 (a descriptor, no path)
+        if os.fstat(descriptor).st_size > size:
+            file.truncate(size)  # the part of an earlier write that failed
+        file.seek(size)
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
 
 
 def remove_leftovers(directory: Path) -> None:

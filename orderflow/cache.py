@@ -3,7 +3,10 @@
 import fcntl
 import os
 import re
+import sys
 from pathlib import Path
+
+from orderflow.errors import OutputError
 
 
 class DirectoryCache:
@@ -82,3 +85,21 @@ class DirectoryCache:
         finally:
             os.close(descriptor)
         return True
+
+
+def user_cache_dir() -> Path:
+    """Return where this user's caches are: `ORDERFLOW_CACHE_DIR`, else where the system has them.
+
+    Raise `OutputError` when there is no home directory.
+    """
+    named = os.environ.get("ORDERFLOW_CACHE_DIR")
+    if named is None and sys.platform != "darwin":
+        named = os.environ.get("XDG_CACHE_HOME")
+    if named:
+        return Path(named)
+    try:
+        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    except RuntimeError as error:
+        raise OutputError(
+            "There is no home directory for a cache: name a directory in ORDERFLOW_CACHE_DIR."
+        ) from error

@@ -47,6 +47,16 @@ class BookReliability:
         self._last_id: int | None = None
         self.lost_at_unknown_time = False
 
+    @property
+    def state(self) -> tuple[bool, int | None, bool]:
+        """Return what is needed to go on from here: see `resume`."""
+        return self.reliable, self._last_id, self.lost_at_unknown_time
+
+    def resume(self, reliable: bool, last_id: int | None, lost_at_unknown_time: bool) -> None:
+        """Go on where another has come to, whose `state` this is; what it found is not known."""
+        self.reliable, self._last_id = reliable, last_id
+        self.lost_at_unknown_time = lost_at_unknown_time
+
     def follow(self, batch: BookBatch, skipped: Collection[int] = ()) -> None:
         """Follow the next rows; `skipped` are the indexes of those that could not be read."""
         if not len(batch):

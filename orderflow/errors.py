@@ -77,6 +77,17 @@ class NumbersError(OutputError):
         self.numbers = numbers
 
 
+class ArrayFileError(OrderflowError):
+    """Report a file that is no whole array file; `kind` says in a word what is wrong with it.
+
+    The kinds are `kind`, `header`, `schema` and `length`.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class UsageError(OrderflowError):
     """Report an argument that cannot be meant; the command line ends with exit code 2.
 

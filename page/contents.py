@@ -23,6 +23,8 @@ MAX_COUNTS = 100
 """Most kinds of data issues in a status."""
 MAX_ISSUES = 5_000
 """Most spans of data issues."""
+MAX_PATH = 4096
+"""Longest path: no system has longer ones."""
 ISSUES_SCHEMA = 1
 
 # The places in a metric bar: four of OBI, four of TOT, which nothing draws, four of CVD.
@@ -72,6 +74,8 @@ class Status:
 
     `event_time`, `start`, `end` and `written` are ms, UTC; `seconds` is wall clock. `live`: a
     recording in progress is followed, and all that it has is shown but the last `behind_ms`.
+    `control` is the last order that the run has done; None where it obeys none. `speed` is a
+    number or "max".
     """
 
     state: str
@@ -100,6 +104,16 @@ class Status:
     newest_row_age_ms: int | None = None
     waiting_for: str | None = None
     recorder_losses: dict[str, int] = field(default_factory=dict)
+    pid: int | None = None
+    data_dir: str | None = None
+    asked_book_mode: str | None = None
+    uncross: bool | None = None
+    follow: bool | None = None
+    paused: bool | None = None
+    speed: float | str | None = None
+    seeking: int | None = None
+    control: int | None = None
+    monitoring: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -220,9 +234,11 @@ _INTEGERS = (
     "longest_silence_ms",
     "behind_ms",
     "newest_row_age_ms",
+    "pid",
+    "control",
 )
-_TIMES = ("start", "end", "event_time", "written")
-_TEXTS = ("instrument", "reason", "book_mode", "engine", "waiting_for")
+_TIMES = ("start", "end", "event_time", "written", "seeking")
+_TEXTS = ("instrument", "reason", "book_mode", "engine", "waiting_for", "asked_book_mode")
 
 
 def parse_status(document: Any) -> Status:
@@ -247,10 +263,31 @@ def parse_status(document: Any) -> Status:
     values |= {key: int(checks.number(found[key], f"'{key}'")) for key in _INTEGERS if key in found}
     values |= {key: checks.timestamp(found[key], f"'{key}'") for key in _TIMES if key in found}
     values |= {key: checks.text(found[key], f"'{key}'") for key in _TEXTS if key in found}
-    for name in ("reliable", "live"):
+    if "data_dir" in found:  # a path that was cut would be another one
+        values["data_dir"] = _path(found["data_dir"], "'data_dir'")
+    if "speed" in found:
+        is_max = found["speed"] == "max"
+        values["speed"] = "max" if is_max else checks.number(found["speed"], "'speed'")
+    for name in ("reliable", "live", "paused", "uncross", "follow"):
         if name in found:
             values[name] = checks.typed(found[name], bool, f"'{name}'")
+    if "monitoring" in found:
+        values["monitoring"] = _monitoring(found["monitoring"])
     return Status(**values)
+
+
+def _monitoring(value: Any, depth: int = 3) -> dict[str, Any]:
+    """Return numbers by name, some in objects of their own."""
+    told = checks.typed(value, dict, "'monitoring'")
+    checks.bounded(told, MAX_COUNTS, "'monitoring'", "names")
+    return {
+        checks.name(key, "a name in 'monitoring'"): _monitoring(found, depth - 1)
+        if isinstance(found, dict) and depth > 1
+        else None
+        if found is None
+        else checks.number(found, f"'{key:.60}' in 'monitoring'")
+        for key, found in told.items()
+    }
 
 
 def _counts(value: Any, what: str) -> dict[str, int]:
@@ -260,6 +297,12 @@ def _counts(value: Any, what: str) -> dict[str, int]:
         checks.name(kind, f"a name in '{what}'"): int(checks.number(count, f"count '{kind:.60}'"))
         for kind, count in counts.items()
     }
+
+
+def _path(value: Any, what: str) -> str:
+    path = str(checks.typed(value, str, what))
+    checks.bounded(path, MAX_PATH, what, "characters")
+    return path
 
 
 def parse_issues(document: Any) -> Issues:

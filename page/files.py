@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from orderflow.meter import Meter
 from page.checks import MAX_TIMESTAMP_MS, FileContentError
 from page.contents import (
     Bars,
@@ -43,7 +44,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 STALE_AFTER_SECONDS = 5.0
 
 # A FIFO that nobody writes, or a device, would keep a plain open waiting for ever.
-_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -72,18 +73,44 @@ class Reading(Generic[Content]):
 class WatchedFile(Generic[Content]):
     """Keep the last good content of one file, reading it again when it was replaced.
 
-    An `optional` file may go without a word, and its content goes with it.
+    `parse` gets its bytes, at most `most` (`MAX_FILE_BYTES`). An `optional` file may go without a
+    word, and its content goes with it.
     """
 
     def __init__(
-        self, path: Path, parse: Callable[[Any], Content], *, optional: bool = False
+        self,
+        path: Path,
+        parse: Callable[[bytes], Content],
+        *,
+        optional: bool = False,
+        most: int | None = None,
     ) -> None:
         self._path = path
         self._parse = parse
         self._optional = optional
+        self._most = MAX_FILE_BYTES if most is None else most
         self._seen: tuple[int, int, int] | None = None
         self._warned: set[str] = set()
         self._reading: Reading[Content] = Reading()
+        self._read_meter, self._parse_meter, self._refused = Meter(), Meter(), 0
+
+    @property
+    def name(self) -> str:
+        """Return the file's name."""
+        return self._path.name
+
+    def monitoring(self) -> dict[str, Any]:
+        """Return what reading and parsing the file has cost, and how often it was refused."""
+        meters = {"read": self._read_meter, "parse": self._parse_meter}
+        told: dict[str, Any] = {name: meter.document() for name, meter in meters.items()}
+        return told | {"refused": self._refused}
+
+    def peek(self) -> str:
+        """Return a name for what the file holds, "" where there is none; it is not read."""
+        try:
+            return name_of(signature_of(self._path.stat()))
+        except OSError:
+            return ""
 
     def refresh(self) -> Reading[Content]:
         """Return the newest reading; read the file when inode, mtime or size have changed.
@@ -92,32 +119,32 @@ class WatchedFile(Generic[Content]):
         """
         try:
             found = self._path.stat()
-            if _signature(found) != self._seen:
-                _require_file(found)  # a socket cannot even be opened
+            if signature_of(found) != self._seen:
+                require_file(found)  # a socket cannot even be opened
                 self._reading = self._read()
         except FileNotFoundError:
             self._lose(None, missing=True)
         except OSError as error:
             self._lose(error.strerror or type(error).__name__, "access")
         except FileContentError as error:
+            self._refused += error.kind != "access"
             self._lose(str(error), error.kind)
         return self._reading
 
     def _read(self) -> Reading[Content]:
-        with open(os.open(self._path, _OPEN), "rb") as file:  # noqa: PTH123 (a descriptor, no path)
+        with open(os.open(self._path, OPEN_FLAGS), "rb") as file:  # noqa: PTH123 (a descriptor, no path)
             # What was opened may be newer than what was looked at: judged is what is read.
             found = os.fstat(file.fileno())
-            _require_file(found)
-            self._seen = signature = _signature(found)
-            raw = file.read(MAX_FILE_BYTES + 1)
-        if len(raw) > MAX_FILE_BYTES:
+            require_file(found)
+            self._seen = signature = signature_of(found)
+            with self._read_meter.measuring(found.st_size):
+                raw = file.read(self._most + 1)
+        if len(raw) > self._most:
             raise FileContentError(
-                f"it has {found.st_size:,} bytes, at most {MAX_FILE_BYTES:,} are read", "size"
+                f"it has {found.st_size:,} bytes, at most {self._most:,} are read", "size"
             )
-        try:
-            content = self._parse(orjson.loads(raw))
-        except orjson.JSONDecodeError as error:
-            raise FileContentError(f"it is not JSON ({error})", "json") from error
+        with self._parse_meter.measuring(len(raw)):
+            content = self._parse(raw)
         modified = min(max(found.st_mtime, 0.0), MAX_TIMESTAMP_MS / 1000)
         return Reading(content, name_of(signature), modified, missing=False)
 
@@ -139,11 +166,24 @@ class WatchedFile(Generic[Content]):
             )
 
 
-def _signature(found: os.stat_result) -> tuple[int, int, int]:
+def of_json(parse: Callable[[Any], Content]) -> Callable[[bytes], Content]:
+    """Return `parse` for the bytes of a JSON document; it raises `FileContentError` for others."""
+
+    def parse_bytes(raw: bytes) -> Content:
+        try:
+            return parse(orjson.loads(raw))
+        except orjson.JSONDecodeError as error:
+            raise FileContentError(f"it is not JSON ({error})", "json") from error
+
+    return parse_bytes
+
+
+def signature_of(found: os.stat_result) -> tuple[int, int, int]:
+    """Return what changes when a file is replaced or written to."""
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _require_file(found: os.stat_result) -> None:
+def require_file(found: os.stat_result) -> None:
     """Raise `FileContentError` for what is no regular file."""
     if not stat.S_ISREG(found.st_mode):
         kind = next((words for is_kind, words in _KINDS if is_kind(found.st_mode)), "a device")
@@ -161,7 +201,8 @@ class PageData:
 
     `stale` is True when a run says that it is running and has not written for 5 s, and so is
     `trading_stale` for a trading run; `no_directory` when there is no directory for files to be in.
-    `undrawn` names files whose content, though it was accepted, could not be drawn.
+    `undrawn` names files whose content, though it was accepted, could not be drawn; `flow_problems`
+    are those of the order-flow files.
     """
 
     bars: Reading[Bars]
@@ -174,6 +215,7 @@ class PageData:
     trading_stale: bool = False
     no_directory: bool = False
     undrawn: tuple[str, ...] = ()
+    flow_problems: tuple[tuple[str, str, bool], ...] = ()
 
     def problems(self) -> list[tuple[str, str, bool]]:
         """Return (name, what is wrong, whether a good content stays) of each file in trouble."""
@@ -189,7 +231,10 @@ class PageData:
             (name, reading.problem, reading.content is not None)
             for name, reading in readings
             if reading.problem
-        ] + [(name, "what it holds cannot be drawn", True) for name in self.undrawn]
+        ] + [
+            *((name, "what it holds cannot be drawn", True) for name in self.undrawn),
+            *self.flow_problems,
+        ]
 
     @property
     def trading_run(self) -> Trading | None:
@@ -207,14 +252,23 @@ class PageFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._bars = WatchedFile(directory / DATA_FILE.name, parse_bars)
-        self._metrics = WatchedFile(directory / METRICS_FILE.name, parse_metrics)
-        self._depth = WatchedFile(directory / DEPTH_FILE.name, parse_depth)
-        self._status = WatchedFile(directory / STATUS_FILE.name, parse_status)
+        self._bars = WatchedFile(directory / DATA_FILE.name, of_json(parse_bars))
+        self._metrics = WatchedFile(directory / METRICS_FILE.name, of_json(parse_metrics))
+        self._depth = WatchedFile(directory / DEPTH_FILE.name, of_json(parse_depth))
+        self._status = WatchedFile(directory / STATUS_FILE.name, of_json(parse_status))
         # Older writers have none.
-        self._issues = WatchedFile(directory / ISSUES_FILE.name, parse_issues, optional=True)
+        issues, trading = directory / ISSUES_FILE.name, directory / TRADING_FILE.name
+        self._issues = WatchedFile(issues, of_json(parse_issues), optional=True)
         # Only a trading run writes it.
-        self._trading = WatchedFile(directory / TRADING_FILE.name, parse_trading, optional=True)
+        self._trading = WatchedFile(trading, of_json(parse_trading), optional=True)
+
+    def monitoring(self) -> dict[str, Any]:
+        """Return what reading each file has cost, by name."""
+        files = (
+            *(self._bars, self._metrics, self._depth, self._status),
+            *(self._issues, self._trading),
+        )
+        return {file.name: file.monitoring() for file in files}
 
     def refresh(self) -> PageData:
         """Return the newest readings; a running run is stale when its status is over 5 s old.

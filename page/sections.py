@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,9 @@ from plotly.io.json import to_json_plotly
 from page import charts, layouts, trading_charts, trading_view, view
 from page.contents import Bars, Depth, Metrics, Shown, common_range
 from page.files import PageData, PageFiles, Reading, name_of
+from page.flow import FlowFiles
 from page.marks import grid_of, marks
+from page.units import Unit, in_unit, unit_of
 from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE
 
 log = logging.getLogger("page")
@@ -35,6 +37,11 @@ class Section:
     revision: str | None = None
     children: dict[str, orjson.Fragment] = field(default_factory=dict)
     panels: trading_charts.Layout = field(default_factory=dict)
+
+    @property
+    def is_of_figures(self) -> bool:
+        """Return whether it belongs to the bars page, and nothing of it is seen beside that."""
+        return bool(self.traces) or self.revision is not None
 
 
 def _encoded(value: Any) -> orjson.Fragment:
@@ -161,10 +168,21 @@ class Sections:
     run, the panels when a trading run comes or goes. A browser names the versions it has and gets
     the sections that differ: any number of browsers are complete, and what 50 of them ask for is
     built once. A new browser has all that the section without a version would give it.
+    `contract_values` are what a contract stands for, by instrument: sizes are shown in that unit,
+    while `data` has them as the files do.
     """
 
-    def __init__(self, files: PageFiles) -> None:
+    def __init__(
+        self,
+        files: PageFiles,
+        flow: FlowFiles | None = None,
+        contract_values: Mapping[str, str] | None = None,
+    ) -> None:
         self._files = files
+        self._flow = flow
+        self._contract_values = contract_values or {}
+        self._flow_was_there = False
+        self.data: PageData | None = None
         self._lock = threading.Lock()
         self._sections: list[Section] = []
         self._failed: dict[str, str] = {}
@@ -177,10 +195,18 @@ class Sections:
         """
         if self._lock.acquire(blocking=not self._sections):
             try:
-                self._sections = self._built(self._files.refresh())
+                data = self._files.refresh()
+                if self._flow:
+                    data = replace(data, flow_problems=tuple(self._flow.problems()))
+                self._sections = self._built(in_unit(data, self._unit(data)))
+                self.data = data
             finally:
                 self._lock.release()
         return self._sections
+
+    def _unit(self, data: PageData) -> Unit:
+        instrument = data.status.content.instrument if data.status.content else None
+        return unit_of(instrument, self._contract_values)
 
     def _built(self, data: PageData) -> list[Section]:
         shown = common_range(data.bars.content or Bars(), data.metrics.content or Metrics())
@@ -206,10 +232,23 @@ class Sections:
         words = _words_version(told, shown)
         with_panels = name_of("panels") if data.trading_run else ""
         others = (("panels", with_panels, _panels_section), ("words", words, _words_section))
-        return built + [
+        built += [
             self._section(place, name, version, build, told, shown)
             for place, (name, version, build) in enumerate(others, len(built))
         ]
+        return [*built, self._flow_section(data)]
+
+    def _flow_section(self, data: PageData) -> Section:
+        """Tell which order-flow files there are; nothing at all before there was one."""
+        old = self._sections[-1] if self._sections else None
+        files = self._flow.versions() if self._flow else {}
+        self._flow_was_there = self._flow_was_there or bool(files)
+        told = flow_about(data, files, self._unit(data)) if self._flow_was_there else None
+        version = name_of(told)
+        if old and old.version == version:
+            return old
+        text = orjson.dumps(told).decode()
+        return Section(version, children={"flow-about": _encoded(text)} if told else {})
 
     def _section(
         self, place: int, name: str, version: str, build: Build, data: PageData, shown: Shown
@@ -231,19 +270,55 @@ class Sections:
             return old
 
 
-def changes(sections: list[Section], seen: str) -> dict[str, dict[str, Any]]:
+def flow_about(data: PageData, files: dict[str, str], unit: Unit) -> dict[str, Any]:
+    """Return what the order-flow views are told by a poll; without files they are not shown."""
+    status = data.status.content
+    about: dict[str, Any] = {"files": files, "unit": {"name": unit.name, "factor": unit.factor}}
+    if files:
+        about["files"] = files | {"depth": data.depth.version, "issues": data.issues.version}
+    if files and data.trading_run is not None:
+        about["files"]["trading"] = data.trading.version
+    if status is not None:
+        about |= {
+            "instrument": status.instrument,
+            "state": "stale" if data.stale else status.state,
+            "start": status.start,
+            "end": status.end,
+            "event_time": status.event_time,
+            "recording": status.data_dir is not None,
+            "control": (status.paused, status.speed, status.control, status.seeking),
+        }
+    return about
+
+
+def seen_after(sections: list[Section], seen: str, *, figures: bool = True) -> str:
+    """Return the versions that a browser has after it got the `changes` from `seen`."""
+    known = _known(sections, seen)
+    return ".".join(
+        version if section.is_of_figures and not figures else section.version
+        for section, version in zip(sections, known, strict=True)
+    )
+
+
+def _known(sections: list[Section], seen: str) -> list[str]:
+    known = seen.split(".")
+    # Else a new browser, or one with another version of the page.
+    return known if len(known) == len(sections) else [""] * len(sections)
+
+
+def changes(
+    sections: list[Section], seen: str, *, figures: bool = True
+) -> dict[str, dict[str, Any]]:
     """Return the properties to set, by element, in a browser that has the versions `seen`.
 
     Figures get a patch of whole traces and nothing of their layout: Dash 4.4.1 loses the zoom of
-    a figure that is sent whole. Empty when nothing changed.
+    a figure that is sent whole. Without `figures` the bars page is not seen in that browser, and
+    nothing of it is sent. Empty when nothing changed.
     """
-    known = seen.split(".")
-    if len(known) != len(sections):  # a new browser, or one with another version of the page
-        known = [""] * len(sections)
     patches: dict[str, Patch] = {}
     properties: dict[str, dict[str, Any]] = {}
-    for section, version in zip(sections, known, strict=True):
-        if section.version == version:
+    for section, version in zip(sections, _known(sections, seen), strict=True):
+        if section.version == version or (section.is_of_figures and not figures):
             continue
         if section.revision is not None:
             for figure in FIGURES:

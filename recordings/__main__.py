@@ -1,10 +1,11 @@
-"""Make, list and check recordings: `uv run -m recordings record|list|check …`."""
+"""Make, list, check and look into recordings: `uv run -m recordings record|list|check|book …`."""
 
 from orderflow import startup
 
 if __name__ == "__main__":
     startup.begin()
 
+import re
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from orderflow import command
-from orderflow.command import Quiet, Verbose, new_app, print_result, set_up_logging
+from orderflow import command, options
+from orderflow.command import Quiet, Verbose, in_range, new_app, print_result, set_up_logging
 from orderflow.errors import RecordingError, UsageError
 from orderflow.instruments import check_instrument
 from orderflow.issues import DataIssue, describe, losses
-from orderflow.times import format_utc
+from orderflow.times import format_utc, parse_moment
 from recordings.check import CheckedFile, CheckedRecording, check_file
-from recordings.discovery import DEFAULT_DATA_DIR
+from recordings.discovery import DEFAULT_DATA_DIR, BookMode, find_recording
 from recordings.listing import ListedRecording, ListedTable, Listing, list_recordings
 from recordings.recorder_losses import loss_line
 from recordings.search import find_files
@@ -31,6 +32,10 @@ MOST_SPANS = 5
 KINDS = {"action": "by an action column", "snapshot": "full snapshots", "incremental": "updates"}
 
 app = new_app()
+
+DAY_MS = 86_400_000
+_MS = re.compile(r"[0-9]{12,14}", re.ASCII)
+"""A time of this age is in ms; a date without dashes has eight digits."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
@@ -45,15 +50,7 @@ def list_command(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Only this instrument's.")
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="ORDERFLOW_DATA_DIR",
-            metavar="DIR",
-            help="Where the recordings are, searched with all folders below, or one file; "
-            "by default data/OKX beside the project's folder.",
-        ),
-    ] = None,
+    data_dir: options.DataDir = None,
     as_json: AsJson = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -157,6 +154,89 @@ def record_command(
     run.check(stopped=bool(signals.received))
     if signals.received:
         raise typer.Exit(128 + signals.received)
+
+
+@app.command(name="book")
+def book_command(
+    instrument: Annotated[str, typer.Argument(metavar="INSTRUMENT", help="Such as BTC-USDT.")],
+    moment: Annotated[
+        str,
+        typer.Argument(
+            metavar="TIME", help="Such as 2025-06-09T12:30:00.250, in UTC; or ms since 1970."
+        ),
+    ],
+    data_dir: options.DataDir = None,
+    levels: Annotated[
+        int,
+        typer.Option(
+            "--levels",
+            "--depth",
+            callback=in_range(1, 10_000),
+            metavar="N",
+            help="Most levels a side.",
+        ),
+    ] = 20,
+    trades: Annotated[
+        int,
+        typer.Option(callback=in_range(0, 1_000), metavar="N", help="Most trades before it."),
+    ] = 20,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="START", help="Count CVD and trades from here; else from 00:00 UTC."
+        ),
+    ] = None,
+    book_mode: Annotated[
+        BookMode, typer.Option(help="What book rows without an action are.")
+    ] = BookMode.AUTO,
+    uncross: options.Uncross = False,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Print the book at a moment, after all rows at or before it, and the trades before it.
+
+    Checkpoints are kept in the cache directory, so that the next moment takes no time.
+    """
+    from recordings.ladder import book_lines  # noqa: PLC0415 (the book: only this needs it)
+    from recordings.moments import Moments  # noqa: PLC0415
+
+    set_up_logging(verbose, quiet=quiet)
+    check_instrument(instrument)
+    time_ms = int(moment) if _MS.fullmatch(moment) else parse_moment("TIME", moment)
+    start_ms = parse_moment("--from", start) if start else time_ms - time_ms % DAY_MS
+    if start_ms > time_ms:
+        msg = f"--from must be at or before TIME; found {start} and {moment}"
+        raise UsageError(msg, "--from", start)
+    end_ms = time_ms - time_ms % DAY_MS + DAY_MS
+    directory = data_dir or DEFAULT_DATA_DIR
+    recording = find_recording(instrument, directory, start_ms, end_ms, book_mode)
+    found = Moments(recording, start_ms, uncross=uncross).at(time_ms, levels=levels, trades=trades)
+    if as_json:
+        print_result(orjson.dumps({"instrument": instrument, **found.as_json()}).decode())
+    else:
+        print_result("\n".join(book_lines(found, instrument)))
+
+
+@app.command(name="moments", hidden=True)
+def moments_command(
+    instrument: Annotated[str, typer.Argument()],
+    start_ms: Annotated[int, typer.Argument()],
+    end_ms: Annotated[int, typer.Argument()],
+    data_dir: options.DataDir = None,
+    book_mode: Annotated[BookMode, typer.Option()] = BookMode.AUTO,
+    uncross: Annotated[bool, typer.Option("--uncross")] = False,
+    growing: Annotated[bool, typer.Option("--growing")] = False,
+) -> None:
+    """Serve moments of a run to the page that has started this process."""
+    from recordings.moment_service import Run, serve_standard_streams  # noqa: PLC0415
+
+    set_up_logging(0, quiet=False)
+    check_instrument(instrument)
+    run = Run(
+        instrument, data_dir or DEFAULT_DATA_DIR, start_ms, end_ms, book_mode, uncross, growing
+    )
+    serve_standard_streams(run)
 
 
 def _check_all(paths: list[Path], instrument: str | None, *, shown: bool) -> list[CheckedFile]:

@@ -128,6 +128,28 @@ def identity(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
+def lasting_identity(path: Path) -> list[tuple[int, ...] | None] | None:
+    """Return what changes with a file or its write-ahead log, from one process to the next.
+
+    Beside `identity` that is the device, and the time of the last change of any kind, which no
+    program can set back. (Of a log SQLite sets that time whenever it is opened, and an empty one
+    says nothing.) None without a file.
+    """
+    found: list[tuple[int, ...] | None] = []
+    for part in (path, path.with_name(path.name + "-wal")):
+        try:
+            stat = part.stat()
+        except FileNotFoundError:
+            found.append(None)
+            continue
+        known = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        if part is path:
+            found.append((*known, stat.st_ctime_ns))
+        else:
+            found.append(known if stat.st_size else None)
+    return found if found[0] else None
+
+
 def is_settled(path: Path) -> bool:
     """Return whether nobody is writing the file, as far as its age and its sidecars tell."""
     try:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from orderflow.errors import NothingToReplayError, RecordingError
@@ -18,6 +19,14 @@ logger = logging.getLogger(__name__)
 DEFAULT_DATA_DIR = Path(__file__).resolve().parents[2] / "data" / "OKX"
 HOLE_MS = 60_000
 """Recordings that leave out no longer than this of a range are taken for all there is of it."""
+
+
+class BookMode(StrEnum):
+    """What book rows without an action are."""
+
+    AUTO = "auto"
+    INCREMENTAL = "incremental"
+    SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ class FollowReplay(Replay):
         for batch, trades in events:
             self.processor.process_rows(batch)
             self.processor.process_trades(trades)
+            self._bar_files.add_closed(self.processor)
 
     def _give_sign(self) -> None:
         """Write the files when something came, and now and then when nothing did."""

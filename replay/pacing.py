@@ -5,21 +5,28 @@ from collections.abc import Callable, Iterable, Iterator
 
 from orderflow.errors import UsageError
 from orderflow.events import OrderbookUpdate, Trade
+from orderflow.speeds import FASTEST, SLOWEST, is_speed
 
 HEARTBEAT_SECONDS = 0.5
 """While waiting for the recorded pace, `idle` is called at least so often."""
 
 
 def parse_speed(text: str) -> float | None:
-    """Parse `--speed`: None for `max`, else a finite number above 0; raise `UsageError`."""
+    """Parse `--speed`: None for `max`, else a number from `SLOWEST` to `FASTEST`.
+
+    Raise `UsageError` for anything else: slower, a run would never seem to move.
+    """
     if text == "max":
         return None
     try:
         speed = float(text)
     except ValueError:
         speed = 0.0
-    if not 0.0 < speed < float("inf"):
-        msg = f"--speed must be max or a number above 0, such as 1 or 600; found {text!r}"
+    if not is_speed(speed):
+        msg = (
+            f"--speed must be max or a number from {SLOWEST:g} to {FASTEST:,.0f}, such as 1 or "
+            f"600; found {text!r}"
+        )
         raise UsageError(msg)
     return speed
 

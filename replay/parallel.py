@@ -14,16 +14,17 @@ import os
 import signal
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from multiprocessing import get_context
 from queue import Empty
 from typing import Any
 
 from db_interpreter import DBInterpreter
+from metrics.joined_columns import Stretch
 from metrics.rolling_bars import Bar
 from ohlc_processor import OHLCProcessor
 from orderflow.continuity import BookReliability, Silences
@@ -32,6 +33,7 @@ from orderflow.issues import IssueLog
 from recordings.book_kind import begins_with_snapshot, standing_apart
 from recordings.discovery import Recording
 from recordings.recorded_table import RecordedTable
+from replay.bar_spool import BarSpool, read_spools, spools
 from replay.run import OBJECTS_PER_COLLECTION, RUNNING, Replay, ReplayOptions, Stopped
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,8 @@ RecordingFailure = tuple[str, str]
 class Segment:
     """A stretch of the range, ms half open, with the book files that it needs.
 
-    All but the first begin with a snapshot, so that whatever the book was before is gone.
+    All but the first begin with a snapshot, so that whatever the book was before is gone. The bars
+    of samples go into the file `spool`, however many they are.
     """
 
     options: ReplayOptions
@@ -55,6 +58,7 @@ class Segment:
     start_ms: int
     end_ms: int
     parent_pid: int
+    spool: str = ""
 
 
 @dataclass
@@ -75,6 +79,7 @@ class SegmentResult:
     next_row_ms: int | None = None
     last_levels: tuple[Levels, Levels] = ([], [])
     late_advice: list[str] = field(default_factory=list)
+    flow: Stretch | None = None
     complete: bool = False
     failure: RecordingFailure | None = None
 
@@ -119,17 +124,21 @@ def replay_segment(number: int, segment: Segment) -> SegmentResult:
         options.depth_levels,
         start_timestamp=segment.start_ms,
         uncross=options.uncross,
+        flow=options.flow is not False,
+        heatmap=options.flow,
     )
     # Read to the end of the range, to notice rows that belong to the next segment.
     reader = DBInterpreter.of_tables(
         segment.books, [], segment.start_ms, options.end_ms, segment.book_mode
     )
     result = SegmentResult()
-    try:
-        _replay_rows(number, segment, processor, reader, result)
-    except RecordingError as error:
-        result.complete, result.failure = True, (str(error), error.path)
-    processor.finalize()
+    with BarSpool(segment.spool) as spool:
+        try:
+            _replay_rows(number, segment, processor, reader, spool, result)
+        except RecordingError as error:
+            result.complete, result.failure = True, (str(error), error.path)
+        processor.finalize()
+        spool.add(processor.take_closed()[1])
     _note_state(result, processor, reader)
     return result
 
@@ -139,6 +148,7 @@ def _replay_rows(
     segment: Segment,
     processor: OHLCProcessor,
     reader: DBInterpreter,
+    spool: BarSpool,
     result: SegmentResult,
 ) -> None:
     book, done = processor.book, 0
@@ -150,6 +160,7 @@ def _replay_rows(
             own = own.part(1, len(own))
             done = 1
         processor.process_rows(own)
+        spool.add(processor.take_closed()[1])
         done += len(own)
         if batch.rows and batch.rows[-1][0] >= segment.end_ms:
             return
@@ -171,6 +182,8 @@ def _note_state(result: SegmentResult, processor: OHLCProcessor, reader: DBInter
     result.late_advice = reader.late_advice
     result.issues.add(processor.noted)
     result.issues.add(reader.issues)
+    if processor.flow:
+        result.flow = processor.flow.stretch(book)
 
 
 class LostWorkerError(OrderflowError):
@@ -217,6 +230,14 @@ class ParallelReplay(Replay):
             logger.warning("no second file begins with a snapshot: replaying with one process")
             super()._consume()
             return
+        with spools(len(self._segments)) as paths:
+            self._segments = [
+                replace(segment, spool=path)
+                for segment, path in zip(self._segments, paths, strict=True)
+            ]
+            self._run_and_join()
+
+    def _run_and_join(self) -> None:
         failures = self._run_segments()
         problem = find_seam(self._segments, self._results)
         if problem and not self._stop_asked:
@@ -271,6 +292,7 @@ class ParallelReplay(Replay):
         try:
             for _, trades in self._reader.batches():
                 self.processor.process_trades(trades)
+                self._bar_files.add_closed(self.processor)
                 self._tick()
         except RecordingError as error:
             return str(error), error.path
@@ -334,6 +356,10 @@ class ParallelReplay(Replay):
             processor.noted.add(result.issues)
             processor.silences.join(result.silences)
             processor.reliability = result.reliability
+        if processor.flow:
+            processor.flow.join([result.flow for result in results if result.flow])
+            paths = [segment.spool for segment in self._segments[: len(results)]]
+            self._bar_files.add_sampled(joined_bars(read_spools(paths)))
 
 
 def find_seam(segments: list[Segment], results: list[SegmentResult]) -> str | None:
@@ -355,17 +381,25 @@ def find_seam(segments: list[Segment], results: list[SegmentResult]) -> str | No
 
 def merge_sampled_bars(segments: list[list[Bar]]) -> list[Bar]:
     """Chain the OBI and TOT bars of successive segments; a window cut in two becomes one bar."""
-    bars: list[Bar] = []
-    for bar in chain.from_iterable(segments):
-        if bars and bars[-1][0] == bar[0]:
-            bars[-1] = [
+    return list(joined_bars(chain.from_iterable(segments)))
+
+
+def joined_bars(bars: Iterable[Bar]) -> Iterator[Bar]:
+    """Yield bars of samples in their order; neighbours of the same window become one."""
+    before: Bar | None = None
+    for bar in bars:
+        if before is not None and before[0] == bar[0]:
+            before = [
                 bar[0],
-                *_merged(bars[-1][1:5], bar[1:5]),
-                *_merged(bars[-1][5:9], bar[5:9]),
+                *_merged(before[1:5], bar[1:5]),
+                *_merged(before[5:9], bar[5:9]),
             ]
-        else:
-            bars.append(bar)
-    return bars
+            continue
+        if before is not None:
+            yield before
+        before = bar
+    if before is not None:
+        yield before
 
 
 def _merged(first: list[float], second: list[float]) -> list[float]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from db_interpreter import DBInterpreter
@@ -15,7 +16,9 @@ from orderflow.events import BookBatch, Trade
 from orderflow.issues import IssueLog
 from recordings.discovery import Recording
 from recordings.recorder_losses import losses_of
-from replay.pacing import paced
+from replay.bar_files import BarFiles
+from replay.flow_files import FlowFiles
+from replay.player import Player, SoughtBackError
 from replay.run_files import RunFiles
 from replay.summary import SCHEMA, collect_issues, issues_document, note_empty_tables
 from replay.worker import Worker
@@ -27,6 +30,9 @@ OBJECTS_PER_COLLECTION = 100_000
 """For `gc.set_threshold`: neither imports nor a replay make cycles to speak of, and looking for
 them as often as usual costs a tenth of the start and 2 % of the rest."""
 
+SIGN_SECONDS = 0.5
+"""A run that waits writes its status at least so often."""
+
 RUNNING, FINISHED, STOPPED, FAILED = STATES
 
 
@@ -35,7 +41,10 @@ class ReplayOptions:
     """What to replay and how; times in ms since the epoch, UTC, the range half open.
 
     `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
-    processes may replay side by side; `follow` goes on with what is appended.
+    processes may replay side by side; `follow` goes on with what is appended; `flow` writes the
+    files of the order flow too: all of them, or where it is None those that cost little.
+    `start_paused` waits before the first event. `data_dir` is where the recording was looked for:
+    the status says it.
     """
 
     instrument: str
@@ -47,6 +56,14 @@ class ReplayOptions:
     speed: float | None = None
     jobs: int = 1
     follow: bool = False
+    flow: bool | None = None
+    start_paused: bool = False
+    data_dir: Path | None = None
+
+    @property
+    def obeys(self) -> bool:
+        """Return whether the run can be paused, stepped and sent elsewhere."""
+        return self.jobs == 1 and not self.follow
 
 
 class Stopped(Exception):  # noqa: N818 (no error: the user's wish, carried out of the loop)
@@ -73,12 +90,28 @@ class Replay:
         self.state = RUNNING
         self.reason: str | None = None
         self._files = files
+        self._flow_files = FlowFiles(files, options.instrument)
+        window_ms = options.window_seconds * 1000
+        self._bar_files = BarFiles(files, {"window_ms": window_ms, **self._flow_files.names})
         self._on_tick = on_tick
         self._began = time.monotonic()
         self._seconds: float | None = None
         self._stop_asked = False
         self._is_whole = False
         self.unchecked: list[str] = []
+        self.player = Player(
+            options.start_ms,
+            options.end_ms,
+            window_ms,
+            self._idle,
+            speed=options.speed,
+            paused=options.start_paused,
+        )
+        self._control = files.control()
+        if options.obeys:
+            self.player.obey(self._control)
+        self._shown: object = None
+        self._next_sign = float("-inf")
         self._begin()
 
     def _begin(self) -> None:
@@ -89,7 +122,10 @@ class Replay:
             options.depth_levels,
             start_timestamp=options.start_ms,
             uncross=options.uncross,
+            flow=options.flow is not False,
+            heatmap=options.flow,
         )
+        self._bar_files.begin_anew()
         self._reader = self._make_reader()
         self._book_mode = self._reader.book_mode
 
@@ -165,25 +201,35 @@ class Replay:
         return self._reader.next_row_ms
 
     def _consume(self) -> None:
-        """Process all events of the range."""
-        if self.options.speed is not None:
-            events = paced(
-                self._reader.stream(), self.options.speed, self.options.start_ms, self._tick
-            )
-            for update, trades in events:
-                if update is not None:
-                    self.processor.update_orderbook(update)
-                self.processor.process_trades(trades)
-            return
+        """Process all events of the range, and start over when somebody wants to go back."""
+        while True:
+            try:
+                self._play()
+                self.player.wait_at_end()
+            except SoughtBackError:
+                self._begin()
+            else:
+                return
+
+    def _play(self) -> None:
         with Worker(threaded=self.processor.book.engine == "compiled") as worker:
             for batch, trades in self._reader.batches():
-                worker.run(self._process, batch, trades)
+                if self.player.is_free(batch, trades):
+                    worker.run(self._process, batch, trades)
+                    continue
+                worker.wait()
+                for rows, given in self.player.events(batch, trades):
+                    if rows is not None:
+                        self.processor.process_rows(rows)
+                    self.processor.process_trades(given)
+                    self._bar_files.add_closed(self.processor)
 
     def _process(self, batch: BookBatch, trades: list[Trade]) -> None:
         if self._stop_asked:
             raise Stopped
         self.processor.process_rows(batch)
         self.processor.process_trades(trades)
+        self._bar_files.add_closed(self.processor)
         self._publish_if_due()
 
     def _tick(self) -> None:
@@ -191,9 +237,21 @@ class Replay:
             raise Stopped
         self._publish_if_due()
 
-    def _publish_if_due(self) -> None:
+    def _idle(self) -> None:
+        """Publish when there is something new to show, and now and then as a sign of life."""
+        if self._stop_asked:
+            raise Stopped
+        if not self._files.is_due:
+            return
+        processor, now = self.processor, time.monotonic()
+        shown = processor.rows, processor.warm_up_rows, processor.trades, *self.control().values()
+        if shown != self._shown or now >= self._next_sign:
+            self._shown, self._next_sign = shown, now + SIGN_SECONDS
+            self._publish_if_due(waits=True)
+
+    def _publish_if_due(self, *, waits: bool = False) -> None:
         if self._files.is_due:
-            self._publish()
+            self._publish(waits=waits)
             self._on_tick(self)
 
     def _end(self, state: str, reason: str | None = None) -> None:
@@ -201,8 +259,9 @@ class Replay:
         self._seconds = time.monotonic() - self._began
         self.processor.finalize()
         self._publish(durable=True)
+        self._bar_files.finish(self.processor)
 
-    def _publish(self, *, durable: bool = False) -> None:
+    def _publish(self, *, durable: bool = False, waits: bool = False) -> None:
         processor = self.processor
         self._files.publish(
             processor.bars(),
@@ -212,6 +271,7 @@ class Replay:
             issues_document(self.issues),
             durable=durable,
         )
+        self._flow_files.publish(processor, last=durable, waits=waits)
 
     def _depth(self) -> tuple[list[list[float]], list[list[float]]]:
         return self.processor.depth()
@@ -282,7 +342,25 @@ class Replay:
     def status(self) -> dict[str, Any]:
         """Return what `status_data.json` holds: the summary so far, and a few fields more."""
         now = {"progress": self.progress, "written": int(time.time() * 1000), "pid": os.getpid()}
-        return self.summary() | now | self.liveness()
+        directory = self.options.data_dir
+        asked = {
+            "data_dir": None if directory is None else str(directory.absolute()),
+            "asked_book_mode": str(self.recording.book_mode),
+            "uncross": self.options.uncross,
+            "follow": self.options.follow,
+        }
+        measured = {"monitoring": self._files.monitoring()}
+        return self.summary() | now | self.liveness() | asked | self.control() | measured
+
+    def control(self) -> dict[str, Any]:
+        """Return the pace of the run, and how far it has done what was ordered."""
+        player = self.player
+        return {
+            "paused": player.paused,
+            "speed": "max" if player.speed is None else player.speed,
+            "seeking": player.seeking,
+            "control": self._control.done if self.options.obeys else None,
+        }
 
     def liveness(self) -> dict[str, Any]:
         """Return how far a recording in progress is followed; of a plain replay nothing is live."""

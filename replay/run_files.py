@@ -1,22 +1,37 @@
 """Write the files of one run, which owns their directory, at most ten times a second."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import orjson
 
-from orderflow.atomic import remove_leftovers, replace_file_in
+from orderflow.atomic import append_in, remove_leftovers, replace_file_in
 from orderflow.errors import OutputError
+from orderflow.meter import Meter, memory_document
 from replay.output_lock import OutputLock
-from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, Levels
+from replay.run_orders import CONTROL_NAME, ControlFile
+from viz_io import (
+    ALL_BARS_FILES,
+    DATA_FILE,
+    DEPTH_FILE,
+    FLOW_FILES,
+    ISSUES_FILE,
+    METRICS_FILE,
+    STATUS_FILE,
+    Levels,
+)
 
 logger = logging.getLogger(__name__)
 
 MIN_SECONDS_BETWEEN_WRITES = 0.1
 """A replay writes a file at most ten times a second (ADR-002)."""
+MAX_SECONDS_BETWEEN_WRITES = 2.0
+"""And at least so often, however slow the disk is: after 5 s without a sign a run is stale."""
 
 
 class RunFiles:
@@ -35,6 +50,8 @@ class RunFiles:
         self._clock = clock
         self._next_write = -1.0
         self._written: dict[str, bytes] = {}
+        self._meters: dict[str, Meter] = {}
+        self._failed = 0
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = OutputLock(directory)
@@ -47,8 +64,21 @@ class RunFiles:
             raise OutputError(msg, directory) from error
 
     def clear(self, status: dict[str, Any], issues: dict[str, Any]) -> None:
-        """Replace what an earlier run left with empty files and the new run's status and issues."""
+        """Replace what an earlier run left with empty files and the new run's status and issues.
+
+        Files of the order flow, which not every run has, are removed.
+        """
+        with contextlib.suppress(OSError):  # it is for a process of another pid
+            os.unlink(CONTROL_NAME, dir_fd=self._lock.descriptor)
         self.publish([], [], ([], []), status, issues)
+        if self.failure is None:
+            for path in (*FLOW_FILES, *ALL_BARS_FILES):
+                with contextlib.suppress(OSError):  # a directory of that name is not ours
+                    os.unlink(path.name, dir_fd=self._lock.descriptor)
+
+    def control(self) -> ControlFile:
+        """Return the orders that somebody may put into the directory."""
+        return ControlFile(self._lock.descriptor)
 
     @property
     def is_due(self) -> bool:
@@ -74,27 +104,68 @@ class RunFiles:
             ISSUES_FILE.name: issues,
             STATUS_FILE.name: status,
         }
+        self._write({n: orjson.dumps(v) for n, v in contents.items()}, durable=durable)
+        ended = self._clock()
+        # No more than 2 % of a fast replay's time goes into files; but a disk that stalls once must
+        # not make the run look dead.
+        wait = max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
+        self._next_write = ended + min(wait, MAX_SECONDS_BETWEEN_WRITES)
+
+    def write_flow(self, contents: Mapping[str, bytes]) -> None:
+        """Replace files of the order flow, which can be made again and are not flushed to disk."""
+        self._write(contents, durable=False, keep=False)
+
+    def append_flow(self, name: str, data: bytes, size: int) -> bool:
+        """Append to a file of `size` bytes, or begin it where that is 0; return whether it worked.
+
+        Nothing of a write that failed counts: the next one is over it.
+        """
         try:
             self._lock.check()
-            for name, value in contents.items():
-                self._write(name, orjson.dumps(value), durable=durable)
+            with self._meter(name).measuring(len(data)):
+                if size:
+                    append_in(self._lock.descriptor, name, data, size)
+                else:
+                    replace_file_in(self._lock.descriptor, name, data)
         except OSError as error:
-            if self.failure is None:
-                why = error.strerror
-                logger.error("%s: cannot be written (%s); will try again", self.directory, why)
-            self.failure = error
-        else:
-            if self.failure is not None:
-                logger.warning("%s: written again", self.directory)
-            self.failure = None
-        ended = self._clock()
-        # No more than 2 % of a fast replay's time goes into files.
-        self._next_write = ended + max(MIN_SECONDS_BETWEEN_WRITES, 50 * (ended - began))
+            self._note(error)
+            return False
+        self._note(None)
+        return True
 
-    def _write(self, name: str, data: bytes, *, durable: bool) -> None:
-        if durable or self._written.get(name) != data:
-            replace_file_in(self._lock.descriptor, name, data, durable=durable)
-            self._written[name] = data
+    def _write(self, contents: Mapping[str, bytes], *, durable: bool, keep: bool = True) -> None:
+        try:
+            self._lock.check()
+            for name, data in contents.items():
+                if durable or self._written.get(name) != data:
+                    with self._meter(name).measuring(len(data)):
+                        replace_file_in(self._lock.descriptor, name, data, durable=durable)
+                    if keep:
+                        self._written[name] = data
+        except OSError as error:
+            self._note(error)
+        else:
+            self._note(None)
+
+    def _meter(self, name: str) -> Meter:
+        return self._meters.setdefault(name, Meter())
+
+    def monitoring(self) -> dict[str, Any]:
+        """Return what writing each file has cost, how many writes failed, and the memory."""
+        return {
+            "files": {name: meter.document() for name, meter in self._meters.items()},
+            "failed": self._failed,
+            "memory": memory_document(),
+        }
+
+    def _note(self, failure: OSError | None) -> None:
+        self._failed += failure is not None
+        if failure is not None and self.failure is None:
+            why = failure.strerror
+            logger.error("%s: cannot be written (%s); will try again", self.directory, why)
+        elif failure is None and self.failure is not None:
+            logger.warning("%s: written again", self.directory)
+        self.failure = failure
 
     def close(self) -> None:
         """Free the directory for the next run; harmless when repeated."""

@@ -45,6 +45,10 @@ class Worker:
         self._wait(PENDING_TASKS - 1)
         self._pending.append(self._pool.submit(self._run_unless_ended, task, given))
 
+    def wait(self) -> None:
+        """Wait for all tasks given; raise what one of them raised."""
+        self._wait(0)
+
     def _run_unless_ended(self, task: Callable[..., None], given: tuple[object, ...]) -> None:
         if self._ended:
             return

@@ -17,8 +17,9 @@ import typer
 from messaging.specs import open_listener, open_notifier, zmq_endpoint
 from messaging.watch import Watch
 from orderflow import command, parent
+from orderflow import options as shared
 from orderflow.command import Quiet, Verbose, say
-from orderflow.instruments import check_instrument
+from orderflow.instruments import check_instrument, parse_contract_values
 from orderflow.issues import HARMLESS, describe, losses
 from orderflow.times import format_duration, format_utc, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, find_recording
@@ -27,7 +28,7 @@ from simulator import options
 from simulator.commands_run import run
 from simulator.faults import make_faults
 from simulator.fetcher import STOPPED, DiskWait, Fetcher
-from simulator.publisher import Publisher, parse_contract_values
+from simulator.publisher import Publisher
 from simulator.server import Server, tls_context
 from simulator.storage import StoreWriter
 from simulator.store_reader import instruments_in
@@ -49,13 +50,13 @@ def simulator() -> None:
 
 @app.command()
 def fetch(
-    instrument: options.Instrument,
-    start_date: options.Start,
-    end_date: options.End,
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
     store: Annotated[
         Path, typer.Option(metavar="DIR", help="The store to write; made where it is not there.")
     ],
-    data_dir: options.DataDir = None,
+    data_dir: shared.DataDir = None,
     speed: options.Speed = "1",
     demo: options.Demo = False,
     now: options.Now = False,
@@ -65,7 +66,7 @@ def fetch(
     ] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
-    with_parent: options.WithParent = False,
+    with_parent: shared.WithParent = False,
 ) -> None:
     """Write the rows of a recording into a store, each once; started again, it goes on."""
     command.set_up_logging(verbose, quiet=quiet)
@@ -104,7 +105,7 @@ def publish(
         str, typer.Argument(metavar="EXCHANGE", help="okx, binance, binance-usdm or kraken.")
     ],
     store: Annotated[Path, typer.Option(metavar="DIR", help="The store to publish.")],
-    host: options.Host = options.LOOPBACK,
+    host: options.Host = shared.LOOPBACK,
     port: Annotated[
         int | None,
         typer.Option(
@@ -126,7 +127,7 @@ def publish(
     fault_log: options.FaultLogPath = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
-    with_parent: options.WithParent = False,
+    with_parent: shared.WithParent = False,
 ) -> None:
     """Serve a store as an exchange does, over WebSocket and REST on one port."""
     command.set_up_logging(verbose, quiet=quiet)
@@ -165,7 +166,7 @@ def run_notifier(
     ],
     verbose: Verbose = 0,
     quiet: Quiet = False,
-    with_parent: options.WithParent = False,
+    with_parent: shared.WithParent = False,
 ) -> None:
     """Pass on the notices of fetchers to publishers, which all connect here by ZeroMQ."""
     command.set_up_logging(verbose, quiet=quiet)

@@ -12,9 +12,10 @@ import typer
 
 from messaging.specs import check_spec
 from orderflow import command
+from orderflow import options as shared
 from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
-from orderflow.instruments import check_instrument
+from orderflow.instruments import check_instrument, parse_contract_values
 from orderflow.times import parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, find_recording
 from replay.pacing import parse_speed
@@ -22,7 +23,6 @@ from simulator import options, table
 from simulator.desk import Desk, Plan
 from simulator.fault_specs import parse_faults
 from simulator.notices import PIPE
-from simulator.publisher import parse_contract_values
 from simulator.server import tls_context
 from simulator.store_reader import instruments_in
 from simulator.venue import Settings
@@ -30,9 +30,9 @@ from simulator.venues import VENUES, new_venue
 
 
 def run(
-    instrument: options.Instrument,
-    start_date: options.Start,
-    end_date: options.End,
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
     exchange: Annotated[
         str | None,
         typer.Option(
@@ -41,7 +41,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    data_dir: options.DataDir = None,
+    data_dir: shared.DataDir = None,
     store: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The store, by default one that is removed at the end."),
@@ -53,7 +53,7 @@ def run(
         bool,
         typer.Option("--exit-at-end", help="End when all has been sent, not at Ctrl+C."),
     ] = False,
-    host: options.Host = options.LOOPBACK,
+    host: options.Host = shared.LOOPBACK,
     port: Annotated[
         list[str] | None,
         typer.Option(

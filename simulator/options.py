@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-LOOPBACK = "127.0.0.1"
-
 
 def _more_than_nothing(seconds: float) -> float:
     if not 0.0 < seconds < 1e6:
@@ -15,21 +13,6 @@ def _more_than_nothing(seconds: float) -> float:
     return seconds
 
 
-Instrument = Annotated[
-    str, typer.Argument(metavar="INSTRUMENT", help="As recorded, such as BTC-USDT.")
-]
-Start = Annotated[
-    str, typer.Argument(metavar="START", help="YYYY-MM-DD, or with THH:MM, in UTC; included.")
-]
-End = Annotated[str, typer.Argument(metavar="END", help="Likewise; not included.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="ORDERFLOW_DATA_DIR",
-        metavar="DIR",
-        help="Where the recordings are, by default data/OKX beside the project's folder.",
-    ),
-]
 Speed = Annotated[
     str, typer.Option(metavar="1|N|max", help="N times the recorded pace, or all at once.")
 ]
@@ -79,5 +62,3 @@ FaultLogPath = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Append each fault that happens as a JSON line."),
 ]
-WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
-"""Of a process that `run` has started: report to it, and end with it."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,7 @@ from typing import Any
 from exchanges.wire import UnmappableError
 from messaging.notification import Listener
 from messaging.watch import Watch
-from orderflow.errors import OrderflowError, UsageError
-from orderflow.instruments import Instrument
+from orderflow.errors import OrderflowError
 from simulator.faults import Faults, Send
 from simulator.market import BookStep, Market, Step
 from simulator.segments import StoreError
@@ -205,18 +204,3 @@ class Publisher:
             "faults": self._faults.status() if self._faults else None,
             "watch": self.watch.status(),
         }
-
-
-def parse_contract_values(texts: Iterable[str]) -> dict[str, str]:
-    """Return contract values by instrument, of texts like BTC-USDT-SWAP=0.01.
-
-    Raise `UsageError` for anything else.
-    """
-    values = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            msg = f"--contract-value is NAME=N, such as BTC-USDT-SWAP=0.01; found {text!r}"
-            raise UsageError(msg, "--contract-value", text)
-        values[name] = Instrument(name, "1", "1", value).contract_value
-    return values

@@ -178,6 +178,8 @@ def test_every_option_is_documented() -> None:
         "--port",
         "--output-dir",
         "--allow-host",
+        "--allow-control",
+        "--contract-value",
         "--verbose",
         "--quiet",
     ]

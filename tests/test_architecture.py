@@ -49,6 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics_calculator": {"orderflow", "metrics"},
     "ohlc_processor": {"orderflow", "metrics", "metrics_calculator", "orderbook_manager"},
     "recordings": {"orderflow", "level_parser", "exchanges"},
+    "recordings.moments": {"orderflow", "orderbook_manager"},
+    "recordings.moment_sources": {"orderflow", "db_interpreter", "orderbook_manager"},
     "recordings.__main__": {"orderflow", "messaging"},
     "db_interpreter": {"orderflow", "recordings"},
     "replay": {
@@ -127,6 +129,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "synthetic_market",
         "orderflow.command",
         "formats.__main__",
+        "orderflow.options",
         "recordings.__main__",
         "simulator.__main__",
         "simulator.commands_run",

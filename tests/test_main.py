@@ -21,6 +21,8 @@ from places import PROJECT
 from real_recordings import DATA, needs_recordings
 
 import main
+from orderbook_manager import OrderbookManager
+from orderflow.errors import UsageError
 from replay.pacing import parse_speed
 from synthetic_market import NORMAL, write_recording
 
@@ -33,6 +35,15 @@ FILES = (
     "depth_data.json",
     "data_issues.json",
     "status_data.json",
+)
+FLOW_FILES = (
+    # Without the compiled book there is no heatmap unless asked for.
+    *(f"heatmap_{level}.bin" for level in range(5) if OrderbookManager.engine == "compiled"),
+    "footprint_data.bin",
+    "trades_data.bin",
+    "best_data.bin",
+    "trade_bars.bin",
+    "book_bars.bin",
 )
 
 
@@ -78,7 +89,16 @@ def replayed(tmp_path: Path) -> Replayed:
 
 
 def without_times(files: dict[str, Any]) -> dict[str, Any]:
-    changing = ("seconds", "rows_per_second", "written", "pid")
+    changing = (
+        "monitoring",
+        "seconds",
+        "rows_per_second",
+        "written",
+        "pid",
+        "data_dir",
+        "speed",
+        "follow",
+    )
     status = {k: v for k, v in files["status_data.json"].items() if k not in changing}
     return files | {"status_data.json": status}
 
@@ -283,8 +303,8 @@ class TestMessages:
             (("BTC-USDT", "2025-06-09", "2025-06-31"), "June 2025 has 30 days; found 31"),
             (("../../etc", "2025-06-09", "2025-06-10"), "an instrument has only letters"),
             (("*", "2025-06-09", "2025-06-10"), "an instrument has only letters"),
-            ((*DAY, "--speed", "fast"), "--speed must be max or a number above 0"),
-            ((*DAY, "--speed", "0"), "--speed must be max or a number above 0"),
+            ((*DAY, "--speed", "fast"), "--speed must be max or a number from 0.01"),
+            ((*DAY, "--speed", "0"), "--speed must be max or a number from 0.01"),
             ((*DAY, "--window-seconds", "0"), "must be 1 to 604,800; found 0"),
             ((*DAY, "--window-seconds", "604801"), "must be 1 to 604,800; found 604,801"),
             ((*DAY, "--depth-levels", "100001"), "must be 1 to 100,000; found 100,001"),
@@ -382,7 +402,7 @@ class TestStopping:
         assert 0 < status["progress"] < 1
         assert json.loads((tmp_path / "metrics_data.json").read_bytes())
         assert "Traceback" not in err
-        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted((*FILES, *FLOW_FILES))
 
     @pytest.mark.thorough
     def test_a_second_run_into_the_directory_is_refused(
@@ -438,7 +458,7 @@ class TestStopping:
                 second.send_signal(signal.SIGINT)
                 second.communicate(timeout=20)
         assert second.returncode == 130
-        assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+        assert sorted(path.name for path in out.iterdir()) == sorted((*FILES, *FLOW_FILES))
 
     def test_a_full_disk_does_not_stop_the_run_but_shows_in_the_code(
         self, recording: Path, tmp_path: Path
@@ -547,6 +567,14 @@ def test_a_demo_needs_no_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["max", "1", "0.5", "600"])
 def test_speeds(text: str) -> None:
     assert parse_speed(text) == (None if text == "max" else float(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "1e-300", "0.009", "1e308", "1000001", "nan", "inf", "", "fast", "0x10"]
+)
+def test_a_speed_beyond_the_limits_is_refused_and_they_are_told(text: str) -> None:
+    with pytest.raises(UsageError, match=r"max or a number from 0.01 to 1,000,000.*found"):
+        parse_speed(text)
 
 
 @needs_recordings

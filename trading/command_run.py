@@ -11,7 +11,8 @@ import orjson
 import typer
 
 from orderflow import command
-from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say
+from orderflow import options as shared
+from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, say
 from orderflow.errors import OrderflowError, OutputError, UsageError
 from replay.pacing import parse_speed
 from replay.page_process import PageProcess, check_port
@@ -35,9 +36,9 @@ from trading.report import (
 from trading.setup import (
     REPLAY,
     StrategyChoice,
+    balance_of,
     gate_of,
     market_of,
-    optional_number,
     rules_of,
     strategies_of,
 )
@@ -51,18 +52,18 @@ MAIN = Path(__file__).resolve().parents[1] / "main.py"
 
 def run(
     context: typer.Context,
-    instrument: options.Instrument,
-    start_date: options.Start,
-    end_date: options.End,
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
     strategies: options.StrategyNames = None,
     settings: options.SetTexts = None,
     orders: options.Orders = None,
-    data_dir: options.DataDir = None,
-    output_dir: options.OutputDir = None,
+    data_dir: shared.DataDir = None,
+    output_dir: shared.OutputDir = None,
     demo: options.Demo = False,
-    follow: options.Follow = False,
+    follow: shared.Follow = False,
     url: options.Url = None,
-    speed: options.Speed = "max",
+    speed: shared.Pace = "max",
     in_process: Annotated[
         bool,
         typer.Option("--in-process", help="Run all in one process, without the bus: the same."),
@@ -92,18 +93,11 @@ def run(
     bars: Annotated[
         bool, typer.Option(help="Replay the recording beside it, for the bars of the page.")
     ] = True,
-    ui: Annotated[bool, typer.Option(help="Start the page too and keep it until Ctrl+C.")] = True,
-    host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address of the page.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(callback=in_range(1, 65535), metavar="PORT", help="Port of the page.")
-    ] = 8050,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A further name the page may be called by; repeatable."),
-    ] = None,
-    json_summary: options.JsonSummary = False,
+    ui: shared.Page = True,
+    host: shared.PageHost = shared.LOOPBACK,
+    port: shared.PagePort = 8050,
+    allow_host: shared.AllowHosts = None,
+    json_summary: shared.JsonSummary = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -139,7 +133,7 @@ def _check(given: Mapping[str, Any]) -> dict[str, StrategyChoice]:
     """Return the strategies of a run; raise an `OrderflowError` for what no process could do."""
     rules_of(given)
     gate_of(given)
-    optional_number(given, "balance")
+    balance_of(given)
     check_options(_window_ms(given), given["credit"])
     chosen = strategies_of(given)
     for each in chosen.values():
@@ -293,7 +287,7 @@ def _run_here(
             bar_seconds=given["window_seconds"], start_ms=market.start_ms, balance=balance,
         )  # fmt: skip
 
-    balance = optional_number(given, "balance")
+    balance = balance_of(given)
     paper = PaperRun(
         source, given["instrument"], {n: each.make() for n, each in chosen.items()},
         rules_of(given), gate_of(given), start_ms=market.start_ms, window_ms=_window_ms(given),

@@ -9,6 +9,7 @@ import typer
 from messaging.keys import make_keys
 from messaging.sockets import ZmqContext
 from orderflow import command
+from orderflow import options as shared
 from orderflow.command import EXIT_FAILED, Quiet, Verbose
 from replay.pacing import parse_speed
 from trading import options
@@ -20,10 +21,10 @@ from trading.paper_market import PaperMarket
 from trading.protocol import window_ms_of
 from trading.report import FINISHED, Report, RunLog, found_in, report_of
 from trading.setup import (
+    balance_of,
     endpoints_of,
     gate_of,
     market_of,
-    optional_number,
     rules_of,
     strategy_of,
 )
@@ -37,21 +38,21 @@ from viz_io import OUTPUT_DIR
 
 def gateway(
     context: typer.Context,
-    instrument: options.Instrument,
-    start_date: options.Start,
-    end_date: options.End,
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
     strategies: Annotated[
         list[str],
         typer.Option(
             "--strategy", metavar="NAME", help="The name of one that takes part; repeatable."
         ),
     ],
-    data_dir: options.DataDir = None,
-    follow: options.Follow = False,
+    data_dir: shared.DataDir = None,
+    follow: shared.Follow = False,
     url: options.Url = None,
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     depth_levels: options.DepthLevels = 50,
-    speed: options.Speed = "max",
+    speed: shared.Pace = "max",
     window_ms: options.WindowMs = None,
     credit: options.Credit = 16,
     free: options.Free = False,
@@ -63,7 +64,7 @@ def gateway(
     keys: options.Keys = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
-    with_parent: options.WithParent = False,
+    with_parent: shared.WithParent = False,
 ) -> None:
     """Publish the ticks of a recording to strategies, when they and an executor are there."""
     command.set_up_logging(verbose, quiet=quiet)
@@ -99,7 +100,7 @@ def strategy(
             "NAME=STRATEGY gives it a name.",
         ),
     ],
-    instrument: options.Instrument,
+    instrument: shared.Instrument,
     settings: options.SetTexts = None,
     orders: options.Orders = None,
     endpoints: options.EndpointDir = None,
@@ -110,7 +111,7 @@ def strategy(
     keys: options.Keys = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
-    with_parent: options.WithParent = False,
+    with_parent: shared.WithParent = False,
 ) -> None:
     """Let a strategy decide on the ticks of a gateway, and send its signals to an executor."""
     command.set_up_logging(verbose, quiet=quiet)
@@ -128,12 +129,12 @@ def strategy(
 
 def executor(
     context: typer.Context,
-    instrument: options.Instrument,
-    start_date: options.Start,
-    end_date: options.End,
-    data_dir: options.DataDir = None,
-    follow: options.Follow = False,
-    output_dir: options.OutputDir = None,
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
+    data_dir: shared.DataDir = None,
+    follow: shared.Follow = False,
+    output_dir: shared.OutputDir = None,
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     window_seconds: options.WindowSeconds = 60,
     entry_ms: options.EntryMs = 10,
@@ -158,10 +159,10 @@ def executor(
     signals: options.SignalsEndpoint = None,
     answers: options.AnswersEndpoint = None,
     keys: options.Keys = None,
-    json_summary: options.JsonSummary = False,
+    json_summary: shared.JsonSummary = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
-    with_parent: options.WithParent = False,
+    with_parent: shared.WithParent = False,
 ) -> None:
     """Carry out the signals of strategies on a recorded market, and report what came of them."""
     command.set_up_logging(verbose, quiet=quiet)
@@ -169,7 +170,7 @@ def executor(
     given = context.params
     with standing.at_work(endpoints):
         choice, rules = market_of(given), rules_of(given)
-        gate, start_balance = gate_of(given), optional_number(given, "balance")
+        gate, start_balance = gate_of(given), balance_of(given)
         where = endpoints_of(given)
         source = open_source(choice, records=False)
         market = PaperMarket(source.market(), instrument, rules, gate, source.end_at)

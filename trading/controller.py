@@ -149,7 +149,7 @@ class StartController:
                 self._take_report(event.name, event.facts)
             case Ended():
                 self._left.discard(event.name)
-                if event.code and self._told_at is None:
+                if self._told_at is None and self._has_failed(event):
                     self._note_failure(event.name, how_ended(event.code))
 
     def _take_report(self, name: str, facts: dict[str, Any]) -> None:
@@ -163,6 +163,12 @@ class StartController:
             self.outcome.reports[name] = facts["report"]
         self.outcome.lost[name] = facts.get("lost", self.outcome.lost.get(name, 0))
         self.outcome.is_written |= facts.get("is_written", False)
+
+    def _has_failed(self, ended: Ended) -> bool:
+        """Return whether a process has failed: one of the run says what it did before it ends."""
+        outcome = self.outcome
+        has_said = outcome.is_written if ended.name == EXECUTOR else ended.name in outcome.reports
+        return ended.code != 0 or (ended.name in self._members and not has_said)
 
     def _note_failure(self, name: str, reason: str) -> None:
         """End the run for a member that has failed; of others only say it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from orderflow.events import BookRow, Quote
 from trading.account import ZERO, Account, Contract
 from trading.orders import MATH, Fill, exact
 
@@ -34,6 +35,17 @@ class Quotes:
             times.append(time_ms)
             bids.append(bid)
             asks.append(ask)
+
+    def add_each(self, rows: Sequence[BookRow], quotes: Sequence[Quote | None]) -> None:
+        """Add the best prices after each row; None after one that could not be read."""
+        before: tuple[float | None, float | None] = (None, None)
+        for row, quote in zip(rows, quotes, strict=True):
+            if quote is None:
+                continue
+            bid, ask = best = quote[:2]
+            if best != before and bid is not None and ask is not None and bid < ask:
+                self.add(row[0], bid, ask)
+                before = best
 
     @property
     def first_ms(self) -> int | None:

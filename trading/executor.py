@@ -119,6 +119,7 @@ class OrderExecutor:
             if not self.process_received_signal():
                 break
             took = True
+            self._beat()
         if self.execution:
             if took or not self.execution.is_settled:
                 self._settle(self.execution)
@@ -204,6 +205,7 @@ class OrderExecutor:
             self._push(Credit(execution.run_id, self._credited))
 
     def _publish_answer(self, answer: Answer) -> None:
+        self.idle()  # there may be thousands at once
         self._on_answer(answer)
         self._publish(answers_topic(answer.strategy), SERIALIZER.encode(answer))
 

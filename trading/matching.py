@@ -49,6 +49,7 @@ from trading.rules import (
 )
 
 ZERO = Decimal(0)
+TAKER_SIDES = {side.value for side in Side}
 FOR_EVER = 1 << 62
 FIRST_LEVELS = 8
 """How many levels are asked for at first when an order takes more than the best one has."""
@@ -143,7 +144,7 @@ class MatchingEngine:
         quotes: list[Quote | None] = self.book.quote_rows(batch.rows, batch.snapshots)
         self._reliability.follow(batch, [n for n, quote in enumerate(quotes) if quote is None])
         self._looked = False
-        unknown = sum(self._hit_by(trade[4]) is None for trade in trades)
+        unknown = sum(trade[4] not in TAKER_SIDES for trade in trades)
         if unknown:
             self.counts["trades_of_unknown_side"] += unknown
         for events, time_of in ((batch.rows, time_of_row), (trades, time_of_trade)):

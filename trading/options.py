@@ -1,58 +1,21 @@
 """Options that more than one of trading's commands has."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orderflow.command import in_range
+from orderflow.options import MAX_DEPTH_LEVELS, MAX_WINDOW_SECONDS
+from recordings import discovery
 from trading.protocol import MAX_WINDOW_MS, PACED_WINDOW_MS
 
-MAX_WINDOW_SECONDS = 7 * 86_400
-MAX_DEPTH_LEVELS = 100_000
-
-
-class BookMode(StrEnum):
-    """What book rows without an action are."""
-
-    AUTO = "auto"
-    INCREMENTAL = "incremental"
-    SNAPSHOT = "snapshot"
-
-
-Instrument = Annotated[
-    str, typer.Argument(metavar="INSTRUMENT", help="As recorded, such as BTC-USDT.")
-]
-Start = Annotated[
-    str, typer.Argument(metavar="START", help="YYYY-MM-DD, or with THH:MM, in UTC; included.")
-]
-End = Annotated[str, typer.Argument(metavar="END", help="Likewise; not included.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="ORDERFLOW_DATA_DIR",
-        metavar="DIR",
-        help="Where the recordings are, by default data/OKX beside the project's folder.",
-    ),
-]
-OutputDir = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="ORDERFLOW_OUTPUT_DIR",
-        metavar="DIR",
-        help="Where the JSON files go; by default beside the code.",
-    ),
-]
+BookMode = discovery.BookMode
 BookModeOption = Annotated[
     BookMode, typer.Option(help="What book rows without an action are: updates or full snapshots.")
 ]
 Demo = Annotated[
     bool, typer.Option("--demo", help="Make a recording up and trade on it: no data needed.")
-]
-Follow = Annotated[
-    bool,
-    typer.Option("--follow", help="Go on with what a recorder appends, until END or Ctrl+C."),
 ]
 Url = Annotated[
     str | None,
@@ -103,9 +66,6 @@ Orders = Annotated[
 
 # How the run goes
 
-Speed = Annotated[
-    str, typer.Option(metavar="max|N", help="N times the recorded pace; 1 is as it happened.")
-]
 WindowMs = Annotated[
     int | None,
     typer.Option(
@@ -198,8 +158,3 @@ Keys = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Keys of `trading keys`; needed beyond this machine."),
 ]
-JsonSummary = Annotated[
-    bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
-]
-WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
-"""Of a process that `run` has started: report to it, and end with it."""

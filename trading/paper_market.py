@@ -26,7 +26,7 @@ from trading.stream import LiveStream
 
 NO_SUCH_ORDER = "there is no order of that number to cancel"
 
-EVENTS_BETWEEN_IDLES = 500
+EVENTS_BETWEEN_IDLES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class PaperMarket:
         self.placed: dict[int, Placed] = {}
         self._answers: list[Answer] = []
         self._refused: list[Rejected] = []
-        self.engine = AnsweringEngine(rules, gate, self._answers.append, self.placed)
+        self.engine = AnsweringEngine(rules, gate, self._tell, self.placed)
         self._orders: dict[tuple[str, int], int] = {}
         self._feed = MarketFeed(stream)
         self._end_at = end_at
@@ -149,14 +149,22 @@ class PaperMarket:
             else:
                 self._happen(feed.take())
                 self._since_idle += 1
-            if self._since_idle >= EVENTS_BETWEEN_IDLES:
-                self._since_idle = 0
-                self.idle()
+            self._be_idle()
         if now is None:
             return False
         if to_ms >= END_MS and not self._ended:
             self.stop()
         return True
+
+    def _tell(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        self._since_idle += 1  # one event may lead to thousands
+        self._be_idle()
+
+    def _be_idle(self) -> None:
+        if self._since_idle >= EVENTS_BETWEEN_IDLES:
+            self._since_idle = 0
+            self.idle()
 
     def close_at(self, until_ms: int) -> None:
         """Let a live market end at `until_ms`."""
@@ -170,9 +178,7 @@ class PaperMarket:
         self._ended = True
 
     def _pass_by(self, batch: BookBatch, trades: Sequence[Trade]) -> int:
-        for row, quote in zip(batch.rows, self.engine.pass_by(batch, trades), strict=True):
-            if quote is not None:
-                self._note_best(row[0], quote[0], quote[1])
+        self.quotes.add_each(batch.rows, self.engine.pass_by(batch, trades))
         if self.engine.now_ms is not None:
             self.quotes.reached(self.engine.now_ms)
         return len(batch) + len(trades)
@@ -187,13 +193,8 @@ class PaperMarket:
         if event.id is not None:
             bids, asks = engine.book.top_levels(1)
             self.quotes.reached(event.timestamp)
-            self._note_best(
-                event.timestamp, bids[0][0] if bids else None, asks[0][0] if asks else None
-            )
-
-    def _note_best(self, time_ms: int, bid: float | None, ask: float | None) -> None:
-        if bid is not None and ask is not None and bid < ask:
-            self.quotes.add(time_ms, bid, ask)
+            if bids and asks and bids[0][0] < asks[0][0]:
+                self.quotes.add(event.timestamp, bids[0][0], asks[0][0])
 
     def submit(self, signal: TradingSignal) -> None:
         """Send the order of a signal, or the cancellation that it is."""

@@ -260,7 +260,10 @@ class PaperRun:
             self.market, self.start, self.market.rules.entry_ms, self._answer, self.log.alert,
             begin_ms=start_ms or 0,
         )  # fmt: skip
-        self._ticks = TickMaker(self.start.run_id, instrument, depth=depth, start_ms=start_ms)
+        self._ticks = TickMaker(
+            self.start.run_id, instrument, depth=depth, start_ms=start_ms,
+            reads_ahead=source.end_at is None,
+        )  # fmt: skip
         self._source = source
         self._idle = idle
         self._bar_seconds, self._start_ms, self._balance = bar_seconds, start_ms, balance

@@ -186,17 +186,15 @@ class StrategySession:
         if not count or not self.ticks.take(window.run_id, first, count):
             return None
         made: list[TradingSignal | Alert] = []
+        on_tick = self._strategy.on_tick
         for tick in window.ticks:
             idle()
-            made += self._decide(tick)
+            try:
+                for one in on_tick(tick):
+                    made.append(self._numbered(one))
+            except (Exception, SystemExit) as error:  # one that leaves has failed too
+                raise StrategyFailedError(self._name, tick.number, error) from error
         return self._message(window.number, window.until_ms, made, now)
-
-    def _decide(self, tick: TickEvent) -> list[TradingSignal | Alert]:
-        """Return what the strategy makes of a tick, checked as the executor would."""
-        try:
-            return [self._numbered(one) for one in self._strategy.on_tick(tick)]
-        except (Exception, SystemExit) as error:  # one that leaves has failed too
-            raise StrategyFailedError(self._name, tick.number, error) from error
 
     def _numbered(self, one: object) -> TradingSignal | Alert:
         if isinstance(one, Alert):

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -27,6 +28,7 @@ from trading.strategy import ScriptedStrategy, make_strategy, strategy_class
 
 REPLAY = "replay"
 MAX_NAME = 100
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII).fullmatch
 
 
 def market_of(given: Mapping[str, Any]) -> SourceOptions:
@@ -193,22 +195,28 @@ def gate_of(given: Mapping[str, Any]) -> RiskGate:
     )
 
 
+def balance_of(given: Mapping[str, Any]) -> Decimal | None:
+    """Return what an account begins with, None where it isn't given; raise `UsageError`."""
+    balance = optional_number(given, "balance")
+    if balance is not None and balance <= 0:
+        msg = f"--balance is above 0; found {given['balance']}"
+        raise UsageError(msg, "--balance", given["balance"])
+    return balance
+
+
 def optional_number(given: Mapping[str, Any], name: str) -> Decimal | None:
     """Return the number of an option, None where it is not given; raise `UsageError`."""
     return None if given[name] is None else _number(given, name)
 
 
 def _number(given: Mapping[str, Any], name: str) -> Decimal:
-    text = given[name]
+    text, option = given[name], f"--{name.replace('_', '-')}"
     try:
-        number = Decimal(text)
-    except InvalidOperation:
-        number = Decimal("nan")
-    if not number.is_finite():
-        option = f"--{name.replace('_', '-')}"
+        # `Decimal` alone takes more than what is written in plain digits: "1_0", "nan", blanks.
+        return Decimal(text if _NUMBER(text) else "")
+    except InvalidOperation as error:
         msg = f"{option} is a number, such as 0.01; found {text[:60]!r}"
-        raise UsageError(msg, option, text)
-    return number
+        raise UsageError(msg, option, text) from error
 
 
 # -- where the processes meet

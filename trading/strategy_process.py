@@ -130,6 +130,7 @@ class StrategyProcess:
                 self._member.watch.heard(EXECUTOR, now)
                 session.acknowledged(message.number, now)
             case Accepted() | Rejected() | Filled() | Cancelled() | Expired() if session:
+                self._member.watch.heard(EXECUTOR, now)  # its heartbeats may wait behind them
                 if session.answers.take(message.run_id, message.number):
                     self._on_answer(message)
             case _:

@@ -26,7 +26,9 @@
     if (!String(resource).endsWith("_dash-update-component")) return ask(resource, options);
     try {
       const signal = AbortSignal.timeout(PATIENCE_MS);
-      const answer = await ask(resource, { ...options, signal });
+      // While another view is shown nothing of the bars page is sent: drawing it takes the longest.
+      const headers = { ...options.headers, "X-Order-Flow-View": document.body.dataset.view ?? "bars" };
+      const answer = await ask(resource, { ...options, headers, signal });
       failures = 0;
       document.getElementById("lost")?.remove();
       if (!answer.ok) pollAgain();

@@ -11,7 +11,7 @@ from page_fixtures import book, grow_older, market, put, put_run, status
 
 from page import files as page_files
 from page.contents import parse_bars
-from page.files import PageFiles, WatchedFile
+from page.files import PageFiles, WatchedFile, of_json
 from viz_io import DATA_FILE, ISSUES_FILE, STATUS_FILE
 
 BARS = [[1000, 1.0, 2.0, 0.5, 1.5, 10], [2000, 1.5, 1.5, 1.0, 1.0, 3.25]]
@@ -128,7 +128,7 @@ def test_a_file_that_becomes_a_fifo_while_it_is_opened_is_not_waited_for(
     os.mkfifo(tmp_path / DATA_FILE.name)
     monkeypatch.setattr(Path, "stat", lambda _: looked_at)
     found: list[str | None] = []
-    file = WatchedFile(tmp_path / DATA_FILE.name, parse_bars)
+    file = WatchedFile(tmp_path / DATA_FILE.name, of_json(parse_bars))
     reader = threading.Thread(target=lambda: found.append(file.refresh().problem), daemon=True)
     reader.start()
     reader.join(10)

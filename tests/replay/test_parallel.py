@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bar_files import read_bars
 
 from metrics_calculator import join_metric_bars
+from orderflow.array_file import unpack
 from recordings.discovery import find_recording
 from replay.parallel import ParallelReplay, cut_into_segments, merge_sampled_bars
 from replay.run import FAILED, FINISHED, STOPPED, Replay, ReplayOptions
 from replay.run_files import RunFiles
 from synthetic_market import NORMAL, write_recording
+from viz_io import ALL_BARS_FILES, FLOW_FILES
 
 START = 1_749_427_200_000
 HOUR = 3_600_000
@@ -103,9 +106,17 @@ def run(tmp_path: Path) -> Run:
         replayed = kind(options, found, files)
         state = replayed.run()
         files.close()
-        written = {path.name: json.loads(path.read_bytes()) for path in out.iterdir()}
+        written = {path.name: json.loads(path.read_bytes()) for path in out.glob("*.json")}
+        for path in (out / file.name for file in ALL_BARS_FILES):
+            header, entries = read_bars(path)
+            del header["run"]
+            written[path.name] = header, entries
+        for path in (out / file.name for file in FLOW_FILES if (out / file.name).exists()):
+            header, arrays = unpack(path.read_bytes())
+            del header["run"], header["tick_refined"]
+            written[path.name] = header, {n: bytes(array.data) for n, array in arrays.items()}
         status = written.pop("status_data.json")
-        for changing in ("seconds", "rows_per_second", "written"):
+        for changing in ("seconds", "rows_per_second", "written", "monitoring"):
             del status[changing]
         return state, written, status
 

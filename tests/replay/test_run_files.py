@@ -13,6 +13,7 @@ import pytest
 from places import PROJECT
 
 from orderflow.errors import OutputError
+from replay.output_lock import LOCK_NAME
 from replay.run_files import RunFiles
 from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE
 
@@ -65,6 +66,41 @@ def test_a_file_is_written_at_most_ten_times_a_second(tmp_path: Path) -> None:
         now += step
         due.append(files.is_due)
     assert due == [True, False, True]
+    files.close()
+
+
+def test_a_disk_that_stalls_does_not_make_the_run_look_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    files = RunFiles(tmp_path, clock=lambda: now[0])
+
+    def stall(*_: object, **__: object) -> None:
+        now[0] += 0.3
+
+    monkeypatch.setattr("replay.run_files.replace_file_in", stall)
+    publish(files, 1)
+    now[0] += 2.001
+    assert files.is_due  # the page takes a run for dead after 5 s
+    files.close()
+
+
+def test_it_is_told_what_each_write_has_cost(tmp_path: Path) -> None:
+    files = RunFiles(tmp_path)
+    for number in (1, 2, 2):
+        publish(files, number)
+    told = files.monitoring()
+    assert told["files"]["status_data.json"]["count"] == 2
+    assert (
+        told["files"]["status_data.json"]["bytes"] == (tmp_path / "status_data.json").stat().st_size
+    )
+    assert (
+        0 < told["files"]["ohlc_data.json"]["mean_ms"] <= told["files"]["ohlc_data.json"]["most_ms"]
+    )
+    assert told["failed"] == 0
+    (tmp_path / LOCK_NAME).unlink()
+    publish(files, 3)
+    assert files.monitoring()["failed"] == 1
     files.close()
 
 

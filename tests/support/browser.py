@@ -65,14 +65,14 @@ def resize(driver: webdriver.Chrome, width: int, height: int, *, mobile: bool = 
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
-def wait_for(driver: webdriver.Chrome, script: str, what: str, seconds: float = 15) -> Any:
+def wait_for(driver: webdriver.Chrome, script: str, what: str, seconds: float = 40) -> Any:
     """Return the first truthy value of the JavaScript expression `script`."""
 
     return wait_until(driver, lambda _: driver.execute_script(f"return {script}"), what, seconds)
 
 
 def wait_until(
-    driver: webdriver.Chrome, found: Callable[[Any], Any], what: str, seconds: float = 15
+    driver: webdriver.Chrome, found: Callable[[Any], Any], what: str, seconds: float = 40
 ) -> Any:
     """Return the first truthy value of `found`, called with the driver."""
     return WebDriverWait(driver, seconds, poll_frequency=0.05).until(found, f"no {what}")
@@ -104,7 +104,7 @@ def wait_for_bars(driver: webdriver.Chrome, count: int) -> None:
     wait_for(driver, f"{TIME}?.data?.[0]?.x?.length === {count}", f"picture of {count} bars")
 
 
-def badge(driver: webdriver.Chrome, label: str, seconds: float = 15) -> None:
+def badge(driver: webdriver.Chrome, label: str, seconds: float = 40) -> None:
     script = f"document.querySelector('#badge')?.textContent === {json.dumps(label)}"
     wait_for(driver, script, f"badge '{label}'", seconds)
 

@@ -66,6 +66,7 @@ class _Run:
                 self.market, self.endpoints, context, entry_ms=self.market.rules.entry_ms,
                 on_answer=log.answer, on_alert=log.alert,
             )  # fmt: skip
+            self.market.idle = executor.idle
             executor.run()
             self.counts["executor"] = executor.report()
             self.lost += executor.lost

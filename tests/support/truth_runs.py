@@ -131,6 +131,15 @@ def replay(
     kind(options, found, files).run()
     files.close()
     written = {path.name: json.loads(path.read_bytes()) for path in out.glob("*.json")}
-    for changing in ("seconds", "rows_per_second", "written", "pid", "progress"):
+    for changing in (
+        "seconds",
+        "rows_per_second",
+        "written",
+        "pid",
+        "progress",
+        "speed",
+        "control",
+        "monitoring",
+    ):
         del written["status_data.json"][changing]
     return Said(written)

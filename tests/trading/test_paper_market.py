@@ -222,7 +222,17 @@ def test_while_a_market_moves_far_it_calls_who_waits() -> None:
     paper = PaperMarket(rows(*range(1, 2001)), INSTRUMENT, RULES)
     calls: list[int] = []
     paper.idle = lambda: calls.append(paper.engine.now_ms or 0)
-    for until in range(100, 2000, 100):  # it counts on where it was moved in small steps
+    for until in range(40, 2000, 40):  # it counts on where it was moved in small steps
         paper.advance(until)
-    assert len(calls) == 3
+    assert len(calls) == 19
     assert calls == sorted(calls)
+
+
+def test_while_thousands_of_orders_arrive_at_once_it_calls_who_waits() -> None:
+    paper = PaperMarket(rows(1000, 2000), INSTRUMENT, RULES)
+    calls: list[int] = []
+    paper.idle = lambda: calls.append(paper.engine.now_ms or 0)
+    for number in range(1, 2001):
+        paper.submit(signal(number, 1500))
+    paper.advance(2001)
+    assert len(calls) >= 20

@@ -77,7 +77,7 @@ def said(report: Report) -> tuple[list[bytes], Statistics]:
 def reference(name: str, count: int) -> tuple[list[bytes], Statistics]:
     report = in_process(name, count)
     assert {line["strategy"] for line in report.fills} == set(strategies_of(name, min(count, 3)))
-    assert len(report.fills) > 100
+    assert len(report.fills) > 50
     assert count < 4 or len(report.alerts) >= 5
     return said(report)
 

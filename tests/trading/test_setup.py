@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orderflow.errors import UsageError
-from trading.setup import endpoints_of, gate_of, rules_of, strategies_of, strategy_of
+from trading.setup import balance_of, endpoints_of, gate_of, rules_of, strategies_of, strategy_of
 from trading.strategy import OrderFlowStrategy, ScriptedStrategy, SupportResistanceStrategy
 
 NONE: dict[str, Any] = {"strategies": None, "settings": None, "orders": None, "tick": None}
@@ -86,7 +86,7 @@ def test_numbers_mean_what_their_digits_say() -> None:
     assert (limits.max_orders, limits.rate_window_ms) == (4, 500)
 
 
-@pytest.mark.parametrize("text", ["x", "", "nan", "inf", "0x1"])
+@pytest.mark.parametrize("text", ["x", "", "nan", "inf", "0x1", "1_0", " 1", "\u0661"])
 def test_what_is_no_number_is_refused_by_the_name_of_its_option(text: str) -> None:
     with pytest.raises(UsageError, match=r"--contract-size is a number, such as 0\.01; found"):
         rules_of(RULES | {"contract_size": text})
@@ -97,6 +97,14 @@ def test_a_limit_that_is_not_above_0_is_refused(name: str) -> None:
     nothing = "0" if isinstance(LIMITS[name], str) else 0
     with pytest.raises(UsageError, match=f"{name} is above 0; found 0"):
         gate_of(LIMITS | {name: nothing})
+
+
+@pytest.mark.parametrize("text", ["0", "-100"])
+def test_a_balance_that_is_not_above_0_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=f"--balance is above 0; found {text}"):
+        balance_of({"balance": text})
+    assert balance_of({"balance": None}) is None
+    assert balance_of({"balance": "1e3"}) == 1000
 
 
 def test_endpoints_are_in_a_directory_unless_they_are_named(

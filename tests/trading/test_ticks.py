@@ -9,8 +9,8 @@ from recording_factory import START, BookRow, TradeRow, write_recording
 
 from db_interpreter import DBInterpreter
 from ohlc_processor import OHLCProcessor
-from orderflow.errors import NumbersError
-from orderflow.events import LostRows, OrderbookUpdate
+from orderflow.errors import NumbersError, RecordingError
+from orderflow.events import BookBatch, LostRows, OrderbookUpdate, Trade
 from trading.messages import SERIALIZER, TickEvent, TickKind
 from trading.orders import Side
 from trading.ticks import TickMaker
@@ -96,6 +96,41 @@ def test_what_is_lost_with_no_row_after_it_counts_from_there() -> None:
     trades = [(n, None, 1.0, 1.0, "buy", START + n) for n in range(3)]
     ticks = list(TickMaker("run", "BTC-USDT").ticks([(first, trades[:1]), (gap, trades[1:])]))
     assert [tick.book_reliable for tick in ticks] == [True, True, False, False]
+
+
+def long_market() -> Iterator[tuple[BookBatch, list[Trade]]]:
+    """Yield batches whose best bid is their number, each with a row that cannot be read."""
+    for number in range(1, 6):
+        at = START + 10 * number
+        level = b'[["%d", "1"]]' % number
+        rows = [(at, 2 * number, level, b"[]"), (at + 1, 2 * number + 1, b"not levels", b"[]")]
+        yield BookBatch(rows, [True, False]), [(number, None, 1.0, 2.0, "buy", at + 2)]
+
+
+def failing_market() -> Iterator[tuple[BookBatch, list[Trade]]]:
+    yield from long_market()
+    raise RecordingError("cut short", "a.db")
+
+
+@pytest.mark.parametrize("reads_ahead", [False, True])
+def test_ticks_are_the_same_when_rows_are_read_ahead(reads_ahead: bool) -> None:
+    maker = TickMaker("run", "BTC-USDT", reads_ahead=reads_ahead)
+    ticks = list(maker.ticks(long_market()))
+    assert [(t.number, t.kind, t.best_bid, t.book_reliable, t.cvd) for t in ticks] == [
+        (2 * n - 1 + more, kind, n, not more, 2.0 * (n - 1 + more))
+        for n in range(1, 6)
+        for more, kind in ((0, TickKind.BOOK), (1, TickKind.TRADE))
+    ]
+    assert maker.issues.counts()["rows_skipped"] == 5
+
+
+@pytest.mark.parametrize("reads_ahead", [False, True])
+def test_what_was_read_before_a_failure_gives_its_ticks(reads_ahead: bool) -> None:
+    made: list[TickEvent] = []
+    given = TickMaker("run", "BTC-USDT", reads_ahead=reads_ahead).ticks(failing_market())
+    with pytest.raises(RecordingError, match="cut short"):
+        made.extend(given)
+    assert len(made) == 10
 
 
 def test_sizes_beyond_a_double_are_said() -> None:

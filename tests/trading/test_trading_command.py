@@ -225,8 +225,9 @@ def test_a_list_of_orders_that_is_none_is_named(data: Path, tmp_path: Path) -> N
             ("traders:Silent",), "the strategy failed at tick 1: TypeError(", (),
             marks=pytest.mark.thorough,
         ),
+        (("traders:Leaving",), "has ended with code 0", ()),
     ],
-    ids=["fails", "returns nothing here", "fails here", "returns nothing"],
+    ids=["fails", "returns nothing here", "fails here", "returns nothing", "leaves"],
 )  # fmt: skip
 def test_a_strategy_that_fails_ends_the_run_and_is_named(
     data: Path, tmp_path: Path, strategy: tuple[str, ...], said: str, way: tuple[str, ...]

@@ -5,7 +5,7 @@ compiler; `orderflow.compiled.fastest` then uses Python. It imports nothing of t
 twin needs of it must be handed in before its first use, which otherwise raises `RuntimeError`.
 """
 
-from orderflow_native._book import OrderbookManager, parse_plain_side
+from orderflow_native._book import HeatColumns, OrderbookManager, parse_plain_side
 from orderflow_native._level_book import LevelBook
 from orderflow_native._needs import hand_in
 from orderflow_native._okx_archive import read_okx_block
@@ -14,14 +14,17 @@ from orderflow_native._samples import Samples, sampled_bar
 from orderflow_native._stored_rows import parse_row
 from orderflow_native._sums import CompensatedSum
 from orderflow_native._text_book import TextBook
+from orderflow_native._trades import VolumeByRow, trade_columns
 
 __all__ = [
     "CompensatedSum",
+    "HeatColumns",
     "LevelBook",
     "OrderbookManager",
     "Samples",
     "TextBook",
     "TradeDecoder",
+    "VolumeByRow",
     "are_whole_ms",
     "hand_in",
     "is_sorted",
@@ -29,4 +32,5 @@ __all__ = [
     "parse_row",
     "read_okx_block",
     "sampled_bar",
+    "trade_columns",
 ]

@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from orderflow_native._samples import Samples
 
@@ -13,12 +13,33 @@ class _Outcome(NamedTuple):
     crossed: list[int]
     rejected: list[tuple[int, int]]
 
+class _Grid(Protocol):
+    units: int
+    decimals: int
+    off_tick: bool
+    version: int
+    ticks_per_price: float
+    def fit(self, prices: Iterable[float]) -> None: ...
+    def ticks_in(self, units: int, decimals: int) -> int: ...
+
+class HeatColumns:
+    def __init__(self, grid: _Grid, start_ms: int = -1, heat: bool = True) -> None: ...
+    def finish(self, book: OrderbookManager) -> None: ...
+    def ring(self, level: int, book: OrderbookManager) -> tuple[int, dict[str, bytes]]: ...
+    def best_changes(self) -> tuple[int, dict[str, bytes]]: ...
+
 class OrderbookManager:
     engine: Final = "compiled"
     levels_rejected: int
     rows_skipped: int
     crossed_books: int
-    def __init__(self, depth_levels: int = 50, *, uncross: bool = False) -> None: ...
+    def __init__(
+        self,
+        depth_levels: int = 50,
+        *,
+        uncross: bool = False,
+        columns: HeatColumns | None = None,
+    ) -> None: ...
     def update(
         self, bids: _Side, asks: _Side, snapshot: bool = False
     ) -> tuple[float, float] | None: ...
@@ -34,6 +55,7 @@ class OrderbookManager:
     @property
     def level_counts(self) -> tuple[int, int]: ...
     def top_levels(self, count: int) -> tuple[list[list[float]], list[list[float]]]: ...
+    def all_levels(self) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]: ...
     def sizes_at(
         self, bid_prices: Iterable[float], ask_prices: Iterable[float]
     ) -> tuple[list[float], list[float]]: ...

@@ -13,6 +13,7 @@ from orderflow_native._needs import needed
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 from orderflow_native._samples cimport Sample, Samples, new_samples
 
@@ -43,7 +44,10 @@ cdef extern from "book_side.h" nogil:
     void book_side_init(BookSide *side, size_t depth, uint64_t seed)
     void book_side_free(BookSide *side)
     void book_side_clear(BookSide *side)
-    int book_side_apply(BookSide *side, const Key *keys, const double *sizes, size_t count)
+    int book_side_apply(
+        BookSide *side, const Key *keys, const double *sizes, size_t count, double *before)
+    ctypedef void LevelVisitor(void *context, Key key, double size) noexcept nogil
+    void book_side_visit(const BookSide *side, LevelVisitor *visit, void *context)
     size_t book_side_count(const BookSide *side)
     Key book_side_best(const BookSide *side)
     double book_side_size(const BookSide *side, Key key)
@@ -56,6 +60,7 @@ cdef extern from "level_text.h" nogil:
     ctypedef struct LevelRow:
         Key *keys
         double *sizes
+        double *before
         size_t count
         size_t room
     enum:
@@ -65,6 +70,8 @@ cdef extern from "level_text.h" nogil:
     int level_row_reserve(LevelRow *row, size_t count)
     int level_text_read(const char *text, size_t length, Key side, LevelRow *row)
 
+
+include "_heat.pxi"
 
 # No book is deeper; the limit keeps arithmetic on depths far from overflow.
 cdef object DEEPEST = 1 << 40
@@ -232,9 +239,9 @@ cdef set keys_down_to(const BookSide *side, Key limit):
 
 cdef int drop(BookSide *side, set keys) except -1:
     cdef Key key
-    cdef double deleted = 0.0
+    cdef double deleted = 0.0, before
     for key in keys:
-        if book_side_apply(side, &key, &deleted, 1) < 0:
+        if book_side_apply(side, &key, &deleted, 1, &before) < 0:
             raise MemoryError
     return 0
 
@@ -294,17 +301,21 @@ cdef class OrderbookManager:
     cdef LevelRow _ask_row
     cdef bint _uncross
     cdef bint _busy
+    cdef HeatColumns _columns  # or None
+    cdef Heat *_heat  # of the columns, or NULL
     cdef public Py_ssize_t levels_rejected
     cdef public Py_ssize_t rows_skipped
     cdef public Py_ssize_t crossed_books
 
-    def __cinit__(self, depth_levels=50, *, uncross=False):
+    def __cinit__(self, depth_levels=50, *, uncross=False, HeatColumns columns=None):
         if depth_levels < 1:
             raise needed("OrderflowError")(f"depth is at least 1 level a side; found {depth_levels}")
         cdef size_t depth = min(depth_levels, DEEPEST)
         book_side_init(&self._bids, depth, SEED)
         book_side_init(&self._asks, depth, SEED)
         self._uncross = uncross
+        self._columns = columns
+        self._heat = NULL if columns is None else &columns._heat
 
     def __dealloc__(self):
         book_side_free(&self._bids)
@@ -323,6 +334,8 @@ cdef class OrderbookManager:
         self._busy = True
         try:
             self._apply_row(&row)
+            if self._heat != NULL:
+                heat_forget(self._heat)
         finally:
             self._busy = False
         return (row.bid_sum, row.ask_sum) if row.outcome == SAMPLED else None
@@ -373,14 +386,22 @@ cdef class OrderbookManager:
                     raise ValueError(f"a row of {len(row)} fields; its sides are the third and fourth")
                 work[i] = new_row(row[2], row[3], marks[i], row[0])
             self._check_idle()
+            if self._columns is not None:
+                self._columns._take_tick()
             self._busy = True  # the GIL is still held: no thread runs between check and mark
             try:
                 with nogil:
                     for i in range(count):
+                        if self._heat != NULL and work[i].timestamp >= self._heat.end_ms:
+                            self._columns._move_to(work[i].timestamp, &self._bids, &self._asks)
                         self._apply_row(&work[i])
                         if quoted:
                             quote_best(&self._bids, &work[i].bid)
                             quote_best(&self._asks, &work[i].ask)
+                        if self._heat != NULL and work[i].outcome != SKIPPED:
+                            heat_note(
+                                self._heat, work[i].timestamp, best_price(&self._bids, BIDS),
+                                best_price(&self._asks, ASKS))
             finally:
                 self._busy = False
         except:
@@ -410,9 +431,14 @@ cdef class OrderbookManager:
         if row.snapshot:
             book_side_clear(&self._bids)
             book_side_clear(&self._asks)
-        if (book_side_apply(&self._bids, bids.keys, bids.sizes, bids.count) < 0
-                or book_side_apply(&self._asks, asks.keys, asks.sizes, asks.count) < 0):
+            if self._heat != NULL:
+                heat_forget(self._heat)
+        if (book_side_apply(&self._bids, bids.keys, bids.sizes, bids.count, bids.before) < 0
+                or book_side_apply(&self._asks, asks.keys, asks.sizes, asks.count, asks.before) < 0):
             raise_no_memory()
+        if self._heat != NULL:
+            heat_apply(self._heat, BIDS, bids.keys, bids.sizes, bids.before, bids.count)
+            heat_apply(self._heat, ASKS, asks.keys, asks.sizes, asks.before, asks.count)
         if book_side_best(&self._bids) >= ~book_side_best(&self._asks):
             row.crossed = True
             self._note_crossed()
@@ -427,6 +453,8 @@ cdef class OrderbookManager:
     cdef int _note_crossed(self) except -1 nogil:
         self.crossed_books += 1
         if self._uncross:
+            if self._heat != NULL:
+                heat_forget(self._heat)
             with gil:
                 drop_older(&self._bids, &self._asks, &self._bid_row, &self._ask_row)
         return 0
@@ -436,6 +464,8 @@ cdef class OrderbookManager:
         self._check_idle()
         book_side_clear(&self._bids)
         book_side_clear(&self._asks)
+        if self._heat != NULL:
+            heat_forget(self._heat)
 
     @property
     def is_empty(self):
@@ -455,6 +485,11 @@ cdef class OrderbookManager:
         cdef size_t wanted = max(0, min(count, DEEPEST))
         return top_of(&self._bids, BIDS, wanted), top_of(&self._asks, ASKS, wanted)
 
+    def all_levels(self):
+        """Return all levels as `(price, size)`, bids then asks, in any order."""
+        self._check_idle()
+        return levels_of(&self._bids, BIDS), levels_of(&self._asks, ASKS)
+
     def sizes_at(self, bid_prices, ask_prices):
         """Return the sizes of the bids and of the asks at these prices, 0 where there is none."""
         self._check_idle()
@@ -466,7 +501,7 @@ def parse_plain_side(bytes text):
 
     Return `(prices, sizes)`, or None where the text is not plain and is left to `level_parser`.
     """
-    cdef LevelRow row = LevelRow(NULL, NULL, 0, 0)
+    cdef LevelRow row = LevelRow(NULL, NULL, NULL, 0, 0)
     cdef size_t i
     cdef int outcome = level_text_read(text, len(text), BIDS, &row)
     try:

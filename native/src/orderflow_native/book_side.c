@@ -94,8 +94,10 @@ static void erase(BookSide *side, size_t at)
 /* Move the worst levels to the table until `limit` are left. */
 static int cut(BookSide *side)
 {
+    double before;
     while (side->count > side->limit) {
-        if (level_table_put(&side->outside, side->keys[side->start], side->sizes[side->start]) < 0)
+        if (level_table_put(&side->outside, side->keys[side->start], side->sizes[side->start],
+                            &before) < 0)
             return -1;
         side->start++;
         side->count--;
@@ -142,18 +144,19 @@ static size_t position_of(const BookSide *side, Key key)
     return (size_t)(base - keys) + (*base < key);
 }
 
-static int set_outside(BookSide *side, Key key, double size)
+static int set_outside(BookSide *side, Key key, double size, double *before)
 {
     if (size != 0.0)
-        return level_table_put(&side->outside, key, size);
-    level_table_remove(&side->outside, key);
+        return level_table_put(&side->outside, key, size, before);
+    *before = level_table_remove(&side->outside, key);
     return 0;
 }
 
 /* Set the level whose place in the window, which is not full, is `at`. */
-static int set_at(BookSide *side, size_t at, Key key, double size)
+static int set_at(BookSide *side, size_t at, Key key, double size, double *before)
 {
     int found = at < side->count && side->keys[side->start + at] == key;
+    *before = found ? side->sizes[side->start + at] : 0.0;
     if (size == 0.0) {
         if (found)
             erase(side, at);
@@ -165,20 +168,21 @@ static int set_at(BookSide *side, size_t at, Key key, double size)
     return 0;
 }
 
-static int set_in_window(BookSide *side, Key key, double size)
+static int set_in_window(BookSide *side, Key key, double size, double *before)
 {
     if (side->count == 2 * side->limit) {
         if (cut(side) < 0)
             return -1;
         if (key < side->floor)
-            return set_outside(side, key, size);
+            return set_outside(side, key, size, before);
     }
-    return set_at(side, position_of(side, key), key, size);
+    return set_at(side, position_of(side, key), key, size, before);
 }
 
-static int set(BookSide *side, Key key, double size)
+static int set(BookSide *side, Key key, double size, double *before)
 {
-    return key < side->floor ? set_outside(side, key, size) : set_in_window(side, key, size);
+    return key < side->floor ? set_outside(side, key, size, before)
+                             : set_in_window(side, key, size, before);
 }
 
 /* Return whether each key is below the one before it, taking every `step`-th from `keys`. */
@@ -193,7 +197,7 @@ static int is_descending(const Key *keys, ptrdiff_t step, size_t count)
 /* Set levels of which each is worse than the one before. All positions are looked up first: the
    look-ups do not wait for one another, and changes do not move the positions of worse levels. */
 static int set_descending(BookSide *side, const Key *keys, const double *sizes, ptrdiff_t step,
-                          size_t count)
+                          size_t count, double *before)
 {
     size_t at[BATCH], i = 0;
     ptrdiff_t from = 0;
@@ -201,34 +205,37 @@ static int set_descending(BookSide *side, const Key *keys, const double *sizes, 
         at[i] = position_of(side, keys[from]);
     size_t in_window = i;
     for (i = 0, from = 0; i < in_window && side->count < 2 * side->limit; i++, from += step)
-        if (set_at(side, at[i], keys[from], sizes[from]) < 0)
+        if (set_at(side, at[i], keys[from], sizes[from], before + from) < 0)
             return -1;
     for (; i < count; i++, from += step)
-        if (set(side, keys[from], sizes[from]) < 0)
+        if (set(side, keys[from], sizes[from], before + from) < 0)
             return -1;
     return 0;
 }
 
-static int set_any(BookSide *side, const Key *keys, const double *sizes, size_t count)
+static int set_any(BookSide *side, const Key *keys, const double *sizes, size_t count,
+                   double *before)
 {
     for (size_t i = 0; i < count; i++)
-        if (set(side, keys[i], sizes[i]) < 0)
+        if (set(side, keys[i], sizes[i], before + i) < 0)
             return -1;
     return 0;
 }
 
-int book_side_apply(BookSide *side, const Key *keys, const double *sizes, size_t count)
+int book_side_apply(BookSide *side, const Key *keys, const double *sizes, size_t count,
+                    double *before)
 {
     for (size_t done = 0, batch; done < count; done += batch) {
         batch = count - done < BATCH ? count - done : BATCH;
         const Key *first = keys + done, *last = first + batch - 1;
         int failed;
         if (is_descending(first, 1, batch))
-            failed = set_descending(side, first, sizes + done, 1, batch);
+            failed = set_descending(side, first, sizes + done, 1, batch, before + done);
         else if (is_descending(last, -1, batch))
-            failed = set_descending(side, last, sizes + done + batch - 1, -1, batch);
+            failed = set_descending(side, last, sizes + done + batch - 1, -1, batch,
+                                    before + done + batch - 1);
         else
-            failed = set_any(side, first, sizes + done, batch);
+            failed = set_any(side, first, sizes + done, batch, before + done);
         if (failed < 0)
             return -1;
     }
@@ -264,6 +271,15 @@ size_t book_side_top(const BookSide *side, size_t wanted, Level *top)
         top[i] = (Level){side->keys[at], side->sizes[at]};
     }
     return count + level_table_best(&side->outside, wanted - count, top + count);
+}
+
+void book_side_visit(const BookSide *side, LevelVisitor *visit, void *context)
+{
+    for (size_t at = side->start; at < side->start + side->count; at++)
+        visit(context, side->keys[at], side->sizes[at]);
+    for (size_t slot = 0; slot < side->outside.room; slot++)
+        if (side->outside.slots[slot].key != 0)
+            visit(context, side->outside.slots[slot].key, side->outside.slots[slot].size);
 }
 
 const double *book_side_summed(const BookSide *side, size_t *count)

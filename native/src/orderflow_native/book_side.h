@@ -25,8 +25,10 @@ void book_side_init(BookSide *side, size_t depth, uint64_t seed);
 void book_side_free(BookSide *side);
 void book_side_clear(BookSide *side);
 
-/* Set the levels of a row; a size of 0 deletes. Return 0, or -1 when there is no memory. */
-int book_side_apply(BookSide *side, const Key *keys, const double *sizes, size_t count);
+/* Set the levels of a row; a size of 0 deletes. Write the size that each had before, 0 where there
+   was none, to `before`. Return 0, or -1 when there is no memory. */
+int book_side_apply(BookSide *side, const Key *keys, const double *sizes, size_t count,
+                    double *before);
 
 size_t book_side_count(const BookSide *side);
 /* Return the largest key, or 0 for an empty side. */
@@ -35,6 +37,10 @@ Key book_side_best(const BookSide *side);
 double book_side_size(const BookSide *side, Key key);
 /* Write at most `wanted` levels, best first, and return how many. */
 size_t book_side_top(const BookSide *side, size_t wanted, Level *top);
+
+/* Call `visit` for each level, in any order. */
+typedef void LevelVisitor(void *context, Key key, double size);
+void book_side_visit(const BookSide *side, LevelVisitor *visit, void *context);
 
 /* Sum the sizes of the best `depth` levels. Return 1 with the correctly rounded sum, or 0 when
    two doubles could not hold it exactly and it has to be summed in another way. */

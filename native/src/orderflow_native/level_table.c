@@ -62,25 +62,27 @@ static int grow(LevelTable *table)
     return 0;
 }
 
-int level_table_put(LevelTable *table, Key key, double size)
+int level_table_put(LevelTable *table, Key key, double size, double *before)
 {
     /* At most half full, so that a probe stays short. */
     if (2 * (table->count + 1) > table->room && grow(table) < 0)
         return -1;
     Level *slot = &table->slots[slot_of(table, key)];
     table->count += slot->key == 0;
+    *before = slot->key ? slot->size : 0.0;
     slot->key = key;
     slot->size = size;
     return 0;
 }
 
-void level_table_remove(LevelTable *table, Key key)
+double level_table_remove(LevelTable *table, Key key)
 {
     if (!table->count)
-        return;
+        return 0.0;
     size_t mask = table->room - 1, hole = slot_of(table, key);
     if (table->slots[hole].key == 0)
-        return;
+        return 0.0;
+    double before = table->slots[hole].size;
     table->count--;
     /* Close the gap: a later level of the same run moves up unless it is at home past the hole. */
     for (size_t next = (hole + 1) & mask; table->slots[next].key != 0; next = (next + 1) & mask) {
@@ -91,6 +93,7 @@ void level_table_remove(LevelTable *table, Key key)
         }
     }
     table->slots[hole].key = 0;
+    return before;
 }
 
 double level_table_size(const LevelTable *table, Key key)

@@ -45,10 +45,11 @@ void level_table_init(LevelTable *table, uint64_t seed);
 void level_table_free(LevelTable *table);
 void level_table_clear(LevelTable *table);
 
-/* Return 0, or -1 when there is no memory; the table is then as it was. */
-int level_table_put(LevelTable *table, Key key, double size);
-/* Deleting what is not there is normal. */
-void level_table_remove(LevelTable *table, Key key);
+/* Write the size that was at the key before, 0 where there was none, to `*before`. Return 0, or -1
+   when there is no memory; the table is then as it was. */
+int level_table_put(LevelTable *table, Key key, double size, double *before);
+/* Deleting what is not there is normal. Return the size that was at the key, or 0. */
+double level_table_remove(LevelTable *table, Key key);
 /* Return the size at a key, or 0 where there is none. */
 double level_table_size(const LevelTable *table, Key key);
 

@@ -27,6 +27,7 @@ void level_row_free(LevelRow *row)
 {
     free(row->keys);
     free(row->sizes);
+    free(row->before);
     memset(row, 0, sizeof *row);
 }
 
@@ -43,6 +44,10 @@ int level_row_reserve(LevelRow *row, size_t count)
     if (!sizes)
         return -1;
     row->sizes = sizes;
+    double *before = realloc(row->before, room * sizeof *before);
+    if (!before)
+        return -1;
+    row->before = before;
     row->room = room;
     return 0;
 }

@@ -4,10 +4,12 @@
 
 #include "level_table.h"
 
-/* The levels of a row, in parallel arrays of `room`. */
+/* The levels of a row, in parallel arrays of `room`; `before` has room for the sizes that they
+   replace. */
 typedef struct {
     Key *keys;
     double *sizes;
+    double *before;
     size_t count;
     size_t room;
 } LevelRow;

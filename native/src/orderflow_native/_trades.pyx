@@ -1,0 +1,195 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""The compiled twins of `metrics.trade_columns` and `metrics.volume_by_row`."""
+
+from array import array
+
+from cpython cimport array as c_array
+from libc.math cimport fabs
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free, qsort
+
+
+cdef enum:
+    OTHER = 0
+    BUY = 1
+    SELL = 2
+    FIRST_ROOM = 64
+
+cdef double MAX_TICKS = 2.0 ** 45
+# Adding it leaves no fraction, in numbers below 2^51.
+cdef double ROUNDER = 1.5 * 2.0 ** 52
+cdef double TICK_ERROR = 2.0 ** -50
+cdef c_array.array DOUBLES = array("d"), BYTES = array("B")
+
+
+def trade_columns(trades):
+    """Return the times, prices, sizes and sides of trades, as arrays."""
+    cdef list given = trades if type(trades) is list else list(trades)
+    cdef Py_ssize_t count = len(given), i
+    cdef c_array.array times = c_array.clone(DOUBLES, count, False)
+    cdef c_array.array prices = c_array.clone(DOUBLES, count, False)
+    cdef c_array.array sizes = c_array.clone(DOUBLES, count, False)
+    cdef c_array.array sides = c_array.clone(BYTES, count, False)
+    cdef tuple trade
+    for i in range(count):
+        trade = given[i]
+        side = trade[4]
+        times.data.as_doubles[i] = trade[5]
+        prices.data.as_doubles[i] = trade[2]
+        sizes.data.as_doubles[i] = trade[3]
+        sides.data.as_uchars[i] = BUY if side == "buy" else SELL if side == "sell" else OTHER
+    return times, prices, sizes, sides
+
+
+cdef struct Volumes:
+    int64_t row
+    bint used
+    double sides[3]
+
+
+cdef int by_row(const void *first, const void *second) noexcept nogil:
+    cdef int64_t a = (<const Volumes *>first).row, b = (<const Volumes *>second).row
+    return (a > b) - (a < b)
+
+
+cdef class VolumeByRow:
+    """Volume by price row and side: see `metrics.volume_by_row.PythonVolumeByRow`."""
+
+    cdef Volumes *_slots
+    cdef size_t _room  # a power of two
+    cdef size_t _count
+    cdef readonly double delta, min_delta, max_delta, volume, notional, highest
+
+    def __cinit__(self):
+        self._room = FIRST_ROOM
+        self._slots = <Volumes *>calloc(self._room, sizeof(Volumes))
+        if self._slots == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self._slots)
+
+    def clear(self):
+        """Begin anew."""
+        self._set_room(FIRST_ROOM)
+        self.delta = self.min_delta = self.max_delta = 0.0
+        self.volume = self.notional = self.highest = 0.0
+
+    def __len__(self):
+        return self._count
+
+    cdef int _set_room(self, size_t room) except -1:
+        """Begin with an empty table of so many slots."""
+        cdef Volumes *slots = <Volumes *>calloc(room, sizeof(Volumes))
+        if slots == NULL:
+            raise MemoryError
+        free(self._slots)
+        self._slots, self._room, self._count = slots, room, 0
+        return 0
+
+    cdef Volumes *_slot(self, int64_t row) noexcept:
+        """Return the slot of a row, or the free one where it would go."""
+        cdef size_t place = <size_t>row * <size_t>0x9e3779b97f4a7c15
+        place ^= place >> 29
+        place &= self._room - 1
+        while self._slots[place].used and self._slots[place].row != row:
+            place = (place + 1) & (self._room - 1)
+        return &self._slots[place]
+
+    cdef Volumes *_new(self, int64_t row) except NULL:
+        """Return the slot of a row that is not there yet."""
+        cdef Volumes *old
+        cdef size_t room = self._room, i
+        if 2 * (self._count + 1) > room:
+            old = self._slots
+            self._slots = <Volumes *>calloc(2 * room, sizeof(Volumes))
+            if self._slots == NULL:
+                self._slots = old
+                raise MemoryError
+            self._room = 2 * room
+            for i in range(room):
+                if old[i].used:
+                    self._slot(old[i].row)[0] = old[i]
+            free(old)
+        self._count += 1
+        cdef Volumes *slot = self._slot(row)
+        slot.row, slot.used = row, True
+        return slot
+
+    def add(
+            self, tuple trades, Py_ssize_t start, Py_ssize_t stop, double ticks_per_price,
+            int64_t row_ticks, Py_ssize_t most, bint any_price):
+        """Add trades from `start` to before `stop`; return the place of the first one left."""
+        cdef double[::1] prices = trades[1], sizes = trades[2]
+        cdef unsigned char[::1] sides = trades[3]
+        cdef double ticks, tick, size
+        cdef int64_t row
+        cdef Volumes *slot
+        cdef Py_ssize_t place
+        for place in range(start, stop):
+            ticks = min(prices[place] * ticks_per_price, MAX_TICKS)
+            tick = (ticks + ROUNDER) - ROUNDER
+            if not any_price and not (
+                    0.0 < ticks < MAX_TICKS and fabs(ticks - tick) <= ticks * TICK_ERROR):
+                return place
+            row = <int64_t>tick if row_ticks == 1 else <int64_t>tick // row_ticks
+            size = sizes[place]
+            slot = self._slot(row)
+            if not slot.used:
+                if <Py_ssize_t>self._count >= most:
+                    return place
+                slot = self._new(row)
+            slot.sides[sides[place]] += size
+            if sides[place] == BUY:
+                self.delta += size
+            elif sides[place] == SELL:
+                self.delta -= size
+            self.min_delta = min(self.min_delta, self.delta)
+            self.max_delta = max(self.max_delta, self.delta)
+            self.volume += size
+            self.notional += size * prices[place]
+            self.highest = max(self.highest, prices[place])
+        return stop
+
+    def rescale(self, multiply, divide):
+        """Make each row number times `multiply` by `divide`, and join those that become equal."""
+        cdef c_array.array rows, buys, sells, others
+        cdef Volumes *slot
+        cdef int64_t row, factor = multiply, divisor = divide
+        cdef size_t i, count = self._count
+        rows, buys, sells, others = self.columns()
+        self._set_room(self._room)
+        for i in range(count):
+            row = <int64_t>rows.data.as_doubles[i] * factor // divisor
+            slot = self._slot(row)
+            if not slot.used:
+                slot = self._new(row)
+            slot.sides[OTHER] += others.data.as_doubles[i]
+            slot.sides[BUY] += buys.data.as_doubles[i]
+            slot.sides[SELL] += sells.data.as_doubles[i]
+
+    def columns(self):
+        """Return the rows, ascending, and their volumes, as arrays."""
+        cdef Volumes *found = <Volumes *>calloc(self._count + 1, sizeof(Volumes))
+        cdef size_t i, count = 0
+        if found == NULL:
+            raise MemoryError
+        cdef c_array.array rows, buys, sells, others
+        try:
+            rows = c_array.clone(DOUBLES, self._count, False)
+            buys = c_array.clone(DOUBLES, self._count, False)
+            sells = c_array.clone(DOUBLES, self._count, False)
+            others = c_array.clone(DOUBLES, self._count, False)
+            for i in range(self._room):
+                if self._slots[i].used:
+                    found[count] = self._slots[i]
+                    count += 1
+            qsort(found, count, sizeof(Volumes), by_row)
+            for i in range(count):
+                rows.data.as_doubles[i] = <double>found[i].row
+                buys.data.as_doubles[i] = found[i].sides[BUY]
+                sells.data.as_doubles[i] = found[i].sides[SELL]
+                others.data.as_doubles[i] = found[i].sides[OTHER]
+        finally:
+            free(found)
+        return rows, buys, sells, others
