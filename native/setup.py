@@ -8,7 +8,9 @@ from setuptools import Extension, setup
 PACKAGE = Path("src/orderflow_native")
 C_SOURCES = {
     "_book": ("book_side", "heat_columns", "level_table", "level_text"),
+    "_level_book": ("level_table", "level_text"),
     "_metrics": (),
+    "_okx_archive": (),
     "_rows": (),
     "_samples": (),
     "_stored_rows": ("stored_row",),

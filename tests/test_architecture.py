@@ -31,6 +31,7 @@ PACKAGES = (
     "page",
     "simulator",
     "trading",
+    "formats",
 )
 
 # What a module of the project may import of the project: a package, or one module of it. Where a
@@ -101,6 +102,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "synthetic_market",
         "viz_io",
     },
+    "formats": {"level_parser", "orderflow", "recordings"},
     "synthetic_market": {"orderflow", "simulator.market_model", "recordings.writer"},
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
@@ -134,6 +136,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "app",
         "synthetic_market",
         "orderflow.command",
+        "formats.__main__",
         "orderflow.options",
         "recordings.__main__",
         "simulator.__main__",
@@ -145,6 +148,8 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "trading.options",
         "trading.standing",
     },
+    "databento_dbn": {"formats.databento"},
+    "isal": {"formats.sources"},
     "fcntl": {
         "messaging.endpoints",
         "orderflow.cache",
@@ -152,7 +157,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "replay.output_lock",
         "simulator.storage",
     },
-    "zstandard": {"simulator.segments"},
+    "zstandard": {"formats.sources", "simulator.segments"},
 }
 
 CORE = (
@@ -180,8 +185,8 @@ OUTSIDE_WORLD = {
     "time", "urllib", "zoneinfo", "aiohttp", "dash", "flask", "plotly", "redis", "rich", "typer",
     "waitress", "watchfiles", "zmq",
 }  # fmt: skip
-# The compiled switch alone reads the environment, and the compiled book a seed.
-MAY_USE_OS = {"orderflow.compiled", "orderflow_native._book"}
+# The compiled switch alone reads the environment, and the compiled books a seed.
+MAY_USE_OS = {"orderflow.compiled", "orderflow_native._book", "orderflow_native._level_book"}
 
 
 def _name(path: Path) -> str:

@@ -6,6 +6,7 @@ twin needs of it must be handed in before its first use, which otherwise raises 
 """
 
 from orderflow_native._book import HeatColumns, OrderbookManager, RowRecorder, parse_plain_side
+from orderflow_native._level_book import LevelBook
 from orderflow_native._metrics import (
     Portions,
     flows,
@@ -18,6 +19,7 @@ from orderflow_native._metrics import (
     weighted_mids,
 )
 from orderflow_native._needs import hand_in
+from orderflow_native._okx_archive import read_okx_block
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar
 from orderflow_native._stored_rows import parse_row
@@ -28,6 +30,7 @@ from orderflow_native._trades import VolumeByRow, trade_columns
 __all__ = [
     "CompensatedSum",
     "HeatColumns",
+    "LevelBook",
     "OrderbookManager",
     "Portions",
     "RowRecorder",
@@ -44,6 +47,7 @@ __all__ = [
     "ohlc",
     "parse_plain_side",
     "parse_row",
+    "read_okx_block",
     "sampled_bar",
     "slopes",
     "spreads",

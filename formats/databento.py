@@ -1,0 +1,217 @@
+"""Databento's DBN: `mbp-10`, `mbo` and `trades`, decoded by its own library."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from formats.rows import SNAPSHOT, UPDATE, BookRow, Job, Kind, Portion, Sample, TradeRow
+from formats.sources import CutError, SourceError
+
+if TYPE_CHECKING:
+    from databento_dbn import MBOMsg, MBP10Msg, Metadata, TradeMsg
+
+MAGIC = b"DBN"
+SCHEMAS = ("mbp-10", "mbo", "trades")
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_SIDES = {"B": "buy", "A": "sell"}
+"""The taker's side, by Databento's side of a trade."""
+_PLACES = {"B": 0, "A": 1}
+
+
+def recognise(sample: Sample) -> Kind | None:
+    """Return the kind of a file of Databento, None for any other."""
+    return DBN if sample.head.startswith(MAGIC) else None
+
+
+def read_dbn(job: Job) -> Iterator[Portion]:
+    """Read the records of a file of one of `SCHEMAS`."""
+    try:
+        from databento_dbn import DBNDecoder, DBNError  # noqa: PLC0415 (of a group of its own)
+    except ImportError as error:
+        msg = f"{job.source.path}: DBN is read by databento-dbn; uv sync --group data installs it"
+        raise SourceError(msg, job.source.path) from error
+    decoder, records = DBNDecoder(), None
+    while block := job.source.read():
+        try:
+            decoder.write(block)
+            found: list[Any] = decoder.decode()
+        except (DBNError, ValueError) as error:
+            msg = f"{job.source.path}: damaged ({error}); download it again"
+            job.source.failure = CutError(msg, job.source.path)
+            break
+        if records is None and found:
+            records = _Records(job, found.pop(0))
+        if records:
+            yield records.read(found)
+    if decoder.buffer() and not job.source.failure:
+        msg = f"{job.source.path}: cut short in the middle of a record; download it again"
+        job.source.failure = CutError(msg, job.source.path)
+
+
+class _Records:
+    """Make rows of records, as their schema is."""
+
+    def __init__(self, job: Job, metadata: "Metadata") -> None:
+        self._job = job
+        self._schema = str(metadata.schema)
+        if self._schema not in SCHEMAS:
+            msg = (
+                f"{job.source.path}: schema {self._schema} has no book and no trades to import; "
+                f"download {', '.join(SCHEMAS)}"
+            )
+            raise SourceError(msg, job.source.path)
+        if self._schema == "mbp-10":
+            job.notes.append("each row has the best 10 levels a side: sums are of so many at most")
+        self._names = {
+            int(interval["symbol"]): _NO_NAME.sub("-", symbol)
+            for symbol, intervals in metadata.mappings.items()
+            for interval in intervals
+            if str(interval["symbol"]).isdecimal()
+        }
+        self._orders: dict[int, _Orders] = {}
+
+    def read(self, records: list[Any]) -> Portion:
+        """Return what some records say."""
+        book: list[BookRow] = []
+        trades: list[TradeRow] = []
+        for record in records:
+            if not hasattr(record, "action") or not hasattr(record, "size"):
+                self._job.counts["messages_left_out"] += 1
+            elif str(record.action) == "T":
+                trades.append(self._trade(record))
+            elif self._schema == "mbp-10":
+                book.append(self._snapshot(record))
+            elif self._schema == "mbo":
+                book += self._order(record)
+        return Portion(book, trades)
+
+    def _name(self, record: "MBOMsg | MBP10Msg | TradeMsg") -> str:
+        return self._names.get(record.instrument_id) or f"id-{record.instrument_id}"
+
+    def _trade(self, record: "MBOMsg | MBP10Msg | TradeMsg") -> TradeRow:
+        name, side = self._name(record), _SIDES.get(str(record.side), "unknown")
+        price, times = price_text(record.price), _times(record)
+        return name, None, price or "", str(record.size), side, times[0], times[1]
+
+    def _snapshot(self, record: "MBP10Msg") -> BookRow:
+        bids = [(level.bid_px, level.bid_sz, level.bid_ct) for level in record.levels]
+        asks = [(level.ask_px, level.ask_sz, level.ask_ct) for level in record.levels]
+        time, received = _times(record)
+        sides = _four_fields(bids), _four_fields(asks)
+        return self._name(record), *sides, time, SNAPSHOT, None, None, received
+
+    def _order(self, record: "MBOMsg") -> list[BookRow]:
+        from databento_dbn import F_LAST  # noqa: PLC0415
+
+        orders = self._orders.setdefault(record.instrument_id, _Orders(self._job.counts))
+        orders.take(record)
+        if not record.flags & F_LAST:
+            return []
+        levels = orders.changed()
+        action = SNAPSHOT if orders.was_cleared else UPDATE
+        orders.was_cleared = False
+        time, received = _times(record)
+        sides = _four_fields(levels[0]), _four_fields(levels[1])
+        return [(self._name(record), *sides, time, action, None, None, received)]
+
+
+Sums = list[tuple[int, int, int]]
+"""Price, size and number of orders of levels."""
+
+
+class _Orders:
+    """The orders of one book, and the levels they add up to."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self.was_cleared = False
+        self._said = counts
+        self._orders: dict[int, tuple[int, int, int]] = {}
+        self._sizes: Counter[tuple[int, int]] = Counter()
+        self._counts: Counter[tuple[int, int]] = Counter()
+        self._touched: dict[tuple[int, int], None] = {}
+
+    def take(self, record: "MBOMsg") -> None:
+        """Apply one record; fills change nothing, for a cancellation or change follows each."""
+        action = str(record.action)
+        if action == "R":
+            self.was_cleared = True
+            for known in (self._orders, self._sizes, self._counts, self._touched):
+                known.clear()
+        elif action in ("A", "M"):
+            self._remove(record.order_id)
+            self._put(record)
+        elif action == "C":
+            self._reduce(record.order_id, record.size)
+
+    def _put(self, record: "MBOMsg") -> None:
+        place = _PLACES.get(str(record.side))
+        if place is None or price_text(record.price) is None:
+            return
+        self._orders[record.order_id] = place, record.price, record.size
+        self._add((place, record.price), record.size, 1)
+
+    def _remove(self, order_id: int) -> None:
+        if order_id in self._orders:
+            place, price, size = self._orders.pop(order_id)
+            self._add((place, price), -size, -1)
+
+    def _reduce(self, order_id: int, size: int) -> None:
+        if order_id not in self._orders:
+            self._said["cancels_of_unknown_orders"] += 1
+            return
+        place, price, before = self._orders[order_id]
+        if size >= before:
+            self._remove(order_id)
+            return
+        self._orders[order_id] = place, price, before - size
+        self._add((place, price), -size, 0)
+
+    def _add(self, level: tuple[int, int], size: int, orders: int) -> None:
+        self._sizes[level] += size
+        self._counts[level] += orders
+        self._touched[level] = None
+
+    def changed(self) -> tuple[Sums, Sums]:
+        """Return the levels of bids and asks that changed since the last time."""
+        sides: tuple[Sums, Sums] = ([], [])
+        for place, price in self._touched:
+            size, count = self._sizes[place, price], self._counts[place, price]
+            if not count:
+                del self._sizes[place, price], self._counts[place, price]
+            sides[place].append((price, size, count))
+        self._touched.clear()
+        return sides
+
+
+def price_text(units: int) -> str | None:
+    """Return a price of 1e-9 as decimals, None where there is none."""
+    if units == (1 << 63) - 1:
+        return None
+    sign, whole, fraction = "-" * (units < 0), abs(units) // 10**9, abs(units) % 10**9
+    decimals = f".{fraction:09}".rstrip("0") if fraction else ""
+    return f"{sign}{whole}{decimals}"
+
+
+def _four_fields(levels: Sums) -> str:
+    said = [
+        f'["{price}","{size}","0","{orders}"]'
+        for units, size, orders in levels
+        if (price := price_text(units)) is not None
+    ]
+    return f"[{','.join(said)}]"
+
+
+def _times(record: Any) -> tuple[int, int | None]:
+    """Return the exchange's time in ms and the time of receipt in ns."""
+    received = record.ts_recv if 0 < record.ts_recv < 1 << 62 else None
+    event = record.ts_event if 0 < record.ts_event < 1 << 62 else received or 0
+    return event // 1_000_000, received
+
+
+DBN = Kind(
+    "dbn",
+    "Databento DBN",
+    read_dbn,
+    ("ids of trades", "single orders", "what is finer than a millisecond of the exchange's time"),
+)

@@ -1,0 +1,74 @@
+"""Read CSV by the names of its columns, and the times that are in it."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from formats.rows import Job
+from formats.sources import SourceError
+from orderflow.times import to_nanoseconds
+
+Fields = list[str | None]
+"""The wanted columns of a line; None for one that the file does not have, or whose line ends."""
+
+
+def read_columns(
+    job: Job, wanted: Sequence[str], rename: Callable[[str], str] = str
+) -> Iterator[tuple[bytes, Fields]]:
+    """Yield each line after the header, whole, and its fields in the order of `wanted`.
+
+    A name that ends in `?` may be missing. Raise `SourceError` where another one is.
+    """
+    lines = job.source.lines()
+    header = [rename(name.strip()) for name in next(lines, b"").decode(errors="replace").split(",")]
+    missing = [name for name in wanted if not name.endswith("?") and name not in header]
+    if missing:
+        msg = (
+            f"{job.source.path}: no column {', '.join(missing)}; found {', '.join(header)[:200]}. "
+            "Is the header missing?"
+        )
+        raise SourceError(msg, job.source.path)
+    found = {name: index for index, name in reversed(list(enumerate(header)))}
+    places = [found.get(name.removesuffix("?"), -1) for name in wanted]
+    yield from pick(lines, places)
+
+
+def pick(lines: Iterator[bytes], places: Sequence[int]) -> Iterator[tuple[bytes, Fields]]:
+    """Yield each line, whole, and its fields at `places`; -1 is a place that there is not."""
+    width = max(places) + 1
+    for line in lines:
+        fields = line.decode(errors="replace").split(",")
+        if len(fields) < width:
+            fields += [""] * (width - len(fields))
+        yield line, [fields[place] if place >= 0 else None for place in places]
+
+
+def to_ms(text: str | None) -> int | None:
+    """Return a time, in whichever unit, in ms since the epoch, UTC; None for what is no time.
+
+    What is finer than a millisecond is cut off. Text is read as decimal digits, never as a float.
+    """
+    if text is None:
+        return None
+    if len(text) == 13 and text.isdecimal() and text.isascii():
+        return int(text)
+    nanoseconds = to_nanoseconds(text)
+    return None if nanoseconds is None else nanoseconds // 1_000_000
+
+
+def to_ns(text: str | None) -> int | None:
+    """Return a time in ns since the epoch, UTC; None for what is no time."""
+    return None if text is None else to_nanoseconds(text)
+
+
+def to_integer(text: str | None) -> int | None:
+    """Return a plain integer, perhaps negative, of at most 18 digits; None for any other text."""
+    if text is None or not text.isascii() or not text.removeprefix("-").isdecimal():
+        return None
+    return int(text) if len(text) < 19 else None
+
+
+def is_quotable(*texts: str | None) -> bool:
+    """Return whether texts can stand between quotes in JSON as they are."""
+    return all(
+        text is not None and text.isprintable() and '"' not in text and "\\" not in text
+        for text in texts
+    )

@@ -1,0 +1,3 @@
+from typing import Any
+
+def read_okx_block(block: bytes) -> list[Any]: ...

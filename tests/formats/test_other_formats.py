@@ -1,0 +1,220 @@
+"""hftbacktest, LOBSTER, a collector's lines and DBN: what is odd in them, and what is refused."""
+
+import json
+from pathlib import Path
+
+import dbn_writers
+import pytest
+import zstandard
+from archive_writers import (
+    BOTH,
+    BUY,
+    CLEAR,
+    DEPTH,
+    MIDNIGHT,
+    SELL,
+    SNAPSHOT,
+    TRADE,
+    Event,
+    gzipped,
+    lines,
+    npy,
+    zipped,
+)
+from databento_dbn import F_LAST, Action, MBOMsg, Side
+from recorded_market import START, Market, SentRow, replayed_books, replayed_trades
+from test_okx_archive import SAMPLES, needs_samples
+
+from formats.importing import Imported, ImportOptions, import_file
+from formats.sources import SourceError
+
+NS = START * 1_000_000
+
+
+def imported(path: Path, **options: object) -> Imported:
+    return import_file(path, ImportOptions(path.parent / "in", **options))  # type: ignore[arg-type]
+
+
+# -- hftbacktest
+
+
+def npz(folder: Path, *events: Event, instrument: str = "X-Y") -> Imported:
+    path = zipped(folder / "data.npz", {"data.npy": npy(events)})
+    return imported(path, instrument=instrument)
+
+
+def event(flags: int, price: float, size: float = 1.0, ms: int = 0, local: int = 0) -> Event:
+    return flags, NS + ms * 1_000_000, NS + ms * 1_000_000 + local, price, size
+
+
+def test_events_that_are_there_twice_are_taken_once(tmp_path: Path) -> None:
+    exchange, local = 1 << 31, 1 << 30
+    done = npz(
+        tmp_path,
+        event(exchange | DEPTH | BUY, 9.0), event(local | DEPTH | BUY, 9.0, local=7),
+        event(exchange | TRADE | SELL, 9.0, ms=1), event(local | TRADE | SELL, 9.0, ms=1, local=7),
+    )  # fmt: skip
+    found = done.instruments["X-Y"]
+    assert (found.book_rows, found.trades) == (1, 1)
+
+
+def test_a_clear_of_one_side_deletes_up_to_its_price(tmp_path: Path) -> None:
+    done = npz(
+        tmp_path,
+        event(BOTH | CLEAR, 0.0),
+        *(event(BOTH | SNAPSHOT | BUY, price) for price in (9.0, 8.0, 7.0)),
+        event(BOTH | SNAPSHOT | SELL, 11.0),
+        event(BOTH | CLEAR | BUY, 8.0, ms=5),
+        event(BOTH | SNAPSHOT | BUY, 8.5, ms=5),
+    )
+    assert replayed_books(done.recording, "X-Y")[-1] == (
+        START + 5, [[8.5, 1.0], [7.0, 1.0]], [[11.0, 1.0]],
+    )  # fmt: skip
+
+
+def test_a_snapshot_level_without_a_side_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"a level of a snapshot without a side, as hftbacktest"):
+        npz(tmp_path, event(BOTH | CLEAR, 0.0), event(BOTH | SNAPSHOT, 9.0))
+
+
+def test_events_of_single_orders_and_arrays_of_other_fields_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="which is of single orders"):
+        npz(tmp_path, event(BOTH | BUY | 10, 9.0))
+    other = npy([]).replace(b"'order_id'", b"'orders__'")
+    with pytest.raises(SourceError, match="not of hftbacktest's events"):
+        imported(zipped(tmp_path / "o.npz", {"data.npy": other}), instrument="X")
+
+
+# -- LOBSTER
+
+
+def lobster(folder: Path, messages: list[str], books: list[str]) -> Imported:
+    name = "AAPL_2025-06-08_34200000_57600000_{}_2.csv"
+    (folder / name.format("orderbook")).write_bytes(lines(books))
+    (folder / name.format("message")).write_bytes(lines(messages, "\r\n"))
+    return imported(folder / name.format("message"))
+
+
+BOOKS = "110000,5,90000,6,9999999999,0,-9999999999,0"
+
+
+def test_an_execution_of_a_resting_sell_is_a_buy_and_empty_levels_are_none(tmp_path: Path) -> None:
+    second = (START - MIDNIGHT) // 1000
+    messages = [
+        f"{second}.017459617,1,7,5,110000,-1", f"{second}.5,4,7,3,110000,-1",
+        f"{second}.5,5,8,2,100000,1", f"{second + 1},7,0,0,-1,-1",
+    ]  # fmt: skip
+    done = lobster(tmp_path, messages, [BOOKS] * 4)
+    book = ([[9.0, 6.0]], [[11.0, 5.0]])
+    assert replayed_books(done.recording, "AAPL") == [
+        (START + ms, *book) for ms in (17, 500, 500, 1000)
+    ]
+    assert replayed_trades(done.recording, "AAPL") == [
+        (START + 500, 11.0, 3.0, "buy", "line 2"), (START + 500, 10.0, 2.0, "sell", "line 3"),
+    ]  # fmt: skip
+
+
+def test_the_other_file_of_lobster_is_read_with_the_first_and_missed(tmp_path: Path) -> None:
+    done = lobster(tmp_path, ["72000.0,1,7,5,110000,-1"], [BOOKS, BOOKS])
+    assert "goes on after the last message" in done.notes[1]
+    books = next(tmp_path.glob("*orderbook*"))
+    assert imported(books).state == "part of another"
+    books.unlink()
+    done.recording.unlink()
+    with pytest.raises(SourceError, match="is not beside it"):
+        imported(next(tmp_path.glob("*message*")))
+
+
+# -- a collector
+
+
+def collected(folder: Path, *messages: dict[str, object]) -> Imported:
+    texts = [f"{NS + number} {json.dumps(message)}" for number, message in enumerate(messages)]
+    return imported(gzipped(folder / "x.gz", lines(texts)))
+
+
+def update(first: int, last: int, price: str, **more: object) -> dict[str, object]:
+    data = {"e": "depthUpdate", "E": START + last, "s": "BTCUSDT", "U": first, "u": last}
+    return {"data": data | {"b": [[price, "1"]], "a": []} | more}
+
+
+def test_a_snapshot_among_updates_stands_where_the_exchange_says(tmp_path: Path) -> None:
+    snapshot = {"lastUpdateId": 15, "bids": [["5", "1"]], "asks": [["20", "1"]]}
+    done = collected(
+        tmp_path,
+        update(1, 10, "1"), update(11, 20, "2"), snapshot, update(21, 30, "3"),
+    )  # fmt: skip
+    last = replayed_books(done.recording, "BTCUSDT")[-1]
+    assert last[1:] == ([[5.0, 1.0], [3.0, 1.0], [2.0, 1.0]], [[20.0, 1.0]])
+    assert done.instruments["BTCUSDT"].counts["sequence_gaps"] == 0
+
+
+def test_updates_that_a_snapshot_has_already_are_left_out(tmp_path: Path) -> None:
+    snapshot = {"lastUpdateId": 15, "bids": [["5", "1"]], "asks": [["20", "1"]]}
+    done = collected(
+        tmp_path, snapshot, update(1, 10, "1"), update(11, 20, "2"), update(30, 40, "3")
+    )
+    assert done.counts["updates_before_the_snapshot"] == 1
+    assert done.instruments["BTCUSDT"].counts["sequence_gaps"] == 1
+
+
+def test_futures_are_followed_by_pu(tmp_path: Path) -> None:
+    done = collected(tmp_path, update(1, 10, "1", pu=0), update(15, 20, "2", pu=10, T=START + 3))
+    assert done.instruments["BTCUSDT"].counts["sequence_gaps"] == 0
+    assert [book[0] for book in replayed_books(done.recording, "BTCUSDT")] == [START + 10] * 2
+
+
+def test_of_trades_and_aggregates_of_the_same_one_is_taken(tmp_path: Path) -> None:
+    trade = {"s": "BTCUSDT", "p": "9.0", "q": "1", "T": START, "m": False}
+    done = collected(
+        tmp_path, {"data": {"e": "trade", "t": 1, **trade}},
+        {"data": {"e": "aggTrade", "a": 1, **trade}}, {"data": {"e": "ticker"}},
+    )  # fmt: skip
+    assert replayed_trades(done.recording, "BTCUSDT") == [(START, 9.0, 1.0, "buy", "1")]
+    assert done.counts["messages_left_out"] == 2
+
+
+# -- Databento
+
+
+def test_a_dbn_of_another_schema_is_said(tmp_path: Path) -> None:
+    market = Market("ESH1", [SentRow(START, True, [], [])], [])
+    path = dbn_writers.dbn_file(tmp_path, market, "ohlcv-1s", [])
+    with pytest.raises(SourceError, match="schema ohlcv-1s has no book and no trades"):
+        imported(path)
+
+
+def test_an_order_partly_cancelled_keeps_the_rest(tmp_path: Path) -> None:
+    def order(action: Action, size: int, number: int) -> bytes:
+        at = NS + number * 1_000_000
+        return bytes(
+            MBOMsg(1, dbn_writers.ID, at, 7, 9 * 10**9, size, action, Side.BID, at, F_LAST)
+        )
+
+    market = Market("ESH1", [SentRow(START, True, [], [])], [])
+    records = [order(Action.ADD, 5, 0), order(Action.CANCEL, 2, 1), order(Action.FILL, 3, 2)]
+    done = imported(dbn_writers.dbn_file(tmp_path, market, "mbo", records))
+    books = replayed_books(done.recording, "ESH1")
+    assert [book[1] for book in books] == [[[9.0, 5.0]], [[9.0, 3.0]], [[9.0, 3.0]]]
+
+
+def test_a_dbn_that_is_cut_is_said(tmp_path: Path) -> None:
+    market = Market("ESH1", [SentRow(START, True, [("9", "1")], [("11", "1")])] * 3, [])
+    path = dbn_writers.dbn_mbp(tmp_path, market)
+    whole = zstandard.decompress(path.read_bytes(), 1 << 20)
+    path.write_bytes(zstandard.compress(whole[:-100]))
+    done = imported(path)
+    assert (done.state, done.rows) == ("cut", 2)
+
+
+@needs_samples
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*")), ids=lambda path: path.name)
+def test_every_sample_is_imported_and_replays(path: Path, tmp_path: Path) -> None:
+    if path.name == "README.md":
+        pytest.skip("no sample")
+    done = import_file(path, ImportOptions(tmp_path / "in"))
+    assert done.state == "imported"
+    assert (done.rows > 0, done.unreadable) == (True, 0)
+    for name, found in done.instruments.items():
+        assert len(replayed_trades(done.recording, name)) == found.trades
+        assert len(replayed_books(done.recording, name)) == found.book_rows
