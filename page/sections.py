@@ -10,7 +10,7 @@ import orjson
 from dash import Patch
 from plotly.io.json import to_json_plotly
 
-from page import charts, layouts, metric_charts, trading_charts, trading_view, view
+from page import charts, foot_view, layouts, metric_charts, trading_charts, trading_view, view
 from page.contents import Bars, Depth, Metrics, Shown, common_range
 from page.files import PageData, PageFiles, Reading, name_of
 from page.flow import FlowFiles
@@ -141,7 +141,7 @@ def _words_section(version: str, data: PageData, shown: Shown) -> Section:
             "head": _encoded(view.head(data)),
             "notes": _encoded(view.notes_strip(data)),
             "hint": _encoded(view.hint(data)),
-            "foot": _encoded(view.foot(data.status.content, shown)),
+            "foot": _encoded(foot_view.foot(data.status.content, shown)),
             "about": _encoded(view.title(data.status.content)),
         },
     )
