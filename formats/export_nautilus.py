@@ -63,7 +63,8 @@ class _DataFile:
         self._path = folder / "part"
         # Times and numbers repeat, all but the ids of trades.
         repeated = [name for name in schema.names if name != "trade_id"]
-        self._file = ParquetFile(self._path, schema, use_dictionary=repeated)
+        # A schema of pyarrow's own, stored too, would hide the metadata that come at the end.
+        self._file = ParquetFile(self._path, schema, use_dictionary=repeated, store_schema=False)
         self._schema = schema
         self._span: tuple[int, int] | None = None
         self.rows = 0

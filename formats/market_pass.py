@@ -79,7 +79,6 @@ class MarketPass:
         self._start = -1 if options.start_ms is None else options.start_ms
         self._opened = False
         self._is_whole = False
-        self.level_count = 0
         self.opening_levels = 0
         self.processor = OHLCProcessor(
             options.window_seconds,
@@ -116,7 +115,6 @@ class MarketPass:
     def _process(self, batch: BookBatch) -> tuple[LevelRows, BookRows | None]:
         self.processor.process_rows(batch)
         levels = LevelRows(*self._tape.take()) if self._tape else no_rows()
-        self.level_count += len(levels.price)
         return levels, rows_of(self._recorder, self._needs) if self._recorder else None
 
     def _opening(self) -> Iterator[Passed]:
@@ -129,7 +127,6 @@ class MarketPass:
         sides = self.processor.book.top_levels(sum(self.processor.book.level_counts))
         levels = [level for side in sides for level in side]
         self.opening_levels = len(levels)
-        self.level_count += len(levels)
         opening = LevelRows(
             array("q", [self._start]),
             array("b", [1]),
@@ -170,7 +167,6 @@ class MarketPass:
             "event_time": processor.last_event,
             "rows": processor.rows,
             "warm_up_rows": processor.warm_up_rows,
-            "levels": self.level_count,
             "opening_levels": self.opening_levels,
             "trades": processor.trades,
             "book_mode": self._reader.book_mode,

@@ -30,8 +30,8 @@ def write(path: Path, book: list[tuple[object, ...]], trades: list[tuple[object,
     """Write rows `(bids, asks, ms, action)` and trades `(price, size, side, ms)`."""
     path.parent.mkdir(exist_ok=True)
     with RecordingWriter(path, imported=True) as writer:
-        writer.write_book([(NAME, *row, None, None, None) for row in book])  # type: ignore[arg-type]
-        writer.write_trades([(NAME, None, *trade, None) for trade in trades])  # type: ignore[arg-type]
+        writer.write_book([(NAME, *row, None, None, None) for row in book])
+        writer.write_trades([(NAME, None, *trade, None) for trade in trades])
     return path
 
 
@@ -91,7 +91,7 @@ def test_a_range_begins_with_the_book_that_the_rows_before_it_made(tmp_path: Pat
 
 
 def test_an_export_imported_again_gives_the_same_books_and_trades(tmp_path: Path) -> None:
-    folder = recording_of(tmp_path / "in")
+    folder = recording_of(tmp_path / "in", rows=120)
     exported("hftbacktest", folder, tmp_path / "BTC-USDT_20250609.npz")
     check_round_trip(folder / "BTC-USDT.db", "BTC-USDT", tmp_path)
 

@@ -9,7 +9,8 @@ from orderflow.events import BookRow
 def random_rows(seed: int, count: int = 150) -> tuple[list[BookRow], list[bool]]:
     """Return rows and whether each replaces the book: text, blobs, empty, odd and unreadable."""
     draw = Random(seed)
-    ms, rows, snapshots = 1_749_427_200_000, [], []
+    ms, snapshots = 1_749_427_200_000, []
+    rows: list[BookRow] = []
     for number in range(count):
         ms += draw.choice((0, 1, 100))
         snapshots.append(number == 0 or draw.random() < 0.05)
@@ -25,7 +26,8 @@ def _side(draw: Random) -> str:
     for _ in range(draw.choice((0, 1, 3, 9))):
         price = draw.randrange(900, 2000) / 10
         size = draw.choice((0, 0.5, 1.25, 7, round(draw.random() * 10, 8)))
-        levels.append(draw.choice(([str(price), str(size)], [price, size], [price, size, 0, 1])))
+        forms: list[list[object]] = [[str(price), str(size)], [price, size], [price, size, 0, 1]]
+        levels.append(draw.choice(forms))
     if draw.random() < 0.05:
         levels.append(["nan", "1"])
     return json.dumps(levels)
