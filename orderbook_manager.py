@@ -166,7 +166,7 @@ class RowWatcher(Protocol):
 
 
 class LevelWatcher(Protocol):
-    """Who keeps the levels of each row, such as `metrics.level_tape.LevelTape`."""
+    """Who keeps the levels of each row, such as `metrics.level_log.LevelLog`."""
 
     def note(
         self,
@@ -190,7 +190,7 @@ class PythonOrderbookManager:
     bid was at or above the best ask, counted before any uncrossing.
 
     `columns` are told of each row given to `update_rows`, not of those given to `update`, and so is
-    the `recorder` of each that left neither side empty, and the `tape` of the levels of each.
+    the `recorder` of each that left neither side empty, and the `level_log` of the levels of each.
 
     Raise `OrderflowError` for a depth of less than 1.
     """
@@ -204,7 +204,7 @@ class PythonOrderbookManager:
         uncross: bool = False,
         columns: BookWatcher | None = None,
         recorder: RowWatcher | None = None,
-        tape: LevelWatcher | None = None,
+        level_log: LevelWatcher | None = None,
     ) -> None:
         if depth_levels < 1:
             msg = f"depth is at least 1 level a side; found {depth_levels}"
@@ -214,8 +214,8 @@ class PythonOrderbookManager:
         self._uncross = uncross
         self._columns = columns
         self._recorder = recorder
-        self._tape = tape
-        self._taped_ms: int | None = None
+        self._level_log = level_log
+        self._logged_ms: int | None = None
         self.levels_rejected = 0
         self.rows_skipped = 0
         self.crossed_books = 0
@@ -253,7 +253,7 @@ class PythonOrderbookManager:
             if columns is not None:
                 columns.move_to(row[0], self)
             try:
-                self._taped_ms = row[0]
+                self._logged_ms = row[0]
                 sums = apply(row[2], row[3], snapshot)
             except LevelFormatError:
                 self.rows_skipped += 1
@@ -271,7 +271,7 @@ class PythonOrderbookManager:
             if self.levels_rejected != rejected:
                 outcome.rejected.append((index, self.levels_rejected - rejected))
                 rejected = self.levels_rejected
-        self._taped_ms = None
+        self._logged_ms = None
         return outcome
 
     def quote_rows(self, rows: Sequence[BookRow], snapshots: Sequence[bool]) -> list[Quote | None]:
@@ -296,9 +296,9 @@ class PythonOrderbookManager:
         bid_prices, bid_sizes, bids_rejected = parse_side(bids)
         ask_prices, ask_sizes, asks_rejected = parse_side(asks)
         self.levels_rejected += bids_rejected + asks_rejected
-        if self._tape is not None and self._taped_ms is not None:
+        if self._level_log is not None and self._logged_ms is not None:
             bid_levels, ask_levels = (bid_prices, bid_sizes), (ask_prices, ask_sizes)
-            self._tape.note(self._taped_ms, snapshot, bid_levels, ask_levels)
+            self._level_log.note(self._logged_ms, snapshot, bid_levels, ask_levels)
         bid_side, ask_side = self._bids, self._asks
         if snapshot:
             self.clear()

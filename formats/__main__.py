@@ -5,6 +5,7 @@ from orderflow import startup
 if __name__ == "__main__":
     startup.begin()
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,8 @@ from orderflow.times import parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, BookMode
 
 MOST_LEVELS = 400
+OBJECTS_PER_COLLECTION = 100_000
+"""For `gc.set_threshold`: an export makes no cycles to speak of, as a replay does not."""
 
 app = new_app()
 
@@ -164,6 +167,7 @@ def export_command(
     set_up_logging(verbose, quiet=quiet)
     check_instrument(instrument)
     start_ms, end_ms = parse_range(start_date, end_date)
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
     options = PassOptions(instrument, start_ms, end_ms, window_seconds, depth_levels)
     form = find_format(format_name, window_seconds, levels)
     directory = data_dir or DEFAULT_DATA_DIR

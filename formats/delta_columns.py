@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterator
 from math import floor
 
-from metrics.level_tape import LevelRows
+from metrics.level_log import LevelRows
 from orderflow.compiled import fastest
 
 DECIMALS = 16

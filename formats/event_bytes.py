@@ -13,7 +13,7 @@ from formats.hftbacktest_npz import (
     SNAPSHOT_LEVEL,
     TRADE,
 )
-from metrics.level_tape import LevelRows
+from metrics.level_log import LevelRows
 from metrics.trade_columns import TradeColumns
 from orderflow.compiled import fastest
 

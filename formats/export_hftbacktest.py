@@ -11,7 +11,7 @@ from formats.exporting import ExportFormat
 from formats.hftbacktest_npz import EVENT, FIELDS, TYPES
 from formats.market_pass import MarketPass, Passed
 from formats.npz_file import NpzWriter
-from metrics.level_tape import no_rows
+from metrics.level_log import no_rows
 from metrics.trade_columns import trade_columns
 
 NAME = "hftbacktest"
@@ -63,4 +63,4 @@ class NpzExporter:
         self.notes.append("local time is exchange time: the latency of the feed is 0")
 
 
-HFTBACKTEST = ExportFormat(NAME, NpzExporter, taped=True, suffix=".npz")
+HFTBACKTEST = ExportFormat(NAME, NpzExporter, row_levels=True, suffix=".npz")

@@ -248,4 +248,4 @@ def _stamp(ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H-%M-%S}-{rest:09}Z"
 
 
-NAUTILUS = ExportFormat(NAME, CatalogExporter, taped=True)
+NAUTILUS = ExportFormat(NAME, CatalogExporter, row_levels=True)

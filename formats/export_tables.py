@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from formats.market_pass import MarketPass, Passed
 from metrics.book_rows import BookRows
-from metrics.level_tape import LevelRows
+from metrics.level_log import LevelRows
 from orderflow.events import Trade
 
 TIME = pa.timestamp("ms", "UTC")

@@ -41,7 +41,7 @@ class ExportFormat:
 
     name: str
     open: Open
-    taped: bool = False
+    row_levels: bool = False
     levels: int = 0
     all_bars: bool = False
     suffix: str = ""
@@ -106,7 +106,9 @@ def export(
         msg = f"{form.name} reads files named *{form.suffix}; found --into {into}"
         raise UsageError(msg, "--into", into)
     start, end = options.start_ms or 0, options.end_ms or 0
-    options = replace(options, taped=form.taped, levels=form.levels, all_bars=form.all_bars)
+    options = replace(
+        options, row_levels=form.row_levels, levels=form.levels, all_bars=form.all_bars
+    )
     recording = find_recording(options.instrument, data_dir, start, end, book_mode)
     reader = DBInterpreter.of_tables(
         recording.books, recording.trades, start, end, recording.book_mode

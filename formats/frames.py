@@ -114,7 +114,7 @@ class Frames:
 
         Where rows before `start_ms` have made a book, that is the first row, a snapshot.
         """
-        return self._frame(LevelsTable, taped=True)
+        return self._frame(LevelsTable, row_levels=True)
 
     def books(self, levels: int = 10) -> Frame:
         """Return the best levels after each row: `timestamp, bid_price_0, bid_size_0, …`."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from db_interpreter import DBInterpreter
 from metrics.book_rows import BookRows, Needs, RowRecorder, rows_of
-from metrics.level_tape import LevelRows, LevelTape, no_rows
+from metrics.level_log import LevelLog, LevelRows, no_rows
 from ohlc_processor import OHLCProcessor
 from orderflow.errors import NothingToReplayError, UsageError
 from orderflow.events import MAX_BARS, BookBatch, Trade
@@ -23,7 +23,7 @@ class PassOptions:
     """What to read and what to make: times in ms since the epoch, UTC, the range half open.
 
     None stands for no limit. `levels` asks for the best so many levels a side after each row, and
-    `taped` for the levels of the rows themselves.
+    `row_levels` for the levels of the rows themselves.
     """
 
     instrument: str
@@ -32,7 +32,7 @@ class PassOptions:
     window_seconds: int = 60
     depth_levels: int = 50
     levels: int = 0
-    taped: bool = False
+    row_levels: bool = False
     all_bars: bool = False
 
     @property
@@ -73,7 +73,7 @@ class MarketPass:
     def __init__(self, reader: DBInterpreter, options: PassOptions) -> None:
         self.options = options
         self._reader = reader
-        self._tape = LevelTape() if options.taped else None
+        self._level_log = LevelLog() if options.row_levels else None
         self._needs = Needs(levels=options.levels)
         self._recorder = RowRecorder(*self._needs) if options.levels else None
         self._start = -1 if options.start_ms is None else options.start_ms
@@ -86,11 +86,11 @@ class MarketPass:
             start_timestamp=options.start_ms,
             max_bars=options.most_bars,
             recorder=self._recorder,
-            tape=self._tape,
+            level_log=self._level_log,
         )
 
     def portions(self) -> Iterator[Passed]:
-        """Yield the range; with `taped`, the book at its start first, as a row that replaces it.
+        """Yield the range; with `row_levels`, the book at its start first, as a row replacing it.
 
         Raise `NothingToReplayError` where there is no row and no trade, after which nothing is to
         be kept of what was made, and `RecordingError` after everything that could be read.
@@ -114,7 +114,7 @@ class MarketPass:
 
     def _process(self, batch: BookBatch) -> tuple[LevelRows, BookRows | None]:
         self.processor.process_rows(batch)
-        levels = LevelRows(*self._tape.take()) if self._tape else no_rows()
+        levels = LevelRows(*self._level_log.take()) if self._level_log else no_rows()
         return levels, rows_of(self._recorder, self._needs) if self._recorder else None
 
     def _opening(self) -> Iterator[Passed]:
@@ -122,7 +122,7 @@ class MarketPass:
         if self._opened:
             return
         self._opened = True
-        if self._tape is None or self.processor.book.is_empty:
+        if self._level_log is None or self.processor.book.is_empty:
             return
         sides = self.processor.book.top_levels(sum(self.processor.book.level_counts))
         levels = [level for side in sides for level in side]

@@ -1,4 +1,4 @@
-"""Tape, events, deltas and fixed points: the compiled twins give what the Python ones do."""
+"""Levels, events, deltas and fixed points: the compiled twins give what the Python ones do."""
 
 from array import array
 from decimal import Decimal
@@ -10,7 +10,7 @@ from small_levels import random_rows
 
 from formats.delta_columns import python_delta_columns, python_fixed_point
 from formats.event_bytes import python_event_bytes
-from metrics.level_tape import LevelRows, PythonLevelTape
+from metrics.level_log import LevelRows, PythonLevelLog
 from metrics.trade_columns import TradeColumns
 from orderbook_manager import OrderbookManager, PythonOrderbookManager
 from orderflow.events import BookRow
@@ -19,10 +19,10 @@ native = compiled_twins()
 LIMITS = 1e13, 1e13
 
 
-def taped(rows: list[BookRow], snapshots: list[bool]) -> LevelRows:
-    tape = PythonLevelTape()
-    PythonOrderbookManager(5, tape=tape).update_rows(rows, snapshots)
-    return LevelRows(*tape.take())
+def row_levels(rows: list[BookRow], snapshots: list[bool]) -> LevelRows:
+    level_log = PythonLevelLog()
+    PythonOrderbookManager(5, level_log=level_log).update_rows(rows, snapshots)
+    return LevelRows(*level_log.take())
 
 
 def random_trades(draw: Random, times: list[int]) -> TradeColumns:
@@ -37,24 +37,24 @@ def random_trades(draw: Random, times: list[int]) -> TradeColumns:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_tapes_are_equal_whatever_the_rows(seed: int) -> None:
+def test_the_logged_levels_are_equal_whatever_the_rows(seed: int) -> None:
     rows, snapshots = random_rows(seed)
-    tapes = PythonLevelTape(), native.LevelTape()
-    books = PythonOrderbookManager(5, tape=tapes[0]), OrderbookManager(5, tape=tapes[1])
+    logs = PythonLevelLog(), native.LevelLog()
+    books = PythonOrderbookManager(5, level_log=logs[0]), OrderbookManager(5, level_log=logs[1])
     for begin in range(0, len(rows), 37):
         part = slice(begin, begin + 37)
         for book in books:
             book.update_rows(rows[part], snapshots[part])
         if begin % 2:
-            books[1].update("[[1,1]]", "[]")  # is not taped
-        found = [LevelRows(*tape.take()) for tape in tapes]
+            books[1].update("[[1,1]]", "[]")  # is not logged
+        found = [LevelRows(*level_log.take()) for level_log in logs]
         assert found[0] == found[1]
-    assert not any(LevelRows(*tape.take()).rows for tape in tapes)
+    assert not any(LevelRows(*level_log.take()).rows for level_log in logs)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_events_are_equal(seed: int) -> None:
-    rows = taped(*random_rows(seed))
+    rows = row_levels(*random_rows(seed))
     trades = random_trades(Random(seed), list(rows.time))
     assert native.event_bytes(rows, trades) == python_event_bytes(rows, trades)
     none = array("d"), array("d"), array("d"), array("B")
@@ -63,7 +63,7 @@ def test_the_events_are_equal(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_deltas_are_equal(seed: int) -> None:
-    rows = taped(*random_rows(seed))
+    rows = row_levels(*random_rows(seed))
     for decimals, limits in (((0, 0), LIMITS), ((3, 8), LIMITS), ((0, 0), (150.0, 5.0))):
         wanted = python_delta_columns(rows, decimals, limits, 7)
         assert native.delta_columns(rows, decimals, limits, 7) == wanted
@@ -71,14 +71,14 @@ def test_the_deltas_are_equal(seed: int) -> None:
 
 
 def test_columns_that_do_not_belong_together_are_refused() -> None:
-    rows = taped(*random_rows(1))._replace(price=array("d"))
+    rows = row_levels(*random_rows(1))._replace(price=array("d"))
     trades = array("d"), array("d"), array("d"), array("B")
     with pytest.raises(ValueError, match="levels, with 0 prices"):
         native.event_bytes(rows, trades)
     with pytest.raises(ValueError, match="levels, with 0 prices"):
         native.delta_columns(rows, (0, 0), LIMITS, 1)
     with pytest.raises(ValueError, match="columns of trades differ in length"):
-        native.event_bytes(taped([], []), (array("d", [1.0]), *trades[1:]))
+        native.event_bytes(row_levels([], []), (array("d", [1.0]), *trades[1:]))
 
 
 @pytest.mark.parametrize("fixed_point", [python_fixed_point, native.fixed_point])

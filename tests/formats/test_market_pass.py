@@ -8,7 +8,7 @@ from recording_factory import BookRow, TradeRow, write_recording
 
 from db_interpreter import DBInterpreter
 from formats.market_pass import MarketPass, PassOptions
-from metrics.level_tape import no_rows
+from metrics.level_log import no_rows
 from recordings.discovery import find_recording
 from replay.run import Replay, ReplayOptions
 from replay.run_files import RunFiles
@@ -66,7 +66,7 @@ def test_a_range_opens_with_the_book_once_and_then_has_its_rows(tmp_path: Path) 
         ],
         [TradeRow(1, START + 15, "t", 100.0, 1.0, "buy")],
     )
-    options = PassOptions("X-USDT", START + 15, None, taped=True)
+    options = PassOptions("X-USDT", START + 15, None, row_levels=True)
     passed = MarketPass(DBInterpreter(path, start_ms=START + 15), options)
     rows = no_rows()
     for portion in passed.portions():

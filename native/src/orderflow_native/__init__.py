@@ -7,7 +7,7 @@ twin needs of it must be handed in before its first use, which otherwise raises 
 
 from orderflow_native._book import (
     HeatColumns,
-    LevelTape,
+    LevelLog,
     OrderbookManager,
     RowRecorder,
     parse_plain_side,
@@ -38,7 +38,7 @@ __all__ = [
     "CompensatedSum",
     "HeatColumns",
     "LevelBook",
-    "LevelTape",
+    "LevelLog",
     "OrderbookManager",
     "Portions",
     "RowRecorder",

@@ -37,7 +37,7 @@ class RowRecorder:
         self,
     ) -> tuple[list[array[float]], list[array[float]], list[array[float]], list[array[float]]]: ...
 
-class LevelTape:
+class LevelLog:
     def take(
         self,
     ) -> tuple[array[int], array[int], array[int], array[float], array[float]]: ...
@@ -54,7 +54,7 @@ class OrderbookManager:
         uncross: bool = False,
         columns: HeatColumns | None = None,
         recorder: RowRecorder | None = None,
-        tape: LevelTape | None = None,
+        level_log: LevelLog | None = None,
     ) -> None: ...
     def update(
         self, bids: _Side, asks: _Side, snapshot: bool = False

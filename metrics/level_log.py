@@ -69,7 +69,7 @@ def no_rows() -> LevelRows:
     return LevelRows(array("q"), array("b"), array("i"), array("d"), array("d"))
 
 
-class PythonLevelTape:
+class PythonLevelLog:
     """Keep the levels of each row that an `OrderbookManager` has applied.
 
     It is given to one, whose `update_rows` feeds it with the rows that could be read, less the
@@ -103,4 +103,4 @@ class PythonLevelTape:
         return taken.time, taken.snapshot, taken.counts, taken.price, taken.size
 
 
-LevelTape = fastest("LevelTape", PythonLevelTape)
+LevelLog = fastest("LevelLog", PythonLevelLog)

@@ -1,12 +1,12 @@
-"""The compiled twin of `metrics.level_tape.PythonLevelTape`, a part of `_book.pyx`."""
+"""The compiled twin of `metrics.level_log.PythonLevelLog`, a part of `_book.pyx`."""
 
 cdef c_array.array TIMES = array("q")
 cdef c_array.array COUNTS = array("i")
 cdef c_array.array MARKS = array("b")
 
 
-cdef class LevelTape:
-    """Keep the levels of each row as they were read: see `metrics.level_tape.PythonLevelTape`."""
+cdef class LevelLog:
+    """Keep the levels of each row as they were read: see `metrics.level_log.PythonLevelLog`."""
 
     cdef long long *_times
     cdef int *_counts  # of each row, its bids and its asks
