@@ -48,6 +48,7 @@ def of_small(tmp_path: Path) -> list[tuple[object, ...]]:
         [
             ("100.5", "0.1", "buy", START + 5),
             ("100", "1", "sell", START + 20),
+            ("98", "0.3", "buy", START + 30),
             ("99", "0.2", None, START + 40),
         ],
     )
@@ -66,6 +67,7 @@ def test_each_level_and_trade_is_an_event_and_trades_come_first(tmp_path: Path) 
         (2 | SELL, 20_000_000, 0, 100.0, 1.0),
         (1 | BUY, 20_000_000, 0, 100.0, 0.0),
         (1 | SELL, 20_000_000, 0, 102.0, 4.0),
+        (2 | BUY, 30_000_000, 0, 98.0, 0.3),
         (3, 30_000_000, 0, 0.0, 0.0),
         (4 | BUY, 30_000_000, 0, 98.0, 5.0),
         (4 | SELL, 30_000_000, 0, 103.0, 6.0),
