@@ -3,7 +3,9 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from metrics.book_rows import PythonRowRecorder
 from metrics.flow import Flow
+from metrics.level_log import PythonLevelLog
 from metrics.metric_bars import MetricBars
 from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc
 from metrics_calculator import MetricBar, MetricsCalculator
@@ -33,7 +35,8 @@ class OHLCProcessor:
     levels that cross. The last `max_bars` bars are kept. With `flow`, so is the order flow, as the
     attribute of that name (see `metrics.flow`), which else is None. `heatmap` says whether that has
     columns of the book; by default if the book is compiled, or they would cost many times the rest.
-    `measured` is fed too: see `metrics.metric_bars`.
+    `measured` is fed too: see `metrics.metric_bars`. The book is given `recorder` and
+    `level_log`.
 
     Counts: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`. `noted` has
     the data issues that have ended; `issues` adds those that may still be going on. `book` is the
@@ -54,6 +57,8 @@ class OHLCProcessor:
         flow: bool = False,
         heatmap: bool | None = None,
         measured: MetricBars | None = None,
+        recorder: PythonRowRecorder | None = None,
+        level_log: PythonLevelLog | None = None,
     ) -> None:
         self._start = start_timestamp if start_timestamp is not None else -1
         self.noted = IssueLog()
@@ -67,7 +72,8 @@ class OHLCProcessor:
             depth_levels_per_side,
             uncross=uncross,
             columns=self.flow.columns if self.flow else None,
-            recorder=measured.recorder if measured else None,
+            recorder=measured.recorder if measured else recorder,
+            level_log=level_log,
         )
         self.metrics = MetricsCalculator(window_seconds, max_bars, self.noted)
         self.reliability = BookReliability(self.noted, self._start)

@@ -165,6 +165,19 @@ class RowWatcher(Protocol):
         """Record the book after a row of this time, in ms, that left neither side empty."""
 
 
+class LevelWatcher(Protocol):
+    """Who keeps the levels of each row, such as `metrics.level_log.LevelLog`."""
+
+    def note(
+        self,
+        timestamp: int,
+        snapshot: bool,
+        bids: tuple[Sequence[float], Sequence[float]],
+        asks: tuple[Sequence[float], Sequence[float]],
+    ) -> None:
+        """Keep a row that was applied, each side as prices and sizes."""
+
+
 class PythonOrderbookManager:
     """Rebuild one instrument's book from rows of changed levels.
 
@@ -177,7 +190,7 @@ class PythonOrderbookManager:
     bid was at or above the best ask, counted before any uncrossing.
 
     `columns` are told of each row given to `update_rows`, not of those given to `update`, and so is
-    the `recorder` of each that left neither side empty.
+    the `recorder` of each that left neither side empty, and the `level_log` of the levels of each.
 
     Raise `OrderflowError` for a depth of less than 1.
     """
@@ -191,6 +204,7 @@ class PythonOrderbookManager:
         uncross: bool = False,
         columns: BookWatcher | None = None,
         recorder: RowWatcher | None = None,
+        level_log: LevelWatcher | None = None,
     ) -> None:
         if depth_levels < 1:
             msg = f"depth is at least 1 level a side; found {depth_levels}"
@@ -200,6 +214,8 @@ class PythonOrderbookManager:
         self._uncross = uncross
         self._columns = columns
         self._recorder = recorder
+        self._level_log = level_log
+        self._logged_ms: int | None = None
         self.levels_rejected = 0
         self.rows_skipped = 0
         self.crossed_books = 0
@@ -237,6 +253,7 @@ class PythonOrderbookManager:
             if columns is not None:
                 columns.move_to(row[0], self)
             try:
+                self._logged_ms = row[0]
                 sums = apply(row[2], row[3], snapshot)
             except LevelFormatError:
                 self.rows_skipped += 1
@@ -254,6 +271,7 @@ class PythonOrderbookManager:
             if self.levels_rejected != rejected:
                 outcome.rejected.append((index, self.levels_rejected - rejected))
                 rejected = self.levels_rejected
+        self._logged_ms = None
         return outcome
 
     def quote_rows(self, rows: Sequence[BookRow], snapshots: Sequence[bool]) -> list[Quote | None]:
@@ -278,6 +296,9 @@ class PythonOrderbookManager:
         bid_prices, bid_sizes, bids_rejected = parse_side(bids)
         ask_prices, ask_sizes, asks_rejected = parse_side(asks)
         self.levels_rejected += bids_rejected + asks_rejected
+        if self._level_log is not None and self._logged_ms is not None:
+            bid_levels, ask_levels = (bid_prices, bid_sizes), (ask_prices, ask_sizes)
+            self._level_log.note(self._logged_ms, snapshot, bid_levels, ask_levels)
         bid_side, ask_side = self._bids, self._asks
         if snapshot:
             self.clear()

@@ -1,10 +1,11 @@
-"""Bring in files that others have recorded: `uv run -m formats import …`."""
+"""Other files in and out: `uv run -m formats import …`, `uv run -m formats export …`."""
 
 from orderflow import startup
 
 if __name__ == "__main__":
     startup.begin()
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -12,20 +13,40 @@ import orjson
 import typer
 
 from formats.contract_values import parse_contract_values
+from formats.export_formats import NAMES, find_format
+from formats.export_reporting import ExportProgress, export_lines
+from formats.exporting import Exported, export
 from formats.importing import Imported, ImportOptions, import_file
+from formats.market_pass import PassOptions
 from formats.recognition import AUTO, RECOGNISERS, check_format
 from formats.reporting import Progress, report_lines
 from orderflow import command
-from orderflow.command import Quiet, Verbose, new_app, print_result, say, say_error, set_up_logging
+from orderflow import options as shared
+from orderflow.command import (
+    Quiet,
+    Verbose,
+    in_range,
+    new_app,
+    print_result,
+    say,
+    say_error,
+    set_up_logging,
+)
 from orderflow.errors import OrderflowError, UsageError
 from orderflow.instruments import check_instrument
+from orderflow.times import parse_range
+from recordings.discovery import DEFAULT_DATA_DIR, BookMode
+
+MOST_LEVELS = 400
+OBJECTS_PER_COLLECTION = 100_000
+"""For `gc.set_threshold`: an export makes no cycles to speak of, as a replay does not."""
 
 app = new_app()
 
 
 @app.callback()
 def _formats() -> None:
-    """Bring in files that others have recorded."""
+    """Bring in files that others have recorded, and write files that others read."""
 
 
 @app.command(name="import")
@@ -104,6 +125,65 @@ def _import_all(
         if not quiet:
             say("\n".join(report_lines(imported)))
     return done, failed
+
+
+@app.command(name="export")
+def export_command(
+    format_name: Annotated[
+        str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(NAMES)}; see the docs.")
+    ],
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
+    into: Annotated[
+        Path, typer.Option(metavar="PATH", help="The file (hftbacktest) or folder to be made.")
+    ],
+    data_dir: shared.DataDir = None,
+    window_seconds: shared.WindowSeconds = 60,
+    depth_levels: shared.DepthLevels = 50,
+    levels: Annotated[
+        int,
+        typer.Option(
+            callback=in_range(1, MOST_LEVELS),
+            metavar="N",
+            help="Best levels a side in the table of books (parquet, csv).",
+        ),
+    ] = 10,
+    book_mode: Annotated[
+        BookMode,
+        typer.Option(help="What book rows without an action are: updates or full snapshots."),
+    ] = BookMode.AUTO,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as a JSON object on stdout.")
+    ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write a range of a recording for hftbacktest, NautilusTrader, or as Parquet or CSV.
+
+    It is read as a replay reads it, and appears at PATH when it is whole. What is there is replaced
+    where it is an export of the same command, and else refused.
+    """
+    set_up_logging(verbose, quiet=quiet)
+    check_instrument(instrument)
+    start_ms, end_ms = parse_range(start_date, end_date)
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
+    options = PassOptions(instrument, start_ms, end_ms, window_seconds, depth_levels)
+    form = find_format(format_name, window_seconds, levels)
+    directory = data_dir or DEFAULT_DATA_DIR
+    with ExportProgress(shown=not quiet) as progress:
+        done = export(form, options, directory, into, book_mode, progress.show)
+    _report(done, as_json=as_json, quiet=quiet)
+
+
+def _report(done: Exported, *, as_json: bool, quiet: bool) -> None:
+    if not quiet:
+        say("\n".join(export_lines(done)))
+    if as_json:
+        print_result(orjson.dumps(done.as_json()).decode())
+    if done.failure:
+        say_error(f"{done.failure}; what is before is exported")
+        raise typer.Exit(command.EXIT_FAILED)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from setuptools import Extension, setup
 PACKAGE = Path("src/orderflow_native")
 C_SOURCES = {
     "_book": ("book_side", "heat_columns", "level_table", "level_text"),
+    "_exports": (),
     "_level_book": ("level_table", "level_text"),
     "_metrics": (),
     "_okx_archive": (),

@@ -62,12 +62,12 @@ def remove_leftovers(directory: Path) -> None:
     """Remove the temporary files in `directory` of processes that have ended."""
     for path in directory.glob(".*.tmp"):
         found = _TEMPORARY.fullmatch(path.name)
-        if found and not _is_alive(int(found[1])):
+        if found and not is_alive(int(found[1])):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Return whether another process has this pid (our own has written nothing yet)."""
     if pid == os.getpid():
         return False

@@ -92,6 +92,8 @@ def test_the_overview_has_every_option_and_every_format() -> None:
     overview = (PROJECT / "docs" / "formats.md").read_text()
     command = typer.main.get_command(app).commands["import"]  # type: ignore[attr-defined]
     names = {name for parameter in command.params for name in parameter.opts if name[:2] == "--"}
-    listed = set(re.findall(r"`(--[a-z-]+)", overview.split("## Options")[1].split("Exit")[0]))
+    listed = set(
+        re.findall(r"`(--[a-z-]+)", overview.split("## Options of an import")[1].split("Exit")[0])
+    )
     assert listed == names - {"--verbose", "--quiet"}
     assert all(f"`{name}`" in overview for name in RECOGNISERS)

@@ -5,7 +5,14 @@ compiler; `orderflow.compiled.fastest` then uses Python. It imports nothing of t
 twin needs of it must be handed in before its first use, which otherwise raises `RuntimeError`.
 """
 
-from orderflow_native._book import HeatColumns, OrderbookManager, RowRecorder, parse_plain_side
+from orderflow_native._book import (
+    HeatColumns,
+    LevelLog,
+    OrderbookManager,
+    RowRecorder,
+    parse_plain_side,
+)
+from orderflow_native._exports import delta_columns, event_bytes, fixed_point
 from orderflow_native._level_book import LevelBook
 from orderflow_native._metrics import (
     Portions,
@@ -31,6 +38,7 @@ __all__ = [
     "CompensatedSum",
     "HeatColumns",
     "LevelBook",
+    "LevelLog",
     "OrderbookManager",
     "Portions",
     "RowRecorder",
@@ -39,6 +47,9 @@ __all__ = [
     "TradeDecoder",
     "VolumeByRow",
     "are_whole_ms",
+    "delta_columns",
+    "event_bytes",
+    "fixed_point",
     "flows",
     "hand_in",
     "imbalances",

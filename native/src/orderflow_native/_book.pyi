@@ -37,6 +37,11 @@ class RowRecorder:
         self,
     ) -> tuple[list[array[float]], list[array[float]], list[array[float]], list[array[float]]]: ...
 
+class LevelLog:
+    def take(
+        self,
+    ) -> tuple[array[int], array[int], array[int], array[float], array[float]]: ...
+
 class OrderbookManager:
     engine: Final = "compiled"
     levels_rejected: int
@@ -49,6 +54,7 @@ class OrderbookManager:
         uncross: bool = False,
         columns: HeatColumns | None = None,
         recorder: RowRecorder | None = None,
+        level_log: LevelLog | None = None,
     ) -> None: ...
     def update(
         self, bids: _Side, asks: _Side, snapshot: bool = False

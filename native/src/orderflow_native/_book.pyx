@@ -116,6 +116,7 @@ cdef enum:
 
 
 include "_recorder.pxi"
+include "_level_log.pxi"
 
 
 cdef inline const char *text_of(PyObject *raw, size_t *length) noexcept nogil:
@@ -301,12 +302,13 @@ cdef class OrderbookManager:
     cdef HeatColumns _columns  # or None
     cdef Heat *_heat  # of the columns, or NULL
     cdef RowRecorder _recorder  # or None
+    cdef LevelLog _level_log  # or None
     cdef public Py_ssize_t levels_rejected
     cdef public Py_ssize_t rows_skipped
     cdef public Py_ssize_t crossed_books
 
     def __cinit__(self, depth_levels=50, *, uncross=False, HeatColumns columns=None,
-                  RowRecorder recorder=None):
+                  RowRecorder recorder=None, LevelLog level_log=None):
         if depth_levels < 1:
             raise needed("OrderflowError")(f"depth is at least 1 level a side; found {depth_levels}")
         cdef size_t depth = min(depth_levels, DEEPEST)
@@ -316,6 +318,7 @@ cdef class OrderbookManager:
         self._columns = columns
         self._heat = NULL if columns is None else &columns._heat
         self._recorder = recorder
+        self._level_log = level_log
 
     def __dealloc__(self):
         book_side_free(&self._bids)
@@ -375,6 +378,7 @@ cdef class OrderbookManager:
         cdef tuple row
         cdef Py_ssize_t count = len(kept), i
         cdef bint recorded = self._recorder is not None and not quoted
+        cdef bint row_levels = self._level_log is not None and not quoted
         if count != len(marks):
             raise ValueError(f"{count} rows with {len(marks)} snapshot marks")
         cdef Row *work = <Row *>malloc((count + 1) * sizeof(Row))
@@ -407,6 +411,8 @@ cdef class OrderbookManager:
                                 best_price(&self._asks, ASKS))
                         if recorded and work[i].outcome == SAMPLED:
                             self._recorder._note(&self._bids, &self._asks, &work[i])
+                        if row_levels and work[i].outcome != SKIPPED:
+                            self._level_log._note(&self._bid_row, &self._ask_row, &work[i])
             finally:
                 self._busy = False
         except:
