@@ -211,6 +211,11 @@ class Replay:
             raise
         return self.state
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether all was read and there was no row or trade in the range."""
+        return self._is_whole and self.processor.first_event is None
+
     def _note_end(self) -> None:
         """Look for a silence of the book between its last row and what came after it."""
         silences, trades = self.processor.silences, self.processor.trade_span

@@ -30,19 +30,25 @@ DAYS = 3
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three days, a row each five minutes and a trade each seven, sizes that do not add up."""
+    """Three days, a row each half hour and a trade each 42 minutes, sizes that do not add up."""
     directory = tmp_path_factory.mktemp("days")
     for day in range(DAYS):
-        times = range(day * DAY, (day + 1) * DAY, 300_000)
+        times = range(day * DAY, (day + 1) * DAY, 1_800_000)
         rows = [snapshot(times[0]), *(update(at) for at in times[1:])]
         write(directory / f"BTC-USDT-25-06-{9 + day:02}.db", rows, trades_of(day))
     return directory
 
 
 def trades_of(day: int) -> list[BookRow]:
-    times = range(day * DAY + 60_000, (day + 1) * DAY, 420_000)
+    times = range(day * DAY + 60_000, (day + 1) * DAY, 2_520_000)
     return [
-        (START + at, f"{at}", 1000.0 + at % 7, at % 11 * 0.1 + 0.1, ("buy", "sell")[at // 7 % 2])
+        (
+            START + at,
+            f"{at}",
+            1000.0 + at % 7,
+            at % 11 * 0.1 + 0.1,
+            ("buy", "sell")[at // 2_520_000 % 2],
+        )
         for at in times
     ]
 
@@ -54,7 +60,7 @@ def run(
     end: int = DAYS * DAY,
     *,
     jobs: int = 1,
-    flow: bool | None = None,
+    flow: bool | None = False,
     stop_at: int | None = None,
     repository: Repository | None = None,
 ) -> Replay:
@@ -100,13 +106,12 @@ def test_a_day_is_what_the_runs_files_of_that_day_have(recording: Path, tmp_path
         assert [row[: len(written[0])] for row in kept(tmp_path, table)] == [
             tuple(bar) for bar in written
         ]
-        assert len(written) > 200
+        assert len(written) > 30
     assert {row[-1] for row in kept(tmp_path, METRICS)} == {50}
 
 
 WAYS = [
-    "at once",
-    "without the order flow",
+    "at once, with the order flow",
     pytest.param("by three processes", marks=pytest.mark.thorough),
 ]
 
@@ -118,7 +123,7 @@ def test_it_does_not_matter_how_days_are_replayed(
     for day in range(DAYS):
         run(recording, tmp_path / "daily", day * DAY, (day + 1) * DAY)
     jobs, flow = (3, False) if way == "by three processes" else (1, None)
-    run(recording, tmp_path / "whole", jobs=jobs, flow=False if "without" in way else flow)
+    run(recording, tmp_path / "whole", jobs=jobs, flow=flow)
     assert files_of(tmp_path / "whole") == files_of(tmp_path / "daily")
     assert len(files_of(tmp_path / "whole")) == 2 * DAYS
     assert kept(tmp_path / "whole", METRICS) == kept(tmp_path / "daily", METRICS)
@@ -203,14 +208,14 @@ DATES = ("2025-06-09", "2025-06-12")
 def test_the_command_line_keeps_results_and_says_when_it_cannot(
     recording: Path, tmp_path: Path
 ) -> None:
-    words = ["BTC-USDT", *DATES, "--no-ui", "--data-dir", str(recording)]
+    words = ["BTC-USDT", *DATES, "--no-ui", "--no-flow", "--data-dir", str(recording)]
     words += ["--output-dir", str(tmp_path / "out")]
     done = CliRunner().invoke(main.app, [*words, "--results", str(tmp_path / "results")])
     assert done.exit_code == 0, done.output
     run(recording, tmp_path / "other")
     assert kept(tmp_path, METRICS) == kept(tmp_path / "other", METRICS)
     with closing(sqlite3.connect(tmp_path / "results" / "results.sqlite")) as connection:
-        assert connection.execute("SELECT count(*) FROM metrics").fetchone()[0] > 600
+        assert connection.execute("SELECT count(*) FROM metrics").fetchone()[0] > 90
     (tmp_path / "file").write_text("in the way")
     failed = CliRunner().invoke(main.app, [*words, "--results", str(tmp_path / "file")])
     assert failed.exit_code == 1
@@ -232,4 +237,4 @@ def test_windows_that_cannot_be_kept_are_a_usage_error(
 def test_the_database_alone_reads_back(recording: Path, tmp_path: Path) -> None:
     database = DatabaseResults(tmp_path / "some.sqlite")
     run(recording, tmp_path, repository=database)
-    assert len(database.read(OHLC, Stretch("BTC-USDT", 60, START, START + DAY))) > 200
+    assert len(database.read(OHLC, Stretch("BTC-USDT", 60, START, START + DAY))) > 30
