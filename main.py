@@ -9,6 +9,7 @@ if __name__ == "__main__":
     startup.begin()
 
 import gc
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -42,6 +43,8 @@ from viz_io import OUTPUT_DIR
 
 if TYPE_CHECKING:  # seldom needed
     from replay.kept_results import KeptResults
+
+logger = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 MAX_JOBS = 256
@@ -228,7 +231,12 @@ def _kept(options: ReplayOptions, directory: Path) -> "KeptResults":
     from replay.kept_results import KeptResults, repositories  # noqa: PLC0415
 
     whole = Stretch(options.instrument, options.window_seconds, options.start_ms, options.end_ms)
-    return KeptResults(whole, options.depth_levels, repositories(directory))
+    if options.bars and options.bars.kind != "time":
+        logger.warning(
+            "bars of %s are in metric_bars.bin and not among the results", options.bars.kind
+        )
+    into = repositories(directory)
+    return KeptResults(whole, options.depth_levels, into, options.bars, options.metrics)
 
 
 def _make_demo(options: ReplayOptions) -> Path:

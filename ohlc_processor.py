@@ -87,6 +87,8 @@ class OHLCProcessor:
         if keep:
             self._ohlc.kept = []
             self.metrics.keep()
+            if measured and measured.spec.kind == "time":
+                measured.keep()
 
     @property
     def cvd_cumulative(self) -> float:

@@ -94,14 +94,12 @@ def _packed(table: ResultTable, rows: Sequence[tuple[Any, ...]]) -> bytes:
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow import parquet  # noqa: PLC0415
 
+    types = dict.fromkeys(table.integers, pa.int32()) | dict.fromkeys(table.keys, pa.string())
     schema = pa.schema(
         [
             pa.field("window_seconds", pa.int32(), nullable=False),
             pa.field("timestamp", pa.timestamp("ms", "UTC"), nullable=False),
-            *(
-                (name, pa.int32() if name in table.integers else pa.float64())
-                for name in table.fields
-            ),
+            *((name, types.get(name, pa.float64())) for name in table.fields),
         ]
     )
     columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), schema, strict=True)]

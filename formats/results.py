@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from orderflow.errors import OutputError
 
 DAY_MS = 86_400_000
 DATABASE_NAME = "results.sqlite"
 
-Row = tuple[float | None, ...]
+Row = tuple[Any, ...]
 """Start of a bar in ms, UTC, and a value for each field of its table; None where there is none."""
 
 
@@ -23,12 +23,14 @@ Row = tuple[float | None, ...]
 class ResultTable:
     """A kind of results: the name of its folder and table, and its columns after the timestamp.
 
-    Rows are told apart by instrument, window and timestamp. Fields are doubles, but for `integers`.
+    Rows are told apart by instrument, window, timestamp and `keys`, the first of the fields, which
+    are texts. The others are doubles, but for `integers`.
     """
 
     name: str
     fields: tuple[str, ...]
     integers: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -39,7 +41,9 @@ OHLC = ResultTable("ohlc", ("open", "high", "low", "close", "volume"))
 METRICS = ResultTable(
     "metrics", (*_parts("obi"), *_parts("tot"), *_parts("cvd"), "depth_levels"), ("depth_levels",)
 )
-TABLES = (OHLC, METRICS)
+METRIC_VALUES = ResultTable("metric_values", ("metric", "field", "value"), keys=("metric", "field"))
+"""What was asked for by `--metric`, a row for each field of each metric of a bar."""
+TABLES = (OHLC, METRICS, METRIC_VALUES)
 
 
 @dataclass(frozen=True)

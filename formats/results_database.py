@@ -56,7 +56,7 @@ class DatabaseResults:
         with self.transaction() as connection:
             found = connection.execute(
                 f"SELECT timestamp, {', '.join(table.fields)} FROM {table.name} {_OF_STRETCH} "  # noqa: S608 (our own names)
-                "ORDER BY timestamp",
+                f"ORDER BY {', '.join(('timestamp', *table.keys))}",
                 _bounds(stretch),
             )
             return found.fetchall()
@@ -89,11 +89,11 @@ def _bounds(stretch: Stretch) -> tuple[str | int, ...]:
 
 
 def _schema(table: ResultTable) -> str:
-    fields = ", ".join(
-        f"{name} {'INTEGER' if name in table.integers else 'REAL'}" for name in table.fields
-    )
+    types = dict.fromkeys(table.integers, "INTEGER") | dict.fromkeys(table.keys, "TEXT")
+    fields = ", ".join(f"{name} {types.get(name, 'REAL')}" for name in table.fields)
+    key = ", ".join(("instrument", "window_seconds", "timestamp", *table.keys))
     return (
         f"CREATE TABLE IF NOT EXISTS {table.name}(instrument TEXT, window_seconds INTEGER, "
         f"timestamp INTEGER, {fields}, "
-        "PRIMARY KEY (instrument, window_seconds, timestamp)) WITHOUT ROWID"
+        f"PRIMARY KEY ({key})) WITHOUT ROWID"
     )

@@ -6,6 +6,7 @@ if __name__ == "__main__":
     startup.begin()
 
 import gc
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +14,13 @@ import orjson
 import typer
 
 from formats.results import DAY_MS, check_window
+from metrics.registry import parse_metrics
 from orderflow import command, parent
 from orderflow import options as shared
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
 from orderflow.errors import NothingToReplayError, UsageError
 from orderflow.instruments import check_instrument
-from orderflow.times import format_duration, parse_range
+from orderflow.times import format_duration, parse_moment, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, BookMode
 from replay.batch import BatchOptions, Report, Storage
 from replay.job import Job, limit_memory, read_line, run_job
@@ -69,6 +71,13 @@ def batch(
         typer.Option(help="What book rows without an action are: updates or full snapshots."),
     ] = BookMode.AUTO,
     uncross: shared.Uncross = False,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:P=V,…]",
+            help="A metric to be kept too, as in ofi or vpin:volume=100; repeatable.",
+        ),
+    ] = None,
     memory_mb: Annotated[
         int,
         typer.Option(
@@ -94,7 +103,10 @@ def batch(
         check_instrument(instrument)
     start_ms, end_ms = _days(start_date, end_date, window_seconds)
     check_scheduler(scheduler, _checked(workers))
-    options = BatchOptions(window_seconds, depth_levels, book_mode, uncross, memory_mb, time_limit)
+    parse_metrics(metric or [], partial(parse_moment, "anchor"))
+    options = BatchOptions(
+        window_seconds, depth_levels, book_mode, uncross, memory_mb, time_limit, tuple(metric or ())
+    )
     storage = Storage(results, options)
     try:
         todo = storage.plan(instruments, data_dir or DEFAULT_DATA_DIR, start_ms, end_ms)

@@ -50,17 +50,19 @@ class BatchOptions:
     uncross: bool = False
     memory_mb: int = 1024
     seconds: float = 3600
+    metrics: tuple[str, ...] = ()
 
     def as_json(self) -> str:
         """Return what the results depend on."""
-        return orjson.dumps(
-            {
-                "window_seconds": self.window_seconds,
-                "depth_levels": self.depth_levels,
-                "book_mode": self.book_mode,
-                "uncross": self.uncross,
-            }
-        ).decode()
+        options: dict[str, Any] = {
+            "window_seconds": self.window_seconds,
+            "depth_levels": self.depth_levels,
+            "book_mode": self.book_mode,
+            "uncross": self.uncross,
+        }
+        if self.metrics:
+            options["metrics"] = sorted(self.metrics)
+        return orjson.dumps(options).decode()
 
     @property
     def hash(self) -> str:
@@ -197,6 +199,7 @@ class Storage:
             str(options.book_mode),
             options.uncross,
             options.memory_mb,
+            options.metrics,
         )
         return replace(row, source_stamp=_stamp_of(files)), job
 

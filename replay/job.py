@@ -8,15 +8,18 @@ import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from formats.parquet_results import ParquetResults
-from formats.results import DAY_MS, METRICS, OHLC, Stretch, day_of
+from formats.results import DAY_MS, TABLES, ResultTable, Row, Stretch, day_of
+from metrics.registry import parse_metrics
 from ohlc_processor import OHLCProcessor
 from orderflow.errors import NothingToReplayError, OrderflowError
+from orderflow.times import parse_moment
 from recordings.discovery import Recording, open_recordings
 from recordings.search import FoundFiles
 from replay.kept_results import KeptResults
@@ -45,6 +48,7 @@ class Job:
     book_mode: str
     uncross: bool
     memory_mb: int
+    metrics: tuple[str, ...] = ()
 
     @property
     def day(self) -> str:
@@ -64,7 +68,8 @@ class Job:
     def of_line(cls, line: str | bytes) -> "Job":
         """Return the job of a line that `as_line` has made."""
         given = orjson.loads(line)
-        return cls(**{**given, "files": tuple(given["files"])})
+        lists = {name: tuple(given[name]) for name in ("files", "metrics")}
+        return cls(**{**given, **lists})
 
 
 def limit_memory(megabytes: int) -> None:
@@ -136,8 +141,10 @@ def _run(job: Job, recording: Recording) -> tuple[Replay, KeptResults]:
         job.depth_levels,
         job.uncross,
         flow=False,
+        metrics=tuple(parse_metrics(list(job.metrics), partial(parse_moment, "anchor"))),
     )
-    kept = WholeResults(job.stretch, job.depth_levels, [ParquetResults(Path(job.results))])
+    into = [ParquetResults(Path(job.results))]
+    kept = WholeResults(job.stretch, job.depth_levels, into, None, options.metrics)
     run = Replay(options, recording, NoFiles(), results=kept)
     run.run()
     return run, kept
@@ -145,7 +152,8 @@ def _run(job: Job, recording: Recording) -> tuple[Replay, KeptResults]:
 
 def _emptied(job: Job) -> dict[str, Any]:
     """Note that there is nothing of the day: what was kept of it goes."""
-    ParquetResults(Path(job.results)).write(job.stretch, {OHLC: [], METRICS: []})
+    nothing: dict[ResultTable, list[Row]] = {table: [] for table in TABLES}
+    ParquetResults(Path(job.results)).write(job.stretch, nothing)
     return {"state": EMPTY, "error": None, "rows": 0, "trades": 0, "counts": {}, "book_from": None}
 
 

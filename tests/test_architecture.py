@@ -75,6 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "orderflow",
         "formats.parquet_results",
         "formats.results",
+        "metrics",
         "ohlc_processor",
         "recordings",
         "viz_io",
@@ -87,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "formats.results_database",
         "recordings",
     },
-    "replay.__main__": {"orderflow", "formats.results", "recordings"},
+    "replay.__main__": {"orderflow", "formats.results", "metrics", "recordings"},
     "simulator": {
         "orderflow",
         "level_parser",

@@ -13,6 +13,7 @@ from recording_factory import DAY, START, without_privileges
 
 from formats.parquet_results import ParquetResults
 from formats.results import (
+    METRIC_VALUES,
     METRICS,
     OHLC,
     Repository,
@@ -70,6 +71,19 @@ class TestRepository:
         assert [type(value) for value in made.read(METRICS, WHOLE)[0]] == [
             int, *[type(None)] * 8, *[float] * 4, int,
         ]  # fmt: skip
+
+    def test_rows_of_one_time_are_told_apart_by_their_metric_and_field(
+        self, made: Repository
+    ) -> None:
+        rows: list[Row] = [
+            (START, "cvd", "close", 0.1),
+            (START, "ofi", "value", None),
+            (START, "vpin:volume=2", "value", 1e-300),
+            (START + MINUTE, "cvd", "close", -0.2),
+        ]
+        made.write(WHOLE, {METRIC_VALUES: rows})
+        assert made.read(METRIC_VALUES, WHOLE) == rows
+        assert made.read(METRIC_VALUES, part(1, 2)) == rows[3:]
 
     def test_nothing_is_read_where_nothing_was_written(self, made: Repository) -> None:
         assert made.read(OHLC, WHOLE) == []

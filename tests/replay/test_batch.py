@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import main
 from formats.jobs_table import JobRow, JobsTable
-from formats.results import DATABASE_NAME, OHLC, TABLES
+from formats.results import DATABASE_NAME, METRIC_VALUES, METRICS, OHLC
 from formats.results_database import DatabaseResults
 from orderflow.errors import NothingToReplayError, OrderflowError, OutputError, UsageError
 from replay import __main__ as command
@@ -30,6 +30,7 @@ pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --grou
 
 DAYS = 2
 OPTIONS = BatchOptions()
+PLAIN = (OHLC, METRICS)
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_a_batch_keeps_what_one_run_over_all_days_keeps(data: Path, tmp_path: Pa
     assert CliRunner().invoke(main.app, words).exit_code == 0
     assert (report.total, counts(report)) == (DAYS, (0, DAYS, 0, 0))
     assert files_of(tmp_path / "batch") == files_of(tmp_path / "one")
-    assert len(files_of(tmp_path / "one")) == len(TABLES) * DAYS
+    assert len(files_of(tmp_path / "one")) == len(PLAIN) * DAYS
     assert rows_of(tmp_path / "batch", DAYS) == rows_of(tmp_path / "one", DAYS)
     row = jobs(tmp_path / "batch")["2025-06-10"]
     assert (row.state, row.attempts, row.rows, row.book_from) == ("done", 1, 150, START + DAY)
@@ -86,9 +87,9 @@ def test_what_is_done_is_not_done_again_unless_something_has_changed(
     assert counts(run(data, results)) == (1, 1, 0, 0)
     after = files_of(results)
     assert {name for name in after if after[name] != before[name]} == {
-        part_of(table, "BTC-USDT", 1) for table in TABLES
+        part_of(table, "BTC-USDT", 1) for table in PLAIN
     }
-    for table in TABLES:
+    for table in PLAIN:
         (results / part_of(table, "BTC-USDT", 0)).unlink()
     assert counts(run(data, results)) == (1, 1, 0, 0)
     assert files_of(results) == after
@@ -123,6 +124,22 @@ def test_a_job_is_given_its_limits(data: Path, tmp_path: Path) -> None:
     assert ({job.memory_mb for job, _ in todo}, scheduler.seconds) == ({2048}, {60})
 
 
+def test_metrics_that_are_asked_for_are_kept_as_a_run_of_the_day_keeps_them(
+    data: Path, tmp_path: Path
+) -> None:
+    asked = "ofi", "vwap", "cvd"
+    run(data, tmp_path / "batch", options=replace(OPTIONS, metrics=asked))
+    words = ["BTC-USDT", "2025-06-10", "2025-06-11", "--no-ui", "-q", "--data-dir", str(data)]
+    words += ["--output-dir", str(tmp_path / "out"), "--results", str(tmp_path / "one")]
+    words += [word for name in asked for word in ("--metric", name)]
+    assert CliRunner().invoke(main.app, words).exit_code == 0
+    second = {n: d for n, d in files_of(tmp_path / "batch").items() if "day=2025-06-10" in n}
+    assert second == files_of(tmp_path / "one")
+    assert part_of(METRIC_VALUES, "BTC-USDT", 1) in second
+    assert counts(run(data, tmp_path / "batch")) == (0, DAYS, 0, 0)
+    assert part_of(METRIC_VALUES, "BTC-USDT", 1) in files_of(tmp_path / "batch")
+
+
 def test_a_run_that_writes_over_a_day_has_it_done_again(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path / "results")
     words = ["BTC-USDT", "2025-06-09", "2025-06-10", "--no-ui", "-q", "--data-dir", str(data)]
@@ -139,7 +156,7 @@ def test_days_without_a_recording_are_empty_and_what_was_kept_of_them_goes(
     run(data, results)
     path_of(data, "BTC-USDT", 1).unlink()
     assert counts(run(data, results, days=3)) == (1, 0, 2, 0)
-    assert set(files_of(results)) == {part_of(table, "BTC-USDT", 0) for table in TABLES}
+    assert set(files_of(results)) == {part_of(table, "BTC-USDT", 0) for table in PLAIN}
     assert len(rows_of(results, DAYS)[OHLC.name]) == len(rows_of(results, 1)[OHLC.name])
     assert jobs(results)["2025-06-11"].state == "empty"
     with pytest.raises(NothingToReplayError, match="no recording of DOGE-USDT"):

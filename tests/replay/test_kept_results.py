@@ -3,17 +3,28 @@
 import json
 import sqlite3
 from contextlib import closing
+from math import isnan
 from pathlib import Path
 
 import pytest
+from metric_runs import columns
 from recording_factory import DAY, START, small_batches
 from truth_runs import Row as BookRow
-from truth_runs import snapshot, update, write
+from truth_runs import snapshot, trade, update, write
 from typer.testing import CliRunner
 
 import main
 from formats.parquet_results import ParquetResults
-from formats.results import METRICS, OHLC, Repository, ResultsError, ResultTable, Row, Stretch
+from formats.results import (
+    METRIC_VALUES,
+    METRICS,
+    OHLC,
+    Repository,
+    ResultsError,
+    ResultTable,
+    Row,
+    Stretch,
+)
 from formats.results_database import DatabaseResults
 from orderflow.errors import UsageError
 from recordings.discovery import find_recording
@@ -200,6 +211,52 @@ def test_what_could_not_be_written_is_tried_again(recording: Path, tmp_path: Pat
     assert replay.state == "finished"
     assert replay.results is not None
     assert str(replay.results.failure) == "full"
+
+
+def with_metrics(recording: Path, into: Path, *words: str) -> dict[tuple[str, str], list[float]]:
+    """Keep what is asked for of two days; return the values kept, by metric and field."""
+    days = ["BTC-USDT", "2025-06-09", "2025-06-11", "--no-ui", "-q", "--data-dir", str(recording)]
+    days += ["--output-dir", str(into / "out"), "--results", str(into / "results")]
+    done = CliRunner().invoke(main.app, [*days, "--no-flow", *words])
+    assert done.exit_code == 0, done.output
+    stretch = Stretch("BTC-USDT", 60, START, START + 2 * DAY)
+    found = [r.read(METRIC_VALUES, stretch) for r in repositories(into / "results")]
+    assert found[0] == found[1]
+    values: dict[tuple[str, str], list[float]] = {}
+    for _, name, part, value in found[0]:
+        values.setdefault((name, part), []).append(value)
+    return values
+
+
+def test_metrics_asked_for_are_kept_as_the_file_has_them_beside_those_of_other_runs(
+    recording: Path, tmp_path: Path
+) -> None:
+    asked = ("spread", "vpin:volume=2,buckets=3", "cvd")
+    values = with_metrics(recording, tmp_path, *(w for name in asked for w in ("--metric", name)))
+    header, arrays = columns((tmp_path / "out" / "metric_bars.bin").read_bytes())
+    for place, metric in enumerate(header["metrics"]):
+        for number, name in enumerate(metric["fields"]):
+            written = arrays[f"metric_{place}"][number :: len(metric["fields"])]
+            none_for_nan = [None if isnan(value) else value for value in written]
+            assert values.pop((asked[place], name)) == none_for_nan
+    assert values == {}
+    more = with_metrics(recording, tmp_path, "--metric", "delta", "--metric", "cvd")
+    assert {name for name, _ in more} == {*asked, "delta"}
+    hourly = with_metrics(recording, tmp_path, "--metric", "spread", "--bars", "time:3600")
+    assert hourly == more
+    hours = Stretch("BTC-USDT", 3600, START, START + 2 * DAY)
+    kept_hours = ParquetResults(tmp_path / "results").read(METRIC_VALUES, hours)
+    assert len(kept_hours) == 48 * 4
+    assert with_metrics(recording, tmp_path, "--metric", "spread", "--bars", "tick:5") == more
+
+
+def test_more_bars_than_a_file_has_are_kept_with_their_metrics(tmp_path: Path) -> None:
+    times = range(0, 1_200 * 60_000, 60_000)
+    data = write(tmp_path / "BTC-USDT.db", [snapshot(0)], [trade(at, at) for at in times])
+    values = with_metrics(data, tmp_path, "--metric", "delta", "--metric", "mid")
+    assert len(values["delta", "value"]) == len(times)
+    assert values["mid", "close"] == [1000.0] * len(times)
+    assert len(kept(tmp_path, OHLC)) == len(times)
 
 
 DATES = ("2025-06-09", "2025-06-12")
