@@ -9,13 +9,14 @@ if __name__ == "__main__":
     startup.begin()
 
 import gc
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -39,6 +40,11 @@ from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOp
 from replay.run_files import RunFiles
 from replay.terminal import Progress, WaitingLine, start_line, summary_lines
 from viz_io import OUTPUT_DIR
+
+if TYPE_CHECKING:  # seldom needed
+    from replay.kept_results import KeptResults
+
+logger = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 MAX_JOBS = 256
@@ -120,6 +126,13 @@ def replay(
             "repeatable.",
         ),
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep all bars and metrics there: Parquet by day, and tables in results.sqlite.",
+        ),
+    ] = None,
     json_summary: shared.JsonSummary = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -180,6 +193,7 @@ def replay(
         book_mode,
         notify,
         (host, port, allow_host or []) if ui else None,
+        _kept(options, results) if results else None,
         json_summary=json_summary,
         quiet=quiet,
     )
@@ -211,6 +225,20 @@ def _metrics_asked(
     )
 
 
+def _kept(options: ReplayOptions, directory: Path) -> "KeptResults":
+    """Return what keeps the bars of a run. Raise `UsageError` for windows that are not whole."""
+    from formats.results import Stretch  # noqa: PLC0415 (a plain replay keeps nothing)
+    from replay.kept_results import KeptResults, repositories  # noqa: PLC0415
+
+    whole = Stretch(options.instrument, options.window_seconds, options.start_ms, options.end_ms)
+    if options.bars and options.bars.kind != "time":
+        logger.warning(
+            "bars of %s are in metric_bars.bin and not among the results", options.bars.kind
+        )
+    into = repositories(directory)
+    return KeptResults(whole, options.depth_levels, into, options.bars, options.metrics)
+
+
 def _make_demo(options: ReplayOptions) -> Path:
     from synthetic_market import demo_recording  # noqa: PLC0415 (only a demo needs it)
 
@@ -225,12 +253,13 @@ def _run(
     book_mode: BookMode,
     notify: str,
     page_options: tuple[str, int, list[str]] | None,
+    results: "KeptResults | None",
     *,
     json_summary: bool,
     quiet: bool,
 ) -> int:
     listener = open_listener(notify, data_dir)
-    make = _prepare(options, data_dir, book_mode, listener)
+    make = _prepare(options, data_dir, book_mode, listener, results)
     files = RunFiles(output_dir)
     page = PageProcess(output_dir, *page_options) if page_options else None
     try:
@@ -258,34 +287,43 @@ def _run(
         page.close()
     if state == STOPPED:
         return 128 + signals.received
-    return EXIT_FAILED if state == FAILED or files.failure else EXIT_DONE
+    failed = state == FAILED or files.failure or (results and results.failure)
+    return EXIT_FAILED if failed else EXIT_DONE
 
 
 def _prepare(
-    options: ReplayOptions, data_dir: Path, book_mode: BookMode, listener: Listener
+    options: ReplayOptions,
+    data_dir: Path,
+    book_mode: BookMode,
+    listener: Listener,
+    results: "KeptResults | None",
 ) -> MakeReplay:
     """Find what is to be replayed, or followed; return what makes the run, given its files."""
     if options.follow:
         from replay.follow import FollowReplay  # noqa: PLC0415 (seldom needed)
 
         return lambda files, tick: FollowReplay(
-            options, data_dir, book_mode, files, tick, listener.wait_blocking
+            options, data_dir, book_mode, files, tick, listener.wait_blocking, results
         )
     recording = find_recording(
         options.instrument, data_dir, options.start_ms, options.end_ms, book_mode
     )
-    return lambda files, tick: new_replay(options, recording, files, tick)
+    return lambda files, tick: new_replay(options, recording, files, tick, results)
 
 
 def new_replay(
-    options: ReplayOptions, recording: Recording, files: RunFiles, on_tick: Callable[[Replay], None]
+    options: ReplayOptions,
+    recording: Recording,
+    files: RunFiles,
+    on_tick: Callable[[Replay], None],
+    results: "KeptResults | None" = None,
 ) -> Replay:
     """Make the run that the options ask for: by one process, or by several."""
     if options.jobs == 1:
-        return Replay(options, recording, files, on_tick)
+        return Replay(options, recording, files, on_tick, results)
     from replay.parallel import ParallelReplay  # noqa: PLC0415 (seldom needed, slow to import)
 
-    return ParallelReplay(options, recording, files, on_tick)
+    return ParallelReplay(options, recording, files, on_tick, results)
 
 
 def _keys(run: Replay) -> AbstractContextManager[bool]:
@@ -308,6 +346,8 @@ def _report(run: Replay, files: RunFiles, *, json_summary: bool, quiet: bool) ->
         say(f"Note: {advice}")
     if run.state == FAILED:
         say_error(str(run.reason))
+    if run.results and run.results.failure:
+        say_error(f"the results are not kept: {run.results.failure}")
     if files.failure:
         say_error(
             f"{files.directory}: the files are not up to date ({files.failure.strerror}); run "

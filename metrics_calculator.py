@@ -13,6 +13,7 @@ Samples and trades are made into separate bars, which are joined on request: nei
 for the other, which may come from another thread or process.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from math import inf
 from operator import itemgetter
@@ -23,6 +24,7 @@ from orderflow.events import MAX_BARS, BookSample, Trade, time_of_trade
 from orderflow.issues import IssueLog
 
 MetricBar = list[float | None]
+DAY_MS = 86_400_000
 SIDES_SHOWN = 5
 LONGEST_SIDE_SHOWN = 20
 _time_of_sample = itemgetter(0)
@@ -37,7 +39,8 @@ class MetricsCalculator:
     the value before its first trade. The last `max_bars` are kept.
 
     Samples must come in time order, and so must trades; either may be ahead of the other. What
-    cannot be used goes into `issues`. Raise `OrderflowError` for a window of less than a second.
+    cannot be used goes into `issues`. `daily_cvd`, of who has called `keep`, are bars of a CVD that
+    begins anew each day. Raise `OrderflowError` for a window of less than a second.
     """
 
     def __init__(
@@ -49,7 +52,19 @@ class MetricsCalculator:
         issues = IssueLog() if issues is None else issues
         self.samples = SampleBars(window_seconds, max_bars, issues)
         self.cvd = CvdBars(window_seconds, max_bars, issues)
-        self._max_bars = max_bars
+        self.daily_cvd: DailyCvdBars | None = None
+        self._window_seconds, self._max_bars = window_seconds, max_bars
+
+    def keep(self) -> None:
+        """Keep all bars from now on for `take_kept` of `samples` and of `daily_cvd`."""
+        self.daily_cvd = DailyCvdBars(self._window_seconds, 1, IssueLog())
+        self.samples.kept, self.daily_cvd.kept = [], []
+
+    def add_trades(self, trades: Sequence[Trade]) -> None:
+        """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
+        self.cvd.add(trades)
+        if self.daily_cvd:
+            self.daily_cvd.add(trades)
 
     @property
     def cvd_cumulative(self) -> float:
@@ -64,6 +79,8 @@ class MetricsCalculator:
         """Close the window in progress, as at the end of the data; harmless when repeated."""
         self.samples.finalize()
         self.cvd.finalize()
+        if self.daily_cvd:
+            self.daily_cvd.finalize()
 
 
 class SampleBars(RollingBars):
@@ -149,6 +166,27 @@ class CvdBars(RollingBars):
                 found = "NULL" if side is None else repr(side[:LONGEST_SIDE_SHOWN])
                 if found not in self.unknown_sides and len(self.unknown_sides) < SIDES_SHOWN:
                     self.unknown_sides.append(found)
+
+
+class DailyCvdBars(CvdBars):
+    """Bars as `CvdBars` makes them, of a sum that begins at 0 each day, UTC.
+
+    Windows must not reach over midnight.
+    """
+
+    _day = -1
+
+    def add(self, trades: Sequence[Trade]) -> None:
+        """Add trades, in time order."""
+        start = 0
+        while start < len(trades):
+            day = trades[start][5] // DAY_MS
+            if day != self._day:
+                self.finalize()
+                self._day, self.cumulative, self._sum = day, 0.0, CompensatedSum()
+            stop = bisect_left(trades, (day + 1) * DAY_MS, start, key=time_of_trade)
+            super().add(trades[start:stop])
+            start = stop
 
 
 def join_metric_bars(sampled: Sequence[Bar], traded: Sequence[Bar]) -> list[MetricBar]:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from math import inf
 
 from metrics.book_rows import PythonRowRecorder
 from metrics.flow import Flow
@@ -36,7 +37,7 @@ class OHLCProcessor:
     attribute of that name (see `metrics.flow`), which else is None. `heatmap` says whether that has
     columns of the book; by default if the book is compiled, or they would cost many times the rest.
     `measured` is fed too: see `metrics.metric_bars`. The book is given `recorder` and
-    `level_log`.
+    `level_log`. With `keep` all bars are kept for `take_kept`, whatever their number.
 
     Counts: `rows` (book rows since the start), `warm_up_rows` (before it), `trades`. `noted` has
     the data issues that have ended; `issues` adds those that may still be going on. `book` is the
@@ -59,6 +60,7 @@ class OHLCProcessor:
         measured: MetricBars | None = None,
         recorder: PythonRowRecorder | None = None,
         level_log: PythonLevelLog | None = None,
+        keep: bool = False,
     ) -> None:
         self._start = start_timestamp if start_timestamp is not None else -1
         self.noted = IssueLog()
@@ -87,6 +89,11 @@ class OHLCProcessor:
         if flow:
             for bars in (self._ohlc, self.metrics.cvd, self.metrics.samples):
                 bars.fresh = []
+        if keep:
+            self._ohlc.kept = []
+            self.metrics.keep()
+            if measured and measured.spec.kind == "time":
+                measured.keep()
 
     @property
     def cvd_cumulative(self) -> float:
@@ -142,7 +149,7 @@ class OHLCProcessor:
         if not trades:
             return
         self._ohlc.add(trades)
-        self.metrics.cvd.add(trades)
+        self.metrics.add_trades(trades)
         if self.flow:
             self.flow.add_trades(trades)
         if self.measured:
@@ -248,6 +255,19 @@ class OHLCProcessor:
         # One list may be longer where an error ended it: a bar is of all of them.
         parts = zip(ohlc or (), flow, cvd or (), strict=False)
         return [(*prices, *sides[1:], *sums[1:]) for prices, sides, sums in parts], sampled or []
+
+    def take_kept(self, until_ms: float = inf) -> tuple[list[Bar], list[Bar], list[Bar]]:
+        """Return the bars that begin before a time and were not returned before, with `keep`.
+
+        They are OHLC bars, bars of book samples, and of a CVD that begins at 0 each day, UTC. A bar
+        in progress is among them: what comes later into it is not.
+        """
+        daily = self.metrics.daily_cvd
+        return (
+            self._ohlc.take_kept(until_ms),
+            self.metrics.samples.take_kept(until_ms),
+            daily.take_kept(until_ms) if daily else [],
+        )
 
 
 class OhlcBars(RollingBars):

@@ -64,13 +64,18 @@ class Track:
         self.metrics = metrics
         self.key: int | None = None
         self._closed: deque[tuple[int, Values]] = deque(maxlen=max_bars)
+        self.kept: list[tuple[int, Values]] | None = None
+        self._kept_until = -inf
 
     def begin(self, key: int) -> None:
         """Go on with the bar of this name, or begin it, which ends the one before."""
         if key == self.key:
             return
         if self.key is not None:
-            self._closed.append((self.key, self._values()))
+            bar = self.key, self._values()
+            self._closed.append(bar)
+            if self.kept is not None:
+                self.kept.append(bar)
             for metric in self.metrics:
                 metric.begin_bar()
         self.key = key
@@ -84,6 +89,14 @@ class Track:
         if self.key is not None:
             bars[self.key] = self._values()
         return bars
+
+    def take_kept(self, until: float) -> dict[int, Values]:
+        """Return the bars kept before a name, the one in progress too, that were not taken yet."""
+        bars = self.kept or []
+        self.kept = [bar for bar in bars if bar[0] >= until]
+        current = [] if self.key is None else [(self.key, self._values())]
+        begin, self._kept_until = self._kept_until, max(until, self._kept_until)
+        return {key: values for key, values in (*bars, *current) if begin <= key < until}
 
 
 class MetricBars:
@@ -156,10 +169,29 @@ class MetricBars:
 
         Each is its start in ms, or its number, with the values of `Prices` and of each metric.
         """
-        traded, booked = self._traded.bars(), self._book.bars()
+        made = self._joined(self._traded.bars(), self._book.bars(), self._no_values())
+        return made[-self._max_bars :]
+
+    def keep(self) -> None:
+        """Keep all bars from now on for `take_kept`; they must be bars of time."""
+        self._traded.kept, self._book.kept = [], []
+        self._kept_before = self._no_values()
+
+    def take_kept(self, until_ms: float = inf) -> list[tuple[int, Values]]:
+        """Return the bars, as `bars` does, that begin before a time and were not returned yet."""
+        kept = self._traded.take_kept(until_ms), self._book.take_kept(until_ms)
+        return self._joined(*kept, self._kept_before)
+
+    def _no_values(self) -> list[Values]:
+        tracks = self._traded.metrics, self._book.metrics
+        return [[[nan] * len(metric.fields) for metric in metrics] for metrics in tracks]
+
+    def _joined(
+        self, traded: dict[int, Values], booked: dict[int, Values], before: list[Values]
+    ) -> list[tuple[int, Values]]:
+        """Return bars of both feeds; `before` are the values of the last bar, and become those."""
         keys = sorted(traded.keys() | booked.keys() if self.spec.kind == "time" else traded)
         last = self._traded.metrics, self._book.metrics
-        before: list[Values] = [[[nan] * len(m.fields) for m in metrics] for metrics in last]
         made = []
         for key in keys:
             for place, (bars, metrics) in enumerate(zip((traded, booked), last, strict=True)):
@@ -167,7 +199,7 @@ class MetricBars:
                     m.without_events(old) for m, old in zip(metrics, before[place], strict=True)
                 ]
             made.append((key, self._in_order(*before)))
-        return made[-self._max_bars :]
+        return made
 
     def _in_order(self, traded: Values, booked: Values) -> Values:
         """Return the prices and the values of the metrics, in the order they were asked for."""

@@ -56,8 +56,8 @@ class RollingBars:
 
     Windows are `window_seconds` long and aligned to the epoch in UTC; `ts` is a window's start in
     ms. A window without an event has no bar. The last `max_bars` are kept; `made` counts all that
-    were closed. `fresh`, where it is a list, gets each bar that is closed, for who takes them all.
-    Raise `OrderflowError` for a window shorter than a second.
+    were closed. `fresh`, where it is a list, gets each bar that is closed, for who takes them all;
+    `kept` likewise, for `take_kept`. Raise `OrderflowError` for a window shorter than a second.
     """
 
     def __init__(self, window_seconds: int, max_bars: int) -> None:
@@ -66,6 +66,8 @@ class RollingBars:
             raise OrderflowError(msg)
         self.made = 0
         self.fresh: list[Bar] | None = None
+        self.kept: list[Bar] | None = None
+        self._kept_until = -inf
         self._window_ms = window_seconds * 1000
         self._max_bars = max_bars
         self._closed: deque[Bar] = deque(maxlen=max_bars)
@@ -84,10 +86,22 @@ class RollingBars:
         if self._values:
             bar = self._current_bar()
             self._closed.append(bar)
-            if self.fresh is not None:
-                self.fresh.append(bar)
+            for kept in (self.fresh, self.kept):
+                if kept is not None:
+                    kept.append(bar)
             self._values = []
             self.made += 1
+
+    def take_kept(self, until_ms: float = inf) -> list[Bar]:
+        """Return the bars kept, also the one in progress, that begin before a time; each once.
+
+        One that is returned while it is in progress is not returned again when it is closed.
+        """
+        bars = self.kept or []
+        self.kept = [bar for bar in bars if bar[0] >= until_ms]
+        current = [self._current_bar()] if self._values else []
+        begin, self._kept_until = self._kept_until, max(until_ms, self._kept_until)
+        return [bar for bar in (*bars, *current) if begin <= bar[0] < until_ms]
 
     def _current_bar(self) -> Bar:
         return [int(self._start), *self._values]

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-_TEMPORARY = re.compile(r"\..+\.(?:json|bin)\.(\d+)\.[0-9a-f]+\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(?:json|bin|parquet)\.(\d+)\.[0-9a-f]+\.tmp")
 
 
 def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:

@@ -59,33 +59,60 @@ def find_recording(
     instrument's.
     """
     check_instrument(instrument)
-    found = find_files(data_dir)
+    return open_recordings(instrument, find_files(data_dir), data_dir).of_range(
+        start_ms, end_ms, book_mode
+    )
+
+
+@dataclass(frozen=True)
+class OpenedRecordings:
+    """All tables of an instrument that were found, to choose from what a range needs.
+
+    `hidden` are errors of what could not be looked into, `data_dir` is where it was looked.
+    """
+
+    instrument: str
+    books: list[RecordedTable]
+    trades: list[RecordedTable]
+    hidden: list[RecordingError]
+    data_dir: Path
+
+    def of_range(self, start_ms: int, end_ms: int, book_mode: str = "auto") -> Recording:
+        """Return what a replay of `[start_ms, end_ms)` needs; raise as `find_recording` does."""
+        books, trades = self.books, self.trades
+        of_range = [
+            table
+            for table, last_ms in (*_reaches(books), *_reaches(trades))
+            if last_ms >= start_ms and table.first_ms < end_ms
+        ]
+        _check_hidden(self.hidden, of_range, start_ms, end_ms)
+        if not of_range:
+            why = _nothing_in_range(self.instrument, self.data_dir, [*books, *trades])
+            raise NothingToReplayError(why, self.instrument, self.data_dir)
+        needed = _with_warm_up(books, of_range, end_ms)
+        return Recording(
+            books=needed,
+            trades=[table for table in trades if table in of_range],
+            book_mode=book_mode,
+            first_ms=max(start_ms, min(table.first_ms for table in of_range)),
+            last_ms=min(end_ms, max(table.last_ms for table in of_range)),
+        )
+
+
+def open_recordings(instrument: str, found: FoundFiles, data_dir: Path) -> OpenedRecordings:
+    """Open the files of `instrument` among those found; raise as `find_recording` does."""
+    check_instrument(instrument)
     tables = _open_all(found, instrument)
     if not tables and (recorded := _in_other_case(instrument, data_dir, found.files)):
         logger.warning("no recording of %s; %s is replayed", instrument, recorded)
         instrument, tables = recorded, _open_all(found, recorded)
-    books = sorted((book for book, _ in tables if not book.is_empty), key=_span)
-    trades = sorted((table for _, table in tables if not table.is_empty), key=_span)
-    of_range = [
-        table
-        for table, last_ms in (*_reaches(books), *_reaches(trades))
-        if last_ms >= start_ms and table.first_ms < end_ms
-    ]
-    _check_hidden(found.hidden, of_range, start_ms, end_ms)
     if not tables:
+        _check_hidden(found.hidden, [], 0, 1)
         why = _nothing_found(instrument, data_dir, found.files)
         raise NothingToReplayError(why, instrument, data_dir)
-    if not of_range:
-        why = _nothing_in_range(instrument, data_dir, [*books, *trades])
-        raise NothingToReplayError(why, instrument, data_dir)
-    needed = _with_warm_up(books, of_range, end_ms)
-    return Recording(
-        books=needed,
-        trades=[table for table in trades if table in of_range],
-        book_mode=book_mode,
-        first_ms=max(start_ms, min(table.first_ms for table in of_range)),
-        last_ms=min(end_ms, max(table.last_ms for table in of_range)),
-    )
+    books = sorted((book for book, _ in tables if not book.is_empty), key=_span)
+    trades = sorted((table for _, table in tables if not table.is_empty), key=_span)
+    return OpenedRecordings(instrument, books, trades, found.hidden, data_dir)
 
 
 def _open_all(found: FoundFiles, instrument: str) -> list[tuple[RecordedTable, RecordedTable]]:

@@ -6,7 +6,7 @@ Why rows are held back, and when a run is at its end: docs/adr/0014-following.md
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orderflow.errors import NothingToReplayError, OrderflowError
 from orderflow.events import BookBatch, Trade
@@ -15,6 +15,9 @@ from recordings.live_recording import LiveRecording
 from replay.live_reader import QUIET_SECONDS, LiveReader
 from replay.run import FINISHED, RUNNING, Replay, ReplayOptions, Stopped
 from replay.run_files import RunFiles
+
+if TYPE_CHECKING:
+    from replay.kept_results import KeptResults
 
 POLL_SECONDS = 0.25
 """What a recorder has committed is looked for so often."""
@@ -38,13 +41,14 @@ class FollowReplay(Replay):
         files: RunFiles,
         on_tick: Callable[[Replay], None] = lambda _: None,
         wait: Callable[[float], object] = time.sleep,
+        results: "KeptResults | None" = None,
     ) -> None:
         self._source = LiveRecording(options.instrument, data_dir, options.start_ms, options.end_ms)
         self._wait = wait
         self._next_sign = float("-inf")
         self._has_news = False
         empty = Recording([], [], book_mode, options.start_ms, options.end_ms)
-        super().__init__(options, empty, files, on_tick)
+        super().__init__(options, empty, files, on_tick, results)
 
     def _make_reader(self) -> LiveReader:
         self._live_reader = LiveReader(
@@ -102,7 +106,7 @@ class FollowReplay(Replay):
         for batch, trades in events:
             self.processor.process_rows(batch)
             self.processor.process_trades(trades)
-            self._bar_files.add_closed(self.processor)
+            self._take_bars()
 
     def _give_sign(self) -> None:
         """Write the files when something came, and now and then when nothing did."""

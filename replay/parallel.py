@@ -230,9 +230,12 @@ class ParallelReplay(Replay):
             logger.warning("no second file begins with a snapshot: replaying with one process")
             super()._consume()
             return
+        options = self.options
+        if self.results and options.flow is False:  # without it a segment hands no bars over
+            options = replace(options, flow=None)
         with spools(len(self._segments)) as paths:
             self._segments = [
-                replace(segment, spool=path)
+                replace(segment, options=options, spool=path)
                 for segment, path in zip(self._segments, paths, strict=True)
             ]
             self._run_and_join()
@@ -292,7 +295,7 @@ class ParallelReplay(Replay):
         try:
             for _, trades in self._reader.batches():
                 self.processor.process_trades(trades)
-                self._bar_files.add_closed(self.processor)
+                self._take_bars()
                 self._tick()
         except RecordingError as error:
             return str(error), error.path
@@ -356,9 +359,11 @@ class ParallelReplay(Replay):
             processor.noted.add(result.issues)
             processor.silences.join(result.silences)
             processor.reliability = result.reliability
+        paths = [segment.spool for segment in self._segments[: len(results)]]
+        if self.results:
+            self.results.add_sampled(processor, list(joined_bars(read_spools(paths))))
         if processor.flow:
             processor.flow.join([result.flow for result in results if result.flow])
-            paths = [segment.spool for segment in self._segments[: len(results)]]
             self._bar_files.add_sampled(joined_bars(read_spools(paths)))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db_interpreter import DBInterpreter
 from metrics.bar_kinds import BarSpec
@@ -26,6 +26,9 @@ from replay.run_files import RunFiles
 from replay.summary import SCHEMA, collect_issues, issues_document, note_empty_tables
 from replay.worker import Worker
 from viz_io import STATES
+
+if TYPE_CHECKING:  # a plain replay keeps no results
+    from replay.kept_results import KeptResults
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +91,7 @@ class Replay:
 
     `stop()` may be called from a signal handler: the run then ends after the rows being processed,
     with its bars finished and written. `on_tick` is called a few times a second with the run
-    itself.
+    itself. `results`, where given, keeps all bars beyond the run.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Replay:
         recording: Recording,
         files: RunFiles,
         on_tick: Callable[["Replay"], None] = lambda _: None,
+        results: "KeptResults | None" = None,
     ) -> None:
         self.options = options
         self.recording = recording
@@ -107,6 +111,7 @@ class Replay:
         window_ms = options.window_seconds * 1000
         self._bar_files = BarFiles(files, {"window_ms": window_ms, **self._flow_files.names})
         self._on_tick = on_tick
+        self.results = results
         self._began = time.monotonic()
         self._seconds: float | None = None
         self._stop_asked = False
@@ -138,8 +143,11 @@ class Replay:
             flow=options.flow is not False,
             heatmap=options.flow,
             measured=options.measured(),
+            keep=self.results is not None,
         )
         self._bar_files.begin_anew()
+        if self.results:
+            self.results.begin_anew()
         self._reader = self._make_reader()
         self._book_mode = self._reader.book_mode
 
@@ -203,6 +211,11 @@ class Replay:
             raise
         return self.state
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether all was read and there was no row or trade in the range."""
+        return self._is_whole and self.processor.first_event is None
+
     def _note_end(self) -> None:
         """Look for a silence of the book between its last row and what came after it."""
         silences, trades = self.processor.silences, self.processor.trade_span
@@ -237,7 +250,7 @@ class Replay:
                         self.processor.process_rows(rows)
                     self.processor.process_trades(given)
                     self._settle()
-                    self._bar_files.add_closed(self.processor)
+                    self._take_bars()
 
     def _process(self, batch: BookBatch, trades: list[Trade]) -> None:
         if self._stop_asked:
@@ -245,8 +258,14 @@ class Replay:
         self.processor.process_rows(batch)
         self.processor.process_trades(trades)
         self._settle()
-        self._bar_files.add_closed(self.processor)
+        self._take_bars()
         self._publish_if_due()
+
+    def _take_bars(self) -> None:
+        """Write, or keep, the bars that were closed."""
+        self._bar_files.add_closed(self.processor)
+        if self.results:
+            self.results.add(self.processor)
 
     def _settle(self) -> None:
         """Take note that all trades before the last row were processed (see `batches`)."""
@@ -281,6 +300,8 @@ class Replay:
         self.processor.finalize()
         self._publish(durable=True)
         self._bar_files.finish(self.processor)
+        if self.results:
+            self.results.finish(self.processor, is_whole=state == FINISHED)
 
     def _publish(self, *, durable: bool = False, waits: bool = False) -> None:
         processor = self.processor

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from typing import Any
+from typing import Any, Self
 
 from orderflow.command import CLEAR_LINE, is_terminal, say
 from orderflow.issues import HARMLESS, describe, losses
@@ -16,21 +16,35 @@ ENGINE_LABELS = {
 }
 
 
-class Progress:
-    """Show the share done, rows per second and time left on a terminal; nothing elsewhere.
+class StatusLine:
+    """One line on a terminal that is written over, and nothing elsewhere.
 
-    One line of less than 40 columns, so that it does not wrap and leaves nothing behind when the
-    terminal is made narrower; in a terminal narrower than that, as much as fits.
+    Give it less than 40 columns, so that it does not wrap and leaves nothing behind when the
+    terminal is made narrower; in a terminal narrower than that it shows as much as fits.
     """
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown and is_terminal()
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._write("")
+        self.write("")
+
+    def write(self, line: str) -> None:
+        """Write a line over the one before."""
+        if not self._shown:
+            return
+        with contextlib.suppress(OSError):  # nobody looks any more
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            # The cursor waits at the start of the line, for whatever is to be said next.
+            sys.stderr.write(f"{CLEAR_LINE}{line[: columns - 1]}\r")
+            sys.stderr.flush()
+
+
+class Progress(StatusLine):
+    """Show the share done, rows per second and time left on a terminal; nothing elsewhere."""
 
     def show(self, replay: Replay) -> None:
         """Show how far `replay` is."""
@@ -39,20 +53,11 @@ class Progress:
         liveness = replay.liveness()
         if liveness["live"]:
             rows = replay.processor.rows + replay.processor.warm_up_rows
-            self._write(live_line(liveness["behind_ms"], rows))
+            self.write(live_line(liveness["behind_ms"], rows))
         elif liveness["waiting_for"]:
-            self._write("waiting for a recording")
+            self.write("waiting for a recording")
         else:
-            self._write(progress_line(replay.progress, replay.rows_per_second, replay.seconds))
-
-    def _write(self, line: str) -> None:
-        if not self._shown:
-            return
-        with contextlib.suppress(OSError):  # nobody looks any more
-            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-            # The cursor waits at the start of the line, for whatever is to be said next.
-            sys.stderr.write(f"{CLEAR_LINE}{line[: columns - 1]}\r")
-            sys.stderr.flush()
+            self.write(progress_line(replay.progress, replay.rows_per_second, replay.seconds))
 
 
 def progress_line(share: float, rows_per_second: float, seconds: float) -> str:

@@ -61,6 +61,34 @@ MAY_IMPORT: dict[str, set[str]] = {
         "recordings",
         "viz_io",
     },
+    "replay.kept_results": {
+        "orderflow",
+        "formats.parquet_results",
+        "formats.results",
+        "formats.results_database",
+        "metrics",
+        "metrics_calculator",
+        "ohlc_processor",
+    },
+    "replay.child": set(),
+    "replay.job": {
+        "orderflow",
+        "formats.parquet_results",
+        "formats.results",
+        "metrics",
+        "ohlc_processor",
+        "recordings",
+        "viz_io",
+    },
+    "replay.batch": {
+        "orderflow",
+        "formats.jobs_table",
+        "formats.parquet_results",
+        "formats.results",
+        "formats.results_database",
+        "recordings",
+    },
+    "replay.__main__": {"orderflow", "formats.results", "metrics", "recordings"},
     "simulator": {
         "orderflow",
         "level_parser",
@@ -115,6 +143,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": {"orderflow", "page"},
     "main": {
         "orderflow",
+        "formats.results",
         "messaging",
         "metrics",
         "recordings",
@@ -127,7 +156,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # Who may use what the standard library and others offer.
 THIRD_PARTIES: dict[str, set[str]] = {
-    "sqlite3": {"recordings"},
+    "sqlite3": {"recordings", "formats.results_database"},
+    "pyarrow": {"formats"},
+    "cloudpickle": {"replay.schedulers"},
+    "dask": {"replay.schedulers"},
+    "distributed": {"replay.schedulers"},
     "dash": {"app", "page"},
     "plotly": {"app", "page"},
     "flask": {"app", "page"},
@@ -146,6 +179,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "formats.__main__",
         "orderflow.options",
         "recordings.__main__",
+        "replay.__main__",
         "simulator.__main__",
         "simulator.commands_run",
         "simulator.options",
@@ -321,7 +355,7 @@ def test_a_library_is_used_where_it_belongs(library: str) -> None:
 
 def test_connections_to_recordings_are_made_in_one_place() -> None:
     makers = {name for name, path in SOURCES.items() if "sqlite3.connect(" in path.read_text()}
-    assert makers == {"recordings.connection", "recordings.writer"}
+    assert makers == {"recordings.connection", "recordings.writer", "formats.results_database"}
 
 
 def test_the_page_and_app_reach_only_the_files() -> None:

@@ -1,0 +1,128 @@
+"""Keep results as Parquet files, one for each table, instrument and UTC day.
+
+A file is replaced as a whole, so that it is there or not, whatever is killed when. Nothing is
+locked: one process at a time may write a day of an instrument.
+"""
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from formats.results import ResultsError, ResultTable, Row, Stretch, day_of
+from orderflow.atomic import remove_leftovers, replace_file
+from orderflow.errors import OrderflowError
+
+FILE_NAME = "part.parquet"
+
+
+class ParquetResults:
+    """Results under a directory: `TABLE/instrument=NAME/day=YYYY-MM-DD/part.parquet`.
+
+    A file has the columns `window_seconds`, `timestamp` and the table's fields, sorted by the first
+    two; the same rows are the same bytes. Raise `OrderflowError` where pyarrow is not installed.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            import pyarrow  # noqa: F401, PLC0415 (of a group of its own)
+        except ImportError as error:
+            msg = "results are kept with pyarrow; uv sync --group data installs it"
+            raise OrderflowError(msg) from error
+        self._directory = directory
+
+    def path_of(self, table: ResultTable, instrument: str, start_ms: int) -> Path:
+        """Return where a day's results lie, by any time of the day."""
+        folder = self._directory / table.name / f"instrument={instrument}"
+        return folder / f"day={day_of(start_ms)}" / FILE_NAME
+
+    def write(self, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]) -> None:
+        """Replace what is kept of a stretch: see `Repository`."""
+        for day in stretch.days():
+            for table, given in rows.items():
+                of_day = [row for row in given if day.start_ms <= _time_of(row) < day.end_ms]
+                self._write_day(table, day, of_day)
+
+    def _write_day(self, table: ResultTable, day: Stretch, rows: Sequence[Row]) -> None:
+        path = self.path_of(table, day.instrument, day.start_ms)
+        kept = [row for row in self._read_file(table, path) if not _is_of(day, *row[:2])]
+        merged = sorted([*kept, *((day.window_seconds, *row) for row in rows)], key=_place_of)
+        try:
+            if not merged:
+                _remove(path)
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(path.parent)
+            replace_file(path, _packed(table, merged), durable=True)
+        except OSError as error:
+            msg = f"{path}: cannot be written ({error.strerror}); make room, or name another DIR"
+            raise ResultsError(msg, path) from error
+
+    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+        """Return the rows kept of a stretch: see `Repository`."""
+        found: list[Row] = []
+        for day in stretch.days():
+            path = self.path_of(table, day.instrument, day.start_ms)
+            found += [row[1:] for row in self._read_file(table, path) if _is_of(day, *row[:2])]
+        return found
+
+    def _read_file(self, table: ResultTable, path: Path) -> list[tuple[Any, ...]]:
+        """Return the rows of a file, each led by its window; none where there is no file."""
+        from pyarrow import ArrowException, parquet, types  # noqa: PLC0415
+
+        names = ("window_seconds", "timestamp", *table.fields)
+        try:
+            # Read as a whole: a file may be replaced meanwhile.
+            read = parquet.ParquetFile(io.BytesIO(path.read_bytes())).read(list(names))
+            columns = [
+                (column.cast("int64") if types.is_timestamp(column.type) else column).to_pylist()
+                for column in (read[name] for name in names)
+            ]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            msg = f"{path}: cannot be read ({error.strerror or error}); name another DIR"
+            raise ResultsError(msg, path) from error
+        except (ArrowException, KeyError) as error:
+            msg = f"{path}: holds no results of this program ({error}); move it away"
+            raise ResultsError(msg, path) from error
+        return list(zip(*columns, strict=True))
+
+
+def _packed(table: ResultTable, rows: Sequence[tuple[Any, ...]]) -> bytes:
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
+
+    types = dict.fromkeys(table.integers, pa.int32()) | dict.fromkeys(table.keys, pa.string())
+    schema = pa.schema(
+        [
+            pa.field("window_seconds", pa.int32(), nullable=False),
+            pa.field("timestamp", pa.timestamp("ms", "UTC"), nullable=False),
+            *((name, types.get(name, pa.float64())) for name in table.fields),
+        ]
+    )
+    columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), schema, strict=True)]
+    packed = io.BytesIO()
+    parquet.write_table(pa.Table.from_arrays(columns, schema=schema), packed, compression="zstd")
+    return packed.getvalue()
+
+
+def _time_of(row: Row) -> float:
+    return row[0] or 0
+
+
+def _place_of(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row[:2]
+
+
+def _is_of(stretch: Stretch, window_seconds: int, timestamp: int) -> bool:
+    in_time = stretch.start_ms <= timestamp < stretch.end_ms
+    return in_time and window_seconds == stretch.window_seconds
+
+
+def _remove(path: Path) -> None:
+    """Remove a file and its folder, if they are there."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not there, or something of somebody else's is in it
+        path.parent.rmdir()

@@ -1,0 +1,113 @@
+"""Results of runs, kept: bars and metrics by instrument and UTC day; see docs/results.md.
+
+What is kept lies twice in the directory of results: as Parquet files in the hive layout, and as
+tables of an SQLite file. Both are behind one `Repository`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from orderflow.errors import OutputError
+
+DAY_MS = 86_400_000
+DATABASE_NAME = "results.sqlite"
+
+Row = tuple[Any, ...]
+"""Start of a bar in ms, UTC, and a value for each field of its table; None where there is none."""
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A kind of results: the name of its folder and table, and its columns after the timestamp.
+
+    Rows are told apart by instrument, window, timestamp and `keys`, the first of the fields, which
+    are texts. The others are doubles, but for `integers`.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    integers: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(f"{name}_{part}" for part in ("open", "high", "low", "close"))
+
+
+OHLC = ResultTable("ohlc", ("open", "high", "low", "close", "volume"))
+METRICS = ResultTable(
+    "metrics", (*_parts("obi"), *_parts("tot"), *_parts("cvd"), "depth_levels"), ("depth_levels",)
+)
+METRIC_VALUES = ResultTable("metric_values", ("metric", "field", "value"), keys=("metric", "field"))
+"""What was asked for by `--metric`, a row for each field of each metric of a bar."""
+TABLES = (OHLC, METRICS, METRIC_VALUES)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Which rows are meant: an instrument's bars of one length that begin in a range, ms, UTC."""
+
+    instrument: str
+    window_seconds: int
+    start_ms: int
+    end_ms: int
+
+    def days(self) -> list["Stretch"]:
+        """Return the parts of it that lie in one UTC day each."""
+        bounds = range(self.start_ms // DAY_MS * DAY_MS, self.end_ms, DAY_MS)
+        return [
+            Stretch(
+                self.instrument,
+                self.window_seconds,
+                max(begin, self.start_ms),
+                min(begin + DAY_MS, self.end_ms),
+            )
+            for begin in bounds
+        ]
+
+
+class Repository(Protocol):
+    """Where results are kept, by instrument, length of the bars and time."""
+
+    def write(self, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]) -> None:
+        """Replace what is kept of a stretch, in the tables given, by rows in time order.
+
+        All rows lie in the stretch. Raise `ResultsError` where that fails.
+        """
+
+    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+        """Return the rows kept of a stretch, in time order. Raise `ResultsError`."""
+
+
+class ResultsError(OutputError):
+    """Report results, at `path`, that cannot be read or written."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def day_of(ms: int) -> str:
+    """Return the UTC day of a time in ms, as `2025-06-09`."""
+    return datetime.fromtimestamp(ms // 1000, UTC).date().isoformat()
+
+
+def check_window(window_seconds: int, start_ms: int, end_ms: int) -> str | None:
+    """Return why bars of a range cannot be kept; None if they can.
+
+    A kept bar is of a whole window, and of one day.
+    """
+    if 86_400 % window_seconds:
+        return (
+            f"kept bars are of one day each, so that a window must divide it; found "
+            f"{window_seconds} s"
+        )
+    if start_ms % (window_seconds * 1000) or end_ms % (window_seconds * 1000):
+        return (
+            f"kept bars are whole, so that START and END must be the start of a window of "
+            f"{window_seconds} s"
+        )
+    return None

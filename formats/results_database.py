@@ -1,0 +1,99 @@
+"""Keep results in tables of an SQLite file, for who wants SQL; the file has the table of jobs too.
+
+One process at a time writes; others wait for it. The journal is a rollback journal, which works on
+a shared file system too.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from formats.results import TABLES, ResultsError, ResultTable, Row, Stretch, day_of
+
+LOCK_SECONDS = 60.0
+
+JOBS = """CREATE TABLE IF NOT EXISTS jobs(
+    instrument TEXT, day TEXT, options_hash TEXT, window_seconds INTEGER, options TEXT,
+    state TEXT, attempts INTEGER, seconds REAL, rows INTEGER, trades INTEGER, book_from INTEGER,
+    counts TEXT, error TEXT, source_stamp TEXT, code_version TEXT,
+    PRIMARY KEY (instrument, day, options_hash)) WITHOUT ROWID"""
+
+
+class DatabaseResults:
+    """Results in the SQLite file at `path`, which is made when it is first written or read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection in a transaction that is committed at the end of the block.
+
+        Raise `ResultsError` where something fails; then nothing is changed.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            opened = sqlite3.connect(self._path, timeout=LOCK_SECONDS, isolation_level=None)
+            with closing(opened) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for table in TABLES:
+                    connection.execute(_schema(table))
+                connection.execute(JOBS)
+                yield connection
+                connection.execute("COMMIT")
+        except (OSError, sqlite3.Error) as error:
+            msg = f"{self._path}: cannot be used ({error}); make room, or name another DIR"
+            raise ResultsError(msg, self._path) from error
+
+    def write(self, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]) -> None:
+        """Replace what is kept of a stretch: see `Repository`. Jobs of its days are `replaced`."""
+        with self.transaction() as connection:
+            write_rows(connection, stretch, rows)
+
+    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+        """Return the rows kept of a stretch: see `Repository`."""
+        with self.transaction() as connection:
+            found = connection.execute(
+                f"SELECT timestamp, {', '.join(table.fields)} FROM {table.name} {_OF_STRETCH} "  # noqa: S608 (our own names)
+                f"ORDER BY {', '.join(('timestamp', *table.keys))}",
+                _bounds(stretch),
+            )
+            return found.fetchall()
+
+
+_OF_STRETCH = "WHERE instrument = ? AND window_seconds = ? AND timestamp >= ? AND timestamp < ?"
+
+
+def write_rows(
+    connection: sqlite3.Connection, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]
+) -> None:
+    """Write what `DatabaseResults.write` does, in a transaction that somebody else ends."""
+    for table, given in rows.items():
+        connection.execute(f"DELETE FROM {table.name} {_OF_STRETCH}", _bounds(stretch))  # noqa: S608
+        marks = ", ".join("?" * (3 + len(table.fields)))
+        connection.executemany(
+            f"INSERT OR REPLACE INTO {table.name} VALUES ({marks})",  # noqa: S608
+            ((stretch.instrument, stretch.window_seconds, *row) for row in given),
+        )
+    for day in stretch.days():
+        connection.execute(
+            "UPDATE jobs SET state = 'replaced' WHERE instrument = ? AND window_seconds = ? "
+            "AND day = ? AND state = 'done'",
+            (day.instrument, day.window_seconds, day_of(day.start_ms)),
+        )
+
+
+def _bounds(stretch: Stretch) -> tuple[str | int, ...]:
+    return stretch.instrument, stretch.window_seconds, stretch.start_ms, stretch.end_ms
+
+
+def _schema(table: ResultTable) -> str:
+    types = dict.fromkeys(table.integers, "INTEGER") | dict.fromkeys(table.keys, "TEXT")
+    fields = ", ".join(f"{name} {types.get(name, 'REAL')}" for name in table.fields)
+    key = ", ".join(("instrument", "window_seconds", "timestamp", *table.keys))
+    return (
+        f"CREATE TABLE IF NOT EXISTS {table.name}(instrument TEXT, window_seconds INTEGER, "
+        f"timestamp INTEGER, {fields}, "
+        f"PRIMARY KEY ({key})) WITHOUT ROWID"
+    )
