@@ -22,8 +22,8 @@ cdef extern from "level_table.h":
     Key key_of(double price, Key side)
     void level_table_init(LevelTable *table, uint64_t seed)
     void level_table_free(LevelTable *table)
-    int level_table_put(LevelTable *table, Key key, double size)
-    void level_table_remove(LevelTable *table, Key key)
+    int level_table_put(LevelTable *table, Key key, double size, double *before)
+    double level_table_remove(LevelTable *table, Key key)
     double level_table_size(const LevelTable *table, Key key)
 
 
@@ -130,9 +130,10 @@ cdef bint read_side(str text, Key side, LevelRow *row) except -1:
 
 cdef int write(const LevelRow *row, LevelTable *table) except -1:
     cdef size_t i
+    cdef double before
     for i in range(row.count):
         if row.sizes[i] == 0.0:
             level_table_remove(table, row.keys[i])
-        elif level_table_put(table, row.keys[i], row.sizes[i]) < 0:
+        elif level_table_put(table, row.keys[i], row.sizes[i], &before) < 0:
             raise MemoryError()
     return 0
