@@ -9,9 +9,10 @@ if __name__ == "__main__":
     startup.begin()
 
 import gc
+import logging
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,9 @@ from metrics.bar_kinds import BarSpec, parse_bars
 from metrics.registry import MetricSpec, parse_metrics
 from orderflow import command, parent
 from orderflow import options as shared
+from orderflow.cache import PREPARED_CACHE, user_cache_dir
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
-from orderflow.errors import UsageError
+from orderflow.errors import OutputError, UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_moment, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, BookMode, Recording, find_recording
@@ -39,6 +41,8 @@ from replay.run import FAILED, OBJECTS_PER_COLLECTION, STOPPED, Replay, ReplayOp
 from replay.run_files import RunFiles
 from replay.terminal import Progress, WaitingLine, start_line, summary_lines
 from viz_io import OUTPUT_DIR
+
+logger = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 MAX_JOBS = 256
@@ -63,6 +67,7 @@ def replay(
     depth_levels: shared.DepthLevels = 50,
     data_dir: shared.DataDir = None,
     output_dir: shared.OutputDir = None,
+    prepared_dir: shared.PreparedDir = None,
     book_mode: Annotated[
         BookMode,
         typer.Option(help="What book rows without an action are: updates or full snapshots."),
@@ -177,6 +182,7 @@ def replay(
         replace(options, data_dir=directory),
         directory,
         output_dir or OUTPUT_DIR,
+        prepared_dir,
         book_mode,
         notify,
         (host, port, allow_host or []) if ui else None,
@@ -222,6 +228,7 @@ def _run(
     options: ReplayOptions,
     data_dir: Path,
     output_dir: Path,
+    prepared_dir: Path | None,
     book_mode: BookMode,
     notify: str,
     page_options: tuple[str, int, list[str]] | None,
@@ -230,7 +237,7 @@ def _run(
     quiet: bool,
 ) -> int:
     listener = open_listener(notify, data_dir)
-    make = _prepare(options, data_dir, book_mode, listener)
+    make = _find(options, data_dir, prepared_dir, book_mode, listener)
     files = RunFiles(output_dir)
     page = PageProcess(output_dir, *page_options) if page_options else None
     try:
@@ -261,8 +268,12 @@ def _run(
     return EXIT_FAILED if state == FAILED or files.failure else EXIT_DONE
 
 
-def _prepare(
-    options: ReplayOptions, data_dir: Path, book_mode: BookMode, listener: Listener
+def _find(
+    options: ReplayOptions,
+    data_dir: Path,
+    prepared_dir: Path | None,
+    book_mode: BookMode,
+    listener: Listener,
 ) -> MakeReplay:
     """Find what is to be replayed, or followed; return what makes the run, given its files."""
     if options.follow:
@@ -274,7 +285,19 @@ def _prepare(
     recording = find_recording(
         options.instrument, data_dir, options.start_ms, options.end_ms, book_mode
     )
+    _use_prepared(recording, prepared_dir)
     return lambda files, tick: new_replay(options, recording, files, tick)
+
+
+def _use_prepared(recording: Recording, prepared_dir: Path | None) -> None:
+    """Read the recording from prepared copies where there are true ones; say why not, if so."""
+    with suppress(OutputError):  # without a home directory there is no cache either
+        root = prepared_dir or user_cache_dir() / PREPARED_CACHE
+        if prepared_dir or root.is_dir():
+            from formats.prepared import use_prepared  # noqa: PLC0415 (seldom needed)
+
+            if why := use_prepared(recording, root, is_named=prepared_dir is not None):
+                logger.warning(why)
 
 
 def new_replay(

@@ -1,4 +1,4 @@
-"""Bring in files that others have recorded: `uv run -m formats import …`."""
+"""Other files in, and recordings prepared: `uv run -m formats import …`, `… prepare …`."""
 
 from orderflow import startup
 
@@ -11,6 +11,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from formats.command_prepare import prepare
 from formats.contract_values import parse_contract_values
 from formats.importing import Imported, ImportOptions, import_file
 from formats.recognition import AUTO, RECOGNISERS, check_format
@@ -25,7 +26,7 @@ app = new_app()
 
 @app.callback()
 def _formats() -> None:
-    """Bring in files that others have recorded."""
+    """Bring in files that others have recorded, and prepare recordings for replays."""
 
 
 @app.command(name="import")
@@ -105,6 +106,8 @@ def _import_all(
             say("\n".join(report_lines(imported)))
     return done, failed
 
+
+app.command()(prepare)
 
 if __name__ == "__main__":
     command.run(app)

@@ -5,7 +5,13 @@ compiler; `orderflow.compiled.fastest` then uses Python. It imports nothing of t
 twin needs of it must be handed in before its first use, which otherwise raises `RuntimeError`.
 """
 
-from orderflow_native._book import HeatColumns, OrderbookManager, RowRecorder, parse_plain_side
+from orderflow_native._book import (
+    HeatColumns,
+    OrderbookManager,
+    RowRecorder,
+    parse_levels,
+    parse_plain_side,
+)
 from orderflow_native._level_book import LevelBook
 from orderflow_native._metrics import (
     Portions,
@@ -21,7 +27,7 @@ from orderflow_native._metrics import (
 from orderflow_native._needs import hand_in
 from orderflow_native._okx_archive import read_okx_block
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
-from orderflow_native._samples import Samples, sampled_bar
+from orderflow_native._samples import Samples, sampled_bar, samples_of_columns
 from orderflow_native._stored_rows import parse_row
 from orderflow_native._sums import CompensatedSum
 from orderflow_native._text_book import TextBook
@@ -45,10 +51,12 @@ __all__ = [
     "is_sorted",
     "mids",
     "ohlc",
+    "parse_levels",
     "parse_plain_side",
     "parse_row",
     "read_okx_block",
     "sampled_bar",
+    "samples_of_columns",
     "slopes",
     "spreads",
     "sums",
