@@ -25,7 +25,7 @@ from orderflow import command
 from orderflow.command import Quiet, Verbose, say
 from orderflow.errors import UsageError
 from orderflow.instruments import parse_contract_values
-from page import charts, flow_routes, layouts, runs
+from page import charts, flow_routes, layouts, metric_charts, runs
 from page import server as page_server
 from page.book_route import add_book_route
 from page.contents import Bars, Depth, Metrics, Shown
@@ -63,6 +63,7 @@ def layout() -> Any:
         "data": charts.time_traces(Shown(Bars(), Metrics())),
         "layout": layouts.time_layout(template),
     }
+    measured_figure = {"data": [], "layout": metric_charts.metric_layout(template)}
     depth_figure = {"data": charts.depth_traces(Depth()), "layout": layouts.depth_layout(template)}
     return html.Div(
         [
@@ -82,7 +83,20 @@ def layout() -> Any:
             html.Main(
                 [
                     html.Section(
-                        [_graph("time", time_figure), html.Div(id="hint")], className="panel time"
+                        [
+                            _graph("time", time_figure),
+                            # The metrics asked for by --metric, and nothing without any.
+                            html.Div(
+                                html.Div(
+                                    _graph("measured", measured_figure),
+                                    id="measured-frame",
+                                    hidden=True,
+                                ),
+                                id="measured-panel",
+                            ),
+                            html.Div(id="hint"),
+                        ],
+                        className="panel time",
                     ),
                     html.Section(id="trading", className="panel trading"),
                     html.Section(_graph("depth", depth_figure), className="panel depth"),

@@ -4,27 +4,39 @@
 
 Each client polls twice a second over a connection it keeps, and tells the versions it has, as a
 browser does. Meanwhile all four files change (--writes a second, 1000 bars), so that every answer
-carries the whole picture. Page, clients and writer are a process each: on two cores the figures
-contain what the clients take.
+carries the whole picture. With --heatmap clients show the heatmap: two columns of 400 rows come
+with each write, and after a poll each asks for what it does not have. Page, clients and writer are
+a process each: on two cores the figures contain what the clients take.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import json
 import multiprocessing
 import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.support import page_fixtures
+from benchmarks.support import flow_files, page_fixtures
+from orderflow.array_file import Array, pack, unpack
 
 SEEN = b'"data":"'
+COLUMNS, COLUMN_MS = 1024, 250
 
 
-def poll_request(seen: str) -> bytes:
+def heatmap_request(after: int) -> bytes:
+    return (
+        f"GET /flow/heatmap_0?run=one&after={after} HTTP/1.1\r\nHost: localhost\r\n"
+        "Accept-Encoding: gzip\r\n\r\n"
+    ).encode()
+
+
+def poll_request(seen: str, view: str) -> bytes:
     body = json.dumps(
         {
             "output": "seen.data",
@@ -36,7 +48,8 @@ def poll_request(seen: str) -> bytes:
     ).encode()
     head = (
         "POST /_dash-update-component HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"X-Order-Flow-View: {view}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -44,8 +57,10 @@ def poll_request(seen: str) -> bytes:
 class Client:
     """Poll like one browser tab, and keep the time and size of each answer."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, heatmap: bool = False) -> None:
         self._port = port
+        self._heatmap = heatmap
+        self._newest = -1
         self.seconds: list[float] = []
         self.sizes: list[int] = []
         self.errors: list[str] = []
@@ -56,20 +71,43 @@ class Client:
         seen = ""
         while time.monotonic() < until:
             start = time.perf_counter()
-            writer.write(poll_request(seen))
             try:
-                code, body = await self._answer(reader)
+                code, body = await self._ask(poll_request(seen, self._view), reader, writer)
+                if code == 200 and SEEN in body:
+                    seen = body[body.rindex(SEEN) + len(SEEN) :].split(b'"', 1)[0].decode()
+                if self._heatmap:
+                    found = await self._ask(heatmap_request(self._newest), reader, writer)
+                    self._take_columns(*found)
             except (OSError, asyncio.IncompleteReadError) as error:
                 self.errors.append(repr(error))
                 return
-            self.seconds.append(time.perf_counter() - start)
-            self.sizes.append(len(body))
-            if code == 200 and SEEN in body:
-                seen = body[body.rindex(SEEN) + len(SEEN) :].split(b'"', 1)[0].decode()
-            elif code != 200:
-                self.errors.append(f"{code}: {body[:80]!r}")
             await asyncio.sleep(max(0.0, 0.5 - (time.perf_counter() - start)))
         writer.close()
+
+    @property
+    def _view(self) -> str:
+        return "flow" if self._heatmap else "bars"
+
+    async def _ask(
+        self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[int, bytes]:
+        start = time.perf_counter()
+        writer.write(request)
+        code, body = await self._answer(reader)
+        self.seconds.append(time.perf_counter() - start)
+        self.sizes.append(len(body))
+        if code not in (200, 204):
+            self.errors.append(f"{code}: {body[:80]!r}")
+        return code, body
+
+    def _take_columns(self, code: int, body: bytes) -> None:
+        if code != 200:
+            return
+        plain = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+        header, _ = unpack(plain)
+        if header["first"] not in (self._newest + 1, header["start"]):
+            self.errors.append(f"columns from {header['first']} came after {self._newest}")
+        self._newest = header["first"] + header["columns"] - 1
 
     async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -81,12 +119,33 @@ class Client:
         return int(head.split()[1]), await reader.readexactly(lengths[0] if lengths else 0)
 
 
-def write_files(directory: Path, per_second: float) -> None:
+def heatmap(count: int) -> bytes:
+    """Return a full file of columns of which `2 · count` have gone by."""
+    first = flow_files.START_MS // COLUMN_MS + 2 * count
+    cells = bytes(range(256)) * (COLUMNS * flow_files.ROWS * 2 // 256)
+    arrays = {
+        name: flow_files.array("float64", [value] * COLUMNS)
+        for name, value in (("low", 1e5), ("row", 2.0), ("bid", 105_399.9), ("ask", 105_400.0))
+    }
+    arrays["updates"] = flow_files.array("uint16", [1] * COLUMNS)
+    arrays["cells"] = Array("uint16", (COLUMNS, flow_files.ROWS), cells)
+    fields: dict[str, Any] = {
+        "level": 0,
+        "column_ms": COLUMN_MS,
+        "first": first,
+        "columns": COLUMNS,
+    }
+    return pack(flow_files.header("heatmap", **fields, rows=flow_files.ROWS), arrays)
+
+
+def write_files(directory: Path, per_second: float, *, has_heatmap: bool) -> None:
     """Change the last bar and the depth, as a running replay does."""
     bars, metrics = page_fixtures.market(1000)
     count = 0
     while True:
         count += 1
+        if has_heatmap:
+            flow_files.put_bytes(directory, "heatmap_0.bin", heatmap(count))
         bars[-1][4] += 0.1
         metrics[-1][4] = (count % 100) / 100
         page_fixtures.put(directory, "ohlc_data.json", bars)
@@ -105,7 +164,7 @@ def cpu_seconds(pid: int) -> float:
 
 async def load(options: argparse.Namespace, port: int) -> list[Client]:
     until = time.monotonic() + options.seconds
-    clients = [Client(port) for _ in range(options.clients)]
+    clients = [Client(port, heatmap=options.heatmap) for _ in range(options.clients)]
     runs = [client.run(i * 0.5 / options.clients, until) for i, client in enumerate(clients)]
     await asyncio.gather(*runs)
     return clients
@@ -116,10 +175,17 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--writes", type=float, default=2, help="changes of the files a second")
+    parser.add_argument("--heatmap", action="store_true", help="ask for a heatmap too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, page_fixtures.page(Path(name)) as (url, pid):
-        writer = multiprocessing.Process(target=write_files, args=(Path(name), options.writes))
+        writer = multiprocessing.Process(
+            target=write_files,
+            args=(Path(name), options.writes),
+            kwargs={"has_heatmap": options.heatmap},
+        )
         writer.start()
+        while not (Path(name) / "status_data.json").exists():
+            time.sleep(0.05)
         clients = asyncio.run(load(options, int(url.rpartition(":")[2])))
         used = cpu_seconds(pid)
         writer.kill()

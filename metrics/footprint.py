@@ -94,6 +94,7 @@ class Footprint:
         self._closed: deque[Bar] = deque(maxlen=max_bars)
         self._closed_cells = 0
         self._made = 0
+        self._gone_delta = 0.0  # of the bars that are no longer kept
         self._height = RowHeight(grid)
         self._window: int | None = None
         self._cells = VolumeByRow()
@@ -134,6 +135,7 @@ class Footprint:
         bar = self._bar(self._window)
         if len(self._closed) == self._closed.maxlen:
             self._closed_cells -= len(self._closed[0].cells[0])
+            self._gone_delta += _delta(self._closed[0])
         self._closed.append(bar)
         self.fresh.append(bar[:7])
         self._closed_cells += len(bar.cells[0])
@@ -203,14 +205,17 @@ class Footprint:
     def arrays(self, ohlc: Sequence[Sequence[float]]) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return the fields and arrays of the file, given the OHLC bars of the same windows."""
         self._follow_grid()
-        bars = list(self._closed)
+        bars, gone_delta = list(self._closed), self._gone_delta
         if self._window is not None:
-            bars = [*bars, self._bar(self._window)][-(self._closed.maxlen or 1) :]
+            bars.append(self._bar(self._window))
+        if len(bars) > (self._closed.maxlen or 1):
+            gone_delta += _delta(bars.pop(0))
         fields = {
             "window_ms": self._window_ms,
             "first": self._made + (self._window is not None) - len(bars),
             "row_ticks": self._height.ticks,
             "session": self._session(),
+            "cvd_start": gone_delta,
         }
         profile = self._profile.columns()
         return fields, {
@@ -239,6 +244,10 @@ class Footprint:
             "vah": rows[high],
             "val": rows[low],
         }
+
+
+def _delta(bar: Bar) -> float:
+    return bar.buy - bar.sell
 
 
 def _numbers(values: Any) -> Array:

@@ -55,6 +55,11 @@ class Found:
         """Return the starts of the bars' windows, in ms."""
         return self.columns.get("time", [])
 
+    @property
+    def is_ended(self) -> bool:
+        """Return whether the file's last block is a short one, so that no bar can follow."""
+        return self.total % ENTRIES_PER_BLOCK > 0
+
 
 class BarFile:
     """One file of all bars, whose header names `kind` and at least `columns`."""

@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def answer_of(asked: Question, trades: Found, book: Found, bars: Bars, metrics: 
     header = trades.header or book.header
     window = header.get("window_ms")
     window_ms = window if isinstance(window, int) and window >= 1000 else DEFAULT_WINDOW_MS
-    traded, told = traded_bars(trades, bars), metric_rows(trades, book, metrics)
+    traded, told = traded_bars(trades, bars), metric_rows(trades, book, bars, metrics)
     starts = [part["time"][0] for part in (traded, told) if part["time"]]
     ends = [part["time"][-1] for part in (traded, told) if part["time"]]
     # What was read of the files begins where a block begins; where the tail was cut, later.
@@ -181,10 +181,11 @@ def traded_bars(found: Found, bars: Bars) -> Columns:
     return columns
 
 
-def metric_rows(trades: Found, book: Found, metrics: Metrics) -> Columns:
+def metric_rows(trades: Found, book: Found, bars: Bars, metrics: Metrics) -> Columns:
     """Return OBI and CVD for every window of either; what is missing stays at its last close.
 
     Before the first sample the OBI is no number, and so is the CVD before the first trade read.
+    Neither are those of bars that fill no block yet and are older than the newest thousand.
     """
     obi: dict[float, Sequence[float]] = {}
     if book.times:
@@ -209,9 +210,15 @@ def metric_rows(trades: Found, book: Found, metrics: Metrics) -> Columns:
         if time > last_trade and close is not None:
             cvd[time] = close
     columns: Columns = {name: [] for name in ("time", *OBI, "cvd")}
-    shown: Sequence[float] = (math.nan,) * 4
-    total = math.nan
-    for start in sorted(obi.keys() | cvd.keys()):
+    unknown: Sequence[float] = (math.nan,) * 4
+    shown, total = unknown, math.nan
+    told = metrics.times[0] if metrics.times else math.inf
+    untold = {time for time in bars.times if trades.last < time < told}
+    for start in sorted(obi.keys() | cvd.keys() | untold):
+        if start in untold:
+            total = math.nan
+        if book.last < start < told and not book.is_ended:
+            shown = unknown
         shown, total = obi.get(start) or [shown[3]] * 4, cvd.get(start, total)
         for name, value in zip(("time", *OBI, "cvd"), (start, *shown, total), strict=True):
             columns[name].append(value)
@@ -279,7 +286,7 @@ def _in_windows(columns: Columns, step: int, joins: Mapping[str, Join]) -> Colum
         for place, time in enumerate(times)
         if not place or int(time) // step != int(times[place - 1]) // step
     ]
-    parts = list(zip(starts, [*starts[1:], len(times)], strict=True))
+    parts = list(pairwise([*starts, len(times)]))
     made: Columns = {"time": [times[start] // step * step for start, _ in parts]}
     for name, join in joins.items():
         values = columns[name]

@@ -67,12 +67,13 @@ def price_trace(bars: Bars, decimals: int = 2) -> Trace:
         "close": bars.closes,
         "increasing": {"line": {"color": UP, "width": 1}, "fillcolor": UP},
         "decreasing": {"line": {"color": DOWN, "width": 1}, "fillcolor": DOWN},
-        "hovertemplate": _four_values(f",.{decimals}f"),
+        "hovertemplate": four_values(f",.{decimals}f"),
         "yaxis": "y",
     }
 
 
-def _four_values(form: str) -> str:
+def four_values(form: str) -> str:
+    """Return how hover writes a candle, its numbers in this form."""
     names = (("O", "open"), ("H", "high"), ("L", "low"), ("C", "close"))
     return "  ".join(f"{letter} %{{{name}:{form}}}" for letter, name in names)
 
@@ -156,7 +157,7 @@ def obi_trace(metrics: Metrics) -> Trace:
         **dict(zip(names, columns, strict=True)),
         "increasing": {"line": {"color": OBI_UP, "width": 1}, "fillcolor": OBI_UP},
         "decreasing": {"line": {"color": OBI_DOWN, "width": 1}, "fillcolor": OBI_DOWN},
-        "hovertemplate": _four_values("+.4f"),
+        "hovertemplate": four_values("+.4f"),
         "yaxis": "y3",
     }
 

@@ -14,7 +14,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -34,8 +34,17 @@ from page.contents import (
     parse_metrics,
     parse_status,
 )
+from page.metric_contents import MetricBars, parse_metric_bars
 from page.trading_contents import Trading, parse_trading, trading_of_run
-from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE
+from viz_io import (
+    DATA_FILE,
+    DEPTH_FILE,
+    ISSUES_FILE,
+    METRIC_BARS_FILE,
+    METRICS_FILE,
+    STATUS_FILE,
+    TRADING_FILE,
+)
 
 log = logging.getLogger("page")
 
@@ -211,6 +220,7 @@ class PageData:
     status: Reading[Status]
     issues: Reading[Issues]
     trading: Reading[Trading]
+    measured: Reading[MetricBars] = field(default_factory=Reading)
     stale: bool = False
     trading_stale: bool = False
     no_directory: bool = False
@@ -226,6 +236,7 @@ class PageData:
             (STATUS_FILE.name, self.status),
             (ISSUES_FILE.name, self.issues),
             (TRADING_FILE.name, self.trading),
+            (METRIC_BARS_FILE.name, self.measured),
         )
         return [
             (name, reading.problem, reading.content is not None)
@@ -261,12 +272,14 @@ class PageFiles:
         self._issues = WatchedFile(issues, of_json(parse_issues), optional=True)
         # Only a trading run writes it.
         self._trading = WatchedFile(trading, of_json(parse_trading), optional=True)
+        measured = directory / METRIC_BARS_FILE.name  # only where metrics were asked for
+        self._measured = WatchedFile(measured, parse_metric_bars, optional=True)
 
     def monitoring(self) -> dict[str, Any]:
         """Return what reading each file has cost, by name."""
         files = (
             *(self._bars, self._metrics, self._depth, self._status),
-            *(self._issues, self._trading),
+            *(self._issues, self._trading, self._measured),
         )
         return {file.name: file.monitoring() for file in files}
 
@@ -284,6 +297,7 @@ class PageFiles:
             status,
             self._issues.refresh(),
             trading,
+            self._measured.refresh(),
             stale=_is_stale(status),
             trading_stale=_is_stale(trading),
             no_directory=status.missing and not self._directory.is_dir(),

@@ -17,7 +17,7 @@ from typing import Any
 from orderflow.array_file import ITEM_BYTES, MAX_FILE_BYTES, Array, pack, unpack
 from orderflow.errors import ArrayFileError
 from page.bar_range import BarRanges
-from page.checks import FileContentError
+from page.checks import MAX_NUMBER, FileContentError
 from page.contents import Metrics
 from page.files import Reading, WatchedFile
 from viz_io import BEST_FILE, FLOW_FILES, FOOTPRINT_FILE, HEATMAP_FILES, TRADES_FILE
@@ -144,10 +144,14 @@ def _cut_cells(arrays: Mapping[str, Array], start: int) -> dict[str, Array]:
 
 
 def cvd_before(content: FlowContent, metrics: Metrics) -> float:
-    """Return the CVD before the first bar of a footprint file, from the newest bar both files know.
+    """Return the CVD before the first bar of a footprint file.
 
-    Files of one run are written one after the other: only closed bars are compared. 0 without any.
+    Where the file does not say it, from the newest bar that the metrics know too. Files of one run
+    are written one after the other: only closed bars are compared. 0 without any.
     """
+    said = content.header.get("cvd_start")
+    if isinstance(said, int | float) and abs(said) <= MAX_NUMBER:
+        return float(said)
     times = [int(time) for time in _numbers(content.arrays["time"])[:-1]]
     sides = (_numbers(content.arrays[side]) for side in ("buy", "sell"))
     sums = accumulate(bought - sold for bought, sold in zip(*sides, strict=True))

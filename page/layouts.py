@@ -18,7 +18,8 @@ TEXT = "#c9d1d9"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
-def _base_layout(template: dict[str, Any]) -> Layout:
+def base_layout(template: dict[str, Any]) -> Layout:
+    """Return what all figures have in common."""
     return {
         "template": template,
         # Plotly keeps zoom and pan while this stays the same: it changes with the run alone.
@@ -67,6 +68,23 @@ def value_axis(domain: tuple[float, float], **options: Any) -> dict[str, Any]:
     )
 
 
+def time_axis(anchor: str, **options: Any) -> dict[str, Any]:
+    """Return the axis of time, UTC, under the panel with this axis."""
+    return _axis(
+        type="date",
+        anchor=anchor,
+        rangeslider={"visible": False},
+        showspikes=True,
+        spikemode="across",
+        spikesnap="cursor",
+        spikethickness=1,
+        spikecolor=MUTED,
+        spikedash="dot",
+        hoverformat="%Y-%m-%d %H:%M:%S UTC",
+        **options,
+    )
+
+
 def unseen_axis(**options: Any) -> dict[str, Any]:
     """Return an axis that is not drawn and not zoomed."""
     return {"visible": False, "fixedrange": True, **options}
@@ -103,23 +121,12 @@ def heading(text: str, y: float, anchor: str) -> dict[str, Any]:
 
 def time_layout(template: dict[str, Any]) -> Layout:
     """Return the layout of price, volume, OBI and CVD over one time axis, in UTC."""
-    return _base_layout(template) | {
+    return base_layout(template) | {
         # Left of the first tick there is room for half of its date.
         "margin": {"l": 34, "r": 74, "t": 30, "b": 40},
         "hovermode": "x unified",
         "hoversubplots": "axis",
-        "xaxis": _axis(
-            type="date",
-            anchor="y4",
-            rangeslider={"visible": False},
-            showspikes=True,
-            spikemode="across",
-            spikesnap="cursor",
-            spikethickness=1,
-            spikecolor=MUTED,
-            spikedash="dot",
-            hoverformat="%Y-%m-%d %H:%M:%S UTC",
-        ),
+        "xaxis": time_axis("y4"),
         "yaxis": value_axis((0.435, 1.0)),
         "yaxis2": unseen_axis(overlaying="y", rangemode="tozero", autorange=True),
         "yaxis3": value_axis((0.21, 0.38), zeroline=True, range=OBI_RANGE),
@@ -136,7 +143,7 @@ def time_layout(template: dict[str, Any]) -> Layout:
 
 def depth_layout(template: dict[str, Any]) -> Layout:
     """Return the layout of the cumulative depth over price."""
-    layout = _base_layout(template) | {
+    layout = base_layout(template) | {
         "margin": {"l": 10, "r": 54, "t": 30, "b": 30},
         "hovermode": "x",
         "xaxis": _axis(

@@ -25,6 +25,7 @@ def add_range_route(server: Flask, ranges: BarRanges, sections: Sections) -> Non
         if low is None or high is None or not most or low >= high:
             why = f"'from' and 'to' are times in ms, in order, 'most' is 1 to {MAX_BARS:,}"
             return refusal(400, why)
+        sections.newest()  # who asks need not have polled the page before
         try:
             answer = ranges.answer(Question(low, high, most), sections.data)
         except BusyError:  # no error to a browser, which would complain of it in its console

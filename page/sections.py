@@ -10,13 +10,21 @@ import orjson
 from dash import Patch
 from plotly.io.json import to_json_plotly
 
-from page import charts, layouts, trading_charts, trading_view, view
+from page import charts, foot_view, layouts, metric_charts, trading_charts, trading_view, view
 from page.contents import Bars, Depth, Metrics, Shown, common_range
 from page.files import PageData, PageFiles, Reading, name_of
 from page.flow import FlowFiles
 from page.marks import grid_of, marks
 from page.units import Unit, in_unit, unit_of
-from viz_io import DATA_FILE, DEPTH_FILE, ISSUES_FILE, METRICS_FILE, STATUS_FILE, TRADING_FILE
+from viz_io import (
+    DATA_FILE,
+    DEPTH_FILE,
+    ISSUES_FILE,
+    METRIC_BARS_FILE,
+    METRICS_FILE,
+    STATUS_FILE,
+    TRADING_FILE,
+)
 
 log = logging.getLogger("page")
 
@@ -27,9 +35,10 @@ FIGURES = ("time", "depth")
 class Section:
     """Hold one section of the page, as JSON written once for every browser that asks for it.
 
-    `traces` are keyed by (figure, index in its data), `children` by element; `revision` is the
-    run both figures belong to, None in a section that does not tell. `panels` are what changes of
-    the time figure's layout, by path.
+    `traces` are keyed by (figure, index in its data), `all_traces` by figure, `children` by
+    element; `revision` is the run the figures belong to, None in a section that does not tell.
+    `panels` are what changes of the layout of the figure `panels_of`, by path, and `properties`
+    further ones of elements.
     """
 
     version: str
@@ -37,11 +46,14 @@ class Section:
     revision: str | None = None
     children: dict[str, orjson.Fragment] = field(default_factory=dict)
     panels: trading_charts.Layout = field(default_factory=dict)
+    panels_of: str = "time"
+    all_traces: dict[str, orjson.Fragment] = field(default_factory=dict)
+    properties: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def is_of_figures(self) -> bool:
         """Return whether it belongs to the bars page, and nothing of it is seen beside that."""
-        return bool(self.traces) or self.revision is not None
+        return bool(self.traces or self.all_traces) or self.revision is not None
 
 
 def _encoded(value: Any) -> orjson.Fragment:
@@ -105,6 +117,23 @@ def _panels_section(version: str, _: PageData, __: Shown) -> Section:
     return Section(version, panels=trading_charts.panels(trading=bool(version)))
 
 
+def _measured_section(version: str, data: PageData, _: Shown) -> Section:
+    measured = data.measured.content
+    traces = metric_charts.metric_traces(measured) if measured else []
+    return Section(version, all_traces={"measured": _encoded(traces)})
+
+
+def _measured_panels_section(version: str, data: PageData, _: Shown) -> Section:
+    described = data.measured.content.described if data.measured.content else ()
+    shown = {"hidden": not described, "style": {"height": metric_charts.height_of(described)}}
+    return Section(
+        version,
+        panels=metric_charts.panels(described),
+        panels_of="measured",
+        properties={"measured-frame": shown},
+    )
+
+
 def _words_section(version: str, data: PageData, shown: Shown) -> Section:
     return Section(
         version,
@@ -112,7 +141,7 @@ def _words_section(version: str, data: PageData, shown: Shown) -> Section:
             "head": _encoded(view.head(data)),
             "notes": _encoded(view.notes_strip(data)),
             "hint": _encoded(view.hint(data)),
-            "foot": _encoded(view.foot(data.status.content, shown)),
+            "foot": _encoded(foot_view.foot(data.status.content, shown)),
             "about": _encoded(view.title(data.status.content)),
         },
     )
@@ -164,10 +193,10 @@ Build = Callable[[str, PageData, Shown], Section]
 class Sections:
     """Keep the sections of the page, each built once per version of what it shows.
 
-    Five sections change with the content of their files, the words with any, the run with the next
-    run, the panels when a trading run comes or goes. A browser names the versions it has and gets
-    the sections that differ: any number of browsers are complete, and what 50 of them ask for is
-    built once. A new browser has all that the section without a version would give it.
+    Six sections change with the content of their files, the words with any, the run with the next
+    run, the panels when a trading run, or metrics, come or go. A browser names the versions it has
+    and gets the sections that differ: any number of browsers are complete, and what 50 of them ask
+    for is built once. A new browser has all that the section without a version would give it.
     `contract_values` are what a contract stands for, by instrument: sizes are shown in that unit,
     while `data` has them as the files do.
     """
@@ -218,6 +247,7 @@ class Sections:
             (DEPTH_FILE.name, data.depth.version, _depth_section),
             (ISSUES_FILE.name, _issues_version(data, shown), _issues_section),
             (TRADING_FILE.name, _trading_version(data, shown), _trading_section),
+            (METRIC_BARS_FILE.name, data.measured.version, _measured_section),
         ]
         built = [
             self._section(place, name, version, build, data, shown)
@@ -231,7 +261,16 @@ class Sections:
         told = replace(data, undrawn=tuple(undrawn))
         words = _words_version(told, shown)
         with_panels = name_of("panels") if data.trading_run else ""
-        others = (("panels", with_panels, _panels_section), ("words", words, _words_section))
+        measured = data.measured.content
+        others = (
+            ("panels", with_panels, _panels_section),
+            (
+                "panels of metrics",
+                name_of(measured.described) if measured else "",
+                _measured_panels_section,
+            ),
+            ("words", words, _words_section),
+        )
         built += [
             self._section(place, name, version, build, told, shown)
             for place, (name, version, build) in enumerate(others, len(built))
@@ -328,12 +367,15 @@ def changes(
                     for name, value in options.items():  # Dash up to 4.1 keeps the old zoom here
                         shown[axis][name] = value
         for path, value in section.panels.items():
-            place: Any = patches.setdefault("time", Patch())["layout"]
+            place: Any = patches.setdefault(section.panels_of, Patch())["layout"]
             for key in path[:-1]:
                 place = place[key]
             place[path[-1]] = value
+        for figure, traces in section.all_traces.items():
+            patches.setdefault(figure, Patch())["data"] = traces
         for (figure, index), trace in section.traces.items():
             patches.setdefault(figure, Patch())["data"][index] = trace
         properties |= {element: {"children": tree} for element, tree in section.children.items()}
+        properties |= section.properties
     # As a plain dict, which orjson writes as it is; a Patch object makes Dash copy every list.
     return properties | {name: {"figure": p.to_plotly_json()} for name, p in patches.items()}

@@ -14,6 +14,7 @@ from orderflow.errors import UsageError
 from orderflow.instruments import Instrument
 from page.contents import Bars, Depth, Metrics, Status
 from page.files import PageData, Reading
+from page.metric_contents import Measured, MetricBars
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def in_unit(data: PageData, unit: Unit) -> PageData:
         metrics=_with(data.metrics, lambda metrics: _metrics(metrics, unit.factor)),
         depth=_with(data.depth, lambda depth: _depth(depth, unit.factor)),
         status=_with(data.status, lambda status: _status(status, unit.factor)),
+        measured=_with(data.measured, lambda measured: _measured(measured, unit.factor)),
     )
 
 
@@ -74,6 +76,26 @@ def _bars(bars: Bars, factor: float) -> Bars:
 def _metrics(metrics: Metrics, factor: float) -> Metrics:
     closes = [None if close is None else _times(close, factor) for close in metrics.cvd_closes]
     return replace(metrics, cvd_closes=closes)
+
+
+def _measured(bars: MetricBars, factor: float) -> MetricBars:
+    """Return metrics of sizes, and of prices by size, in the unit; others have none in them."""
+    factors = {"size": factor, "size per basis point": factor, "price per size": 1 / factor}
+    return replace(
+        bars,
+        metrics=tuple(
+            _scaled(metric, factors[metric.unit]) if metric.unit in factors else metric
+            for metric in bars.metrics
+        ),
+    )
+
+
+def _scaled(metric: Measured, factor: float) -> Measured:
+    columns = {
+        name: [None if value is None else _times(value, factor) for value in values]
+        for name, values in metric.columns.items()
+    }
+    return replace(metric, columns=columns)
 
 
 def _depth(depth: Depth, factor: float) -> Depth:

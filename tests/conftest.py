@@ -1,6 +1,7 @@
 """Options of the test run."""
 
 import os
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
     examples = 25 if "not thorough" in left_out else 50 if "not slow" in left_out else 100
     settings.register_profile("project", max_examples=examples, deadline=None)
     settings.load_profile("project")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of tests that take seconds, or one of these ends long after the rest."""
+    seconds = Counter(item.path for item in items if item.get_closest_marker("thorough"))
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import tee
@@ -273,9 +274,10 @@ class PaperRun:
 
         `on_window` is called after each window.
         """
-        ticks = self._ticks.ticks(self._stream, self._idle)
-        paced = _paced(ticks, Pace(speed, self._idle)) if speed else ticks
-        feed(paced, self.sessions, self._execution, self.start, on_window)
+        # Left to the garbage collector, it might be the thread of the ticks that is to end itself.
+        with closing(self._ticks.ticks(self._stream, self._idle)) as ticks:
+            paced = _paced(ticks, Pace(speed, self._idle)) if speed else ticks
+            feed(paced, self.sessions, self._execution, self.start, on_window)
 
     def report(self, state: str = FINISHED, reason: str = "") -> Report:
         """Return the report of the run, which may have ended before its time."""

@@ -1,7 +1,8 @@
 """Ticks from a recording: one for each book row and each trade, with the market right after it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import chain, starmap
 from math import isfinite
 from typing import overload
@@ -57,30 +58,35 @@ class TickMaker:
         self._reads_ahead = reads_ahead and self.book.engine == "compiled"
 
     @overload
-    def ticks(self, stream: Stream, idle: Callable[[], None] = ...) -> Iterator[TickEvent]: ...
+    def ticks(
+        self, stream: Stream, idle: Callable[[], None] = ...
+    ) -> Generator[TickEvent, None, None]: ...
 
     @overload
     def ticks(
         self, stream: LiveStream, idle: Callable[[], None] = ...
-    ) -> Iterator[TickEvent | None]: ...
+    ) -> Generator[TickEvent | None, None, None]: ...
 
     def ticks(
         self, stream: LiveStream, idle: Callable[[], None] = lambda: None
-    ) -> Iterator[TickEvent | None]:
+    ) -> Generator[TickEvent | None, None, None]:
         """Yield ticks by time, at equal times those of book rows first; `idle` is called often.
 
         None in the stream of a live market, where nothing is there now, is handed on.
         A row that cannot be read changes nothing and gives no tick. Raise `NumbersError` for
-        trades whose sizes add up to more than a double can hold.
+        trades whose sizes add up to more than a double can hold. Who stops before the end closes
+        the ticks, and with them the thread that reads ahead.
         """
-        for event in self._quoted_ahead(stream) if self._reads_ahead else self._quoted(stream):
-            idle()
-            if event is None:
-                yield None
-            else:
-                yield from self._joined(*event)
+        events = self._quoted_ahead(stream) if self._reads_ahead else self._quoted(stream)
+        with closing(events):
+            for event in events:
+                idle()
+                if event is None:
+                    yield None
+                else:
+                    yield from self._joined(*event)
 
-    def _quoted(self, stream: LiveStream) -> Iterator[Quoted | None]:
+    def _quoted(self, stream: LiveStream) -> Generator[Quoted | None, None, None]:
         """Yield rows and trades with the quotes after each row."""
         for event in stream:
             if event is None:
@@ -89,7 +95,7 @@ class TickMaker:
             batch = as_batch(event[0])
             yield batch, event[1], self.book.quote_rows(batch.rows, batch.snapshots)
 
-    def _quoted_ahead(self, stream: LiveStream) -> Iterator[Quoted]:
+    def _quoted_ahead(self, stream: LiveStream) -> Generator[Quoted, None, None]:
         """Yield the same, each batch when the one after it has been read, or could not be."""
         waiting = list[tuple[BookBatch, Sequence[Trade], Future[Quotes]]]()
         with ThreadPoolExecutor(1, "book") as pool:

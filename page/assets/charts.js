@@ -58,8 +58,10 @@
 
   // Least and greatest value of a trace's columns where its x is in `seen`; `around` points on
   // either side belong to it too, as a line leads there.
-  const extent = (data, seen, uid, columns, around = 0) => {
-    const trace = data.find((candidate) => candidate.uid === uid);
+  const extent = (data, seen, uid, columns, around = 0) =>
+    extentOf(data.find((candidate) => candidate.uid === uid), seen, columns, around);
+
+  const extentOf = (trace, seen, columns, around = 0) => {
     if (!trace || trace.visible === "legendonly") return null;
     const inside = (x) => x !== undefined && x >= seen[0] && x <= seen[1];
     let [low, high] = [Infinity, -Infinity];
@@ -308,6 +310,43 @@
   };
   document.addEventListener("click", savePicture, true);
 
+  // The metrics stand under the time chart: they show its time, and their values fit that.
+  const align = async (time, measured) => {
+    if (!time.layout.xaxis.range || !measured.data.length) return;
+    const range = time.layout.xaxis.range.map(number);
+    const update = {};
+    if (!same(range, measured.layout.xaxis.range)) update["xaxis.range"] = range;
+    const extents = {};
+    for (const trace of measured.data) {
+      const columns = trace.type === "candlestick" ? ["low", "high"] : ["y"];
+      (extents[trace.yaxis.replace("y", "yaxis")] ??= []).push(extentOf(trace, range, columns, 1));
+    }
+    for (const [axis, found] of Object.entries(extents)) {
+      const wanted = padded(union(found));
+      if (wanted && !same(wanted, measured.layout[axis]?.range)) update[`${axis}.range`] = wanted;
+    }
+    if (Object.keys(update).length) await window.Plotly.relayout(measured, update);
+  };
+
+  const watchMetrics = (time, measured) => {
+    let aligning = false;
+    let again = false;
+    const begin = async () => {
+      again = true;
+      if (aligning) return;
+      aligning = true;
+      while (again) {
+        again = false;
+        await align(time, measured);
+      }
+      aligning = false;
+    };
+    time.on("plotly_afterplot", begin);
+    measured.on("plotly_afterplot", begin);
+    begin();
+  };
+
+  let isAligned = false;
   const missing = new Set(Object.keys(CHARTS));
   let about = null;
   const find = () => {
@@ -317,8 +356,14 @@
       missing.delete(name);
       watch(name, plot);
     }
+    const [time, measured] = ["time", "measured"].map((name) =>
+      document.querySelector(`#${name} .js-plotly-plot`));
+    if (!isAligned && time?.on && measured?.on && measured.layout?.yaxis) {
+      isAligned = true;
+      watchMetrics(time, measured);
+    }
     about ??= document.getElementById("about");
-    if (missing.size || !about) return;
+    if (missing.size || !about || !isAligned) return;
     observer.disconnect();
     nameTab();
     new MutationObserver(nameTab).observe(about, { childList: true, characterData: true, subtree: true });

@@ -186,6 +186,15 @@ def test_only_the_last_bars_are_kept(columns_of: Any) -> None:
     assert printed.arrays["close"] == [10 + i % 3 for i in range(20, 30)]
 
 
+def test_what_was_bought_and_sold_before_the_bars_kept_is_told(columns_of: Any) -> None:
+    trades = [trade(i * MINUTE, 10, i + 1, ("buy", "sell", "x")[i % 3]) for i in range(30)]
+    assert made_of(trades[:10], columns_of, max_bars=10)[0].fields["cvd_start"] == 0
+    printed, _ = made_of(trades, columns_of, max_bars=10)
+    before = trades[:20]
+    bought, sold = (sum(one[3] for one in before if one[4] == side) for side in ("buy", "sell"))
+    assert printed.fields["cvd_start"] == bought - sold
+
+
 def assert_cells_are(printed: Printed, grid: PriceGrid, trades: list[Trade], window: int) -> None:
     """Hold cells against exact sums by bar and row."""
     sums: dict[tuple[float, float], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)

@@ -27,7 +27,7 @@ from page import bar_range
 from page.bar_files import BarFile, Found
 from page.bar_range import Question, answer_of
 from page.contents import Bars, Metrics
-from replay.bar_files import TRADE_COLUMNS
+from replay.bar_files import BOOK_COLUMNS, TRADE_COLUMNS
 
 MINUTE = 60_000
 COUNT = 3000
@@ -160,6 +160,45 @@ def test_the_newest_bars_come_from_the_other_files() -> None:
     assert header["total"] == 20
     assert found["metric_cvd"][-1] == 7.0
     assert found["metric_obi_close"][-1] == 0.5
+
+
+def test_a_time_in_which_nothing_traded_has_no_bars_of_trades(directory: Path) -> None:
+    header, found = ask(directory, 2, 3)
+    assert (header["bars"], found["time"], found["min_delta"]) == (0, [], [])
+    assert found["metric_time"] == [START_MS + 2 * MINUTE]
+
+
+def test_a_time_in_which_there_is_nothing_has_no_bars(directory: Path) -> None:
+    header, found = ask(directory, COUNT, COUNT + 10)
+    assert header["bars"] == 0
+    assert not any(found.values())
+
+
+def test_what_no_file_holds_of_a_run_in_progress_is_not_known() -> None:
+    trades = [bar for bar in traded(600) if (bar[0] - START_MS) % (30 * MINUTE) == 0]
+    book = sampled(600)
+
+    def file_of(names: tuple[str, ...], bars: list[tuple[float, ...]]) -> Found:
+        columns = dict(zip(names, map(list, zip(*bars, strict=True)), strict=True))
+        header = {"run": "r", "window_ms": MINUTE}
+        return Found(header, columns, int(bars[0][0]), int(bars[-1][0]), len(bars))
+
+    traded_file, book_file = file_of(TRADE_COLUMNS, trades[:4]), file_of(BOOK_COLUMNS, book[:256])
+    prices = [list(column) for column in zip(*trades, strict=True)]
+    newest = Bars([int(time) for time in prices[0]], *prices[1:6])
+    obi: list[float | None] = [0.5] * 100
+    metrics = Metrics([int(bar[0]) for bar in book[500:]], obi, obi, obi, obi, [7.0] * 100)
+    answer = answer_of(Question(0, 10**14), traded_file, book_file, newest, metrics)
+    _, found = columns_of(answer)
+    minutes = [int(time - START_MS) // MINUTE for time in found["metric_time"]]
+    assert minutes == [*range(256), *range(270, 500, 30), *range(500, 600)]
+    cvd = dict(zip(minutes, found["metric_cvd"], strict=True))
+    assert {minute for minute in minutes if math.isnan(cvd[minute])} == {
+        minute for minute in minutes if 120 <= minute < 500
+    }
+    assert cvd[119] == trades[3][15]
+    closes = dict(zip(minutes, found["metric_obi_close"], strict=True))
+    assert {minute for minute in minutes if math.isnan(closes[minute])} == {*range(270, 500, 30)}
 
 
 def test_a_torn_tail_is_not_read_and_no_word_is_lost_on_it(

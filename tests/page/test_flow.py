@@ -98,6 +98,16 @@ def test_the_cvd_before_the_first_bar_comes_from_a_bar_that_both_files_know() ->
     assert cvd_before(bars, Metrics()) == 0.0
 
 
+@pytest.mark.parametrize(("said", "told"), [(48.5, 48.5), (0, 0.0), ("48", 0.0), (1e31, 0.0)])
+def test_the_cvd_before_the_first_bar_is_what_the_file_says_where_it_says_it(
+    said: object, told: float
+) -> None:
+    bars = content(footprint(5, first=100))
+    silent = [START_MS + number * WINDOW_MS for number in range(2000, 3000)]
+    bars.header["cvd_start"] = said
+    assert cvd_before(bars, Metrics(silent, cvd_closes=[58.5] * 1000)) == told
+
+
 def refused(raw: bytes, kind: str, words: str) -> None:
     with pytest.raises(FileContentError, match=words):
         parse_flow(raw, kind)

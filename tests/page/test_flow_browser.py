@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from flow_browser import (
     wait_for_text,
 )
 from page_fixtures import page
+from places import PROJECT, REAL_DATA
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
@@ -37,6 +40,7 @@ pytestmark = [
 ]
 
 MINUS = "\N{MINUS SIGN}"
+LONG_PRICES = REAL_DATA / "okx_v5_202202.db"
 AT = 1_723_161_590_000
 END = 1_723_161_905_809
 
@@ -328,3 +332,29 @@ def test_a_picture_is_saved_under_the_name_of_its_moment(driver: Chrome, site: s
     width, height = driver.execute_script("return window.size")
     assert width > 1000
     assert height > 600
+
+
+CUT = """
+const cut = [...document.querySelectorAll('.list .row span, .list .middle')]
+    .filter(words => words.scrollWidth > words.clientWidth + 1);
+const beside = [...document.querySelectorAll('#flow-plot .ytick text, #flow-plot .y2tick text')]
+    .filter(label => label.getBoundingClientRect().right
+        > document.getElementById('flow-plot').getBoundingClientRect().right + 1);
+return [...cut, ...beside].map(element => element.textContent);
+"""
+
+
+@pytest.mark.skipif(not LONG_PRICES.exists(), reason=f"no {LONG_PRICES.name} beside the project")
+def test_no_digit_of_a_price_of_11_decimals_is_cut(driver: Chrome, tmp_path: Path) -> None:
+    what = ["ELON-USDT", "2022-02-27", "2022-02-28", "--data-dir", str(LONG_PRICES)]
+    told = ["--window-seconds", "1", "--no-ui", "-q", "--output-dir", str(tmp_path)]
+    run = [sys.executable, str(PROJECT / "main.py"), *what, *told]
+    subprocess.run(run, check=True, timeout=120)
+    with page(tmp_path) as (url, _):
+        go(driver, url, "view=both")
+        wait_until(driver, lambda _: len(rows(driver, ".book")) > 8, "ladder")
+        wait_for(driver, "document.querySelectorAll('#flow-plot .y2tick text').length", "prices")
+        asks = [row[0] for row in rows(driver, ".asks")]
+        assert len(set(asks)) == len(asks)
+        assert all(len(price) == len("0.00000074573") for price in asks)
+        wait_until(driver, lambda _: not driver.execute_script(CUT), "room for every digit")

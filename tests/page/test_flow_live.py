@@ -296,30 +296,30 @@ def test_fills_and_alerts_are_told_where_they_were(driver: Chrome, site: str, fi
     put_all(files, 10)
     put(files, "trading_data.json", trading(fills=[fill], alerts=[alert], event_time=at))
     go(driver, site, "view=footprint")
-    _, top, _, height = flow_browser.box(driver, "yaxis2")
-    low, high = ranges(driver)["foot"]
-    y = int(top + (high - 105_400.0) / (high - low) * height)
-    wanted = "▲ bought 0.25 at 105,400.0 · maker · rebate 0.5 · levels"
-    wait_for_hover(driver, (place_of(driver, at, "yaxis2")[0], y), wanted)
-    foot = (place_of(driver, at + 60_000, "yaxis2")[0], int(top + height - 8))
-    wait_for_hover(driver, foot, "◆ 00:07:40 watcher: <b>wall</b> at 105400")
+
+    def of_fill() -> tuple[int, int]:
+        _, top, _, height = flow_browser.box(driver, "yaxis2")
+        low, high = ranges(driver)["foot"]
+        y = top + (high - 105_400.0) / (high - low) * height
+        return place_of(driver, at, "yaxis2")[0], int(y)
+
+    def of_alert() -> tuple[int, int]:
+        _, top, _, height = flow_browser.box(driver, "yaxis2")
+        return place_of(driver, at + 60_000, "yaxis2")[0], int(top + height - 8)
+
+    filled, said = "▲ bought 0.25 at 105,400.0 · maker · rebate 0.5 · levels", "◆ 00:07:40 watcher"
+    wait_until(driver, lambda _: filled in told_at(driver, of_fill()), "fill")
+    alerted = f"{said}: <b>wall</b> at 105400"
+    wait_until(driver, lambda _: alerted in told_at(driver, of_alert()), "alert")
     (files / "trading_data.json").unlink()
-
-    def gone(_: Any) -> bool:
-        move_to(driver, foot[0], foot[1] - 60)
-        move_to(driver, *foot)
-        return "watcher" not in text(driver, ".hover")
-
-    wait_until(driver, gone, "end of the trading run")
+    wait_until(driver, lambda _: said not in told_at(driver, of_alert()), "end of the trading run")
 
 
-def wait_for_hover(driver: Chrome, place: tuple[int, int], wanted: str) -> None:
-    def told(_: Any) -> bool:
-        move_to(driver, place[0], place[1] - 60)
-        move_to(driver, *place)
-        return wanted in text(driver, ".hover")
-
-    wait_until(driver, told, wanted)
+def told_at(driver: Chrome, place: tuple[int, int]) -> str:
+    """Return what the page says where the mouse has just come to."""
+    move_to(driver, place[0], place[1] - 60)
+    move_to(driver, *place)
+    return text(driver, ".hover")
 
 
 # --- runs that begin, several runs ---

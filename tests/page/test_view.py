@@ -5,7 +5,7 @@ import pytest
 from page_fixtures import START_MS, grow_older, put, put_run, status
 
 from orderflow.issues import LABELS, describe, losses
-from page import view
+from page import foot_view, view
 from page.contents import Bars, Depth, Metrics, Shown, parse_status
 from page.files import PageData, PageFiles, Reading
 from page.wording import MINUS, short
@@ -153,7 +153,7 @@ NOTHING = Shown(Bars(), Metrics())
 
 
 def foot(**changed: Any) -> str:
-    return texts(view.foot(parse_status(status(**changed)), NOTHING))
+    return texts(foot_view.foot(parse_status(status(**changed)), NOTHING))
 
 
 def notes(directory: Path, **changed: Any) -> str:
@@ -237,14 +237,15 @@ def test_the_foot_and_the_one_definition_agree(kind: str) -> None:
 def test_older_bars_that_were_cut_are_told() -> None:
     def told(begin: int | None, **changed: Any) -> str:
         shown = Shown(Bars(), Metrics(), begin)
-        return texts(view.foot(parse_status(status(**changed)), shown))
+        return texts(foot_view.foot(parse_status(status(**changed)), shown))
 
     assert "showing" not in told(None)
     assert "showing" not in told(START_MS)
     hour = START_MS + 3_600_000
     assert "showing the last 1,000 bars, from 2025-06-09 01:00:00 UTC" in told(hour)
     assert "showing the last 1,000 bars" in told(hour, start=None)
-    assert texts(view.foot(None, Shown(Bars(), Metrics(), hour))).startswith("showing the last")
+    found = texts(foot_view.foot(None, Shown(Bars(), Metrics(), hour)))
+    assert found.startswith("showing the last")
 
 
 @pytest.mark.parametrize(
@@ -316,15 +317,15 @@ def test_what_is_waited_for_stands_in_the_notes(tmp_path: Path) -> None:
     data = PageFiles(tmp_path).refresh()
     said = texts(view.notes_strip(data))
     assert said == "Nothing to replay yet: no recording of X under D."
-    assert view.foot(data.status.content, Shown(Bars(), Metrics())) == []
+    assert foot_view.foot(data.status.content, Shown(Bars(), Metrics())) == []
     assert "as soon as the recorder writes" in texts(view.hint(data))
 
 
 def test_what_the_recorder_lost_is_said_and_no_recording_is_whole_then(tmp_path: Path) -> None:
     data = read(tmp_path, recorder_losses={"gap": 2, "late_writer": 1})
     nothing = Shown(Bars(), Metrics())
-    foot = texts(view.foot(data.status.content, nothing))
+    foot = texts(foot_view.foot(data.status.content, nothing))
     assert "recorder lost: 2 \N{MULTIPLICATION SIGN} gap" in foot
     assert "▲ data issues" in foot
     lost_nothing = read(tmp_path / "other", recorder_losses={})
-    assert "no data issues so far" in texts(view.foot(lost_nothing.status.content, nothing))
+    assert "no data issues so far" in texts(foot_view.foot(lost_nothing.status.content, nothing))

@@ -101,9 +101,11 @@ def test_no_child_outlives_a_killed_parent(recording: Path, tmp_path: Path) -> N
         wait_until(lambda: not any(map(is_running, children.values())))
 
 
-@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "kills", [pytest.param(3, marks=pytest.mark.thorough), pytest.param(8, marks=pytest.mark.slow)]
+)
 def test_killed_processes_come_back_and_a_client_that_reconnects_misses_nothing(
-    recording: Path, tmp_path: Path
+    recording: Path, tmp_path: Path, kills: int
 ) -> None:
     random = Random(9)
     killed: list[str] = []
@@ -116,7 +118,8 @@ def test_killed_processes_come_back_and_a_client_that_reconnects_misses_nothing(
     with desk_run(INSTRUMENT, *DAY, *arguments, "--exchange", "okx", "--poll-seconds", 0.05) as run:
 
         def kill_some() -> None:
-            for name in ["fetch", "publish okx", *random.choices(["fetch", "publish okx"], k=4)]:
+            both = ["fetch", "publish okx"]
+            for name in [*both, *random.choices(both, k=kills - 2)]:
                 pid = run.child(name)
                 os.kill(pid, signal.SIGKILL)
                 run.child(name, not_pid=pid)
@@ -126,8 +129,8 @@ def test_killed_processes_come_back_and_a_client_that_reconnects_misses_nothing(
         client = asyncio.run(followed(run, kill_some))
         said = run.text
         assert run.end() == 130
-    assert len(killed) == 6
-    assert said.count("was killed by signal 9; starting it again in") == 6
+    assert len(killed) == kills
+    assert said.count("was killed by signal 9; starting it again in") == kills
     check(client, store)
     assert client.snapshots >= killed.count("publish okx")
 
@@ -192,8 +195,13 @@ def test_faults_are_handed_to_the_publisher_and_written_down(
     assert client.breaks == 1
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("kind", ["pipe", "file", "zmq"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("pipe", marks=pytest.mark.thorough),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("file", "zmq")),
+    ],
+)
 def test_notices_alone_bring_every_row_where_nobody_polls(
     recording: Path, tmp_path: Path, kind: str
 ) -> None:

@@ -1,6 +1,7 @@
 """The report of a run of strategies in one process, and its files."""
 
 import json
+import threading
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,7 @@ from trading.account import Account, Fees, RiskGate, RiskLimits
 from trading.messages import Alert, TickEvent, TradingSignal
 from trading.orders import Fill
 from trading.paper import fills_json, orders_json, run_orders
+from trading.protocol import StrategyFailedError
 from trading.report import SCRIPTED, Report, run_strategies
 from trading.rules import TOO_LATE, Rules
 from trading.strategy import ScriptedStrategy, make_strategy
@@ -50,7 +52,20 @@ def test_a_list_of_orders_has_the_fills_and_ends_it_has_without_strategies(
     assert found.lost == 0
 
 
-ONE_OF_EACH = ("thin spot", (10, 5)), ("busy spot", (0, 0))
+class OutOfIdeas:
+    def on_tick(self, tick: TickEvent) -> list[TradingSignal]:
+        raise ValueError(tick.number)
+
+
+def test_a_strategy_that_fails_leaves_no_thread_behind() -> None:
+    market, _ = market_and_orders(0)
+    with pytest.raises(StrategyFailedError) as failed:
+        run_strategies(lambda: market, INSTRUMENT, {"a": OutOfIdeas()}, RULES)
+    assert failed.value.__traceback__  # the frames are held
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("book")] == []
+
+
+QUICK = ("thin spot", (10, 5))
 ALL = [(name, latency) for name in ORDERED for latency in ((0, 0), (10, 5), (50, 20))]
 
 
@@ -58,7 +73,7 @@ ALL = [(name, latency) for name in ORDERED for latency in ((0, 0), (10, 5), (50,
 @pytest.mark.parametrize(
     ("name", "latency"),
     [
-        pytest.param(*each, marks=pytest.mark.thorough if each in ONE_OF_EACH else pytest.mark.slow)
+        pytest.param(*each, marks=pytest.mark.thorough if each == QUICK else pytest.mark.slow)
         for each in ALL
     ],
     ids=str,

@@ -47,6 +47,20 @@ const axis = (options) => ({
   ...options,
 });
 
+const LABEL_LETTERS = 9; // that the margin has room for in letters of 11 px
+
+/**
+ * Return the size of the letters in which the prices at an axis have room beside it.
+ * @param {Range} range
+ */
+export const labelSize = ([low, high]) => {
+  const step = Math.max((high - low) / 9, 1e-20);
+  const decimals = Math.max(0, Math.ceil(-Math.log10(step)));
+  const whole = Math.max(1, Math.ceil(Math.log10(Math.max(high, 1) + step)));
+  const letters = whole + Math.floor((whole - 1) / 3) * 0.5 + (decimals ? decimals + 0.5 : 0);
+  return Math.max(6, Math.floor(11 * Math.min(1, LABEL_LETTERS / letters)));
+};
+
 /**
  * Return the layout for a view and a size.
  * @param {View} view
@@ -195,8 +209,11 @@ export class Figure {
       const shifted = /** @type {Range} */ (time.map((end) => end + this.offset));
       if (differs(shifted, current?.xaxis)) update["xaxis.range"] = shifted;
     }
-    if (heat && differs(heat, current?.yaxis)) update["yaxis.range"] = heat;
-    if (foot && differs(foot, current?.yaxis2)) update["yaxis2.range"] = foot;
+    for (const [name, range] of /** @type {[string, Range | null][]} */ ([["yaxis", heat], ["yaxis2", foot]])) {
+      if (!range || !differs(range, current?.[name])) continue;
+      update[`${name}.range`] = range;
+      update[`${name}.tickfont.size`] = labelSize(range);
+    }
     const differ = Object.keys(update).length > 0;
     if (differ) this.set(update);
     return differ;

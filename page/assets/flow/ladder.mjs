@@ -35,6 +35,16 @@ const columnDecimals = (values) => {
   return Math.max(0, Math.min(decimalsOf(values, 8), 9 - whole));
 };
 
+const MOST_WHOLE = 1e9; // from here on a column has no room for all digits
+const MOST_LETTERS = 44;
+const LONG_DECIMALS = 8; // with more, two prices side by side need smaller letters
+
+/**
+ * @param {number} size
+ * @param {number} places
+ */
+const sized = (size, places) => (size < MOST_WHOLE ? fixed(size, places) : `${fixed(size / 1e9, 4)}B`);
+
 /** What a list was made of: as long as it is the same, the list stays as it is. */
 class Made {
   constructor() {
@@ -106,8 +116,8 @@ const rows = (levels, decimals, places, most, side) => {
     row.style.backgroundSize = `${((size / most) * 100).toFixed(1)}% 100%`;
     row.append(
       element("span", "price", fixed(price, decimals)),
-      element("span", "", fixed(size, places)),
-      element("span", "", fixed(sum, Math.min(places, 3))),
+      element("span", "", sized(size, places)),
+      element("span", "", sized(sum, Math.min(places, 3))),
     );
     return row;
   });
@@ -125,7 +135,8 @@ const middle = (bid, ask, decimals) => {
   const spread = ask.price - bid.price;
   const points = fixed((spread / mid) * 10_000, 2);
   const crossed = spread <= 0 ? " · crossed" : "";
-  return `mid ${fixed(mid, decimals + 1)} · spread ${fixed(spread, decimals)} (${points} bp)${crossed}`;
+  const exact = `mid ${fixed(mid, decimals + 1)} · spread ${fixed(spread, decimals)} (${points} bp)${crossed}`;
+  return exact.length > MOST_LETTERS ? `mid ${fixed(mid, decimals + 1)} · spread ${points} bp${crossed}` : exact;
 };
 
 /** Time & sales: the newest first. */
@@ -166,7 +177,7 @@ export class TimeAndSales {
     this.body.replaceChildren(
       ...lines.map((line) => {
         if (line.side < 0) {
-          const row = element("div", "row quote");
+          const row = element("div", decimals > LONG_DECIMALS ? "row quote long" : "row quote");
           const arrow = line.rose ? "▲" : "▼";
           row.append(
             element("span", "", clock(line.time, zone)),
@@ -180,7 +191,7 @@ export class TimeAndSales {
         row.append(
           element("span", "", clock(line.time, zone)),
           element("span", "price", fixed(line.price, decimals)),
-          element("span", "", many + fixed(line.size, places)),
+          element("span", "", many + sized(line.size, places)),
         );
         return row;
       }),
