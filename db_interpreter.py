@@ -6,7 +6,7 @@ A recording has a table `book` (`bids`, `asks`, `timestamp`) and a table `trades
 `table_shape` learns what a table looks like, and `recorded_table` reads its rows.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -23,9 +23,11 @@ from orderflow.events import (
     time_of_row,
 )
 from orderflow.issues import IssueLog
+from orderflow.parsed_rows import first_from
 from recordings.book_decoder import BookDecoder
 from recordings.book_kind import begins_with_snapshot, book_mode_of, standing_apart
 from recordings.file_merge import FileMerge
+from recordings.prepared_rows import Rows
 from recordings.recorded_table import RecordedTable, open_tables
 from recordings.row_order import Row
 from recordings.table_spec import BOOK_BATCH, TRADE_BATCH
@@ -226,7 +228,7 @@ class DBInterpreter:
         for rows in self._trade_merge.batches():
             # Once a list, and not once a list of usable trades: there may be none.
             self._note_trades()
-            yield rows
+            yield rows if isinstance(rows, list) else [*rows]
 
     def _note_trades(self) -> None:
         """Note what was found wrong with trades since the last call."""
@@ -265,14 +267,14 @@ class DBInterpreter:
             yield replace(NO_ROWS, lost=[(0, rows) for rows in self._lost])
             self._lost = []
 
-    def _by_group(self) -> Iterator[tuple[BookDecoder, list[Row]]]:
+    def _by_group(self) -> Iterator[tuple[BookDecoder, Rows]]:
         """Yield the rows, cut where a group of files that stands apart begins, with its decoder."""
         waiting = list(self._groups)
         decoder: BookDecoder | None = None
         for whole in self._rows_before_end():
             rows = whole
             while waiting and (decoder is None or waiting[0][0].first_ms <= rows[-1][0]):
-                cut = bisect_left(rows, waiting[0][0].first_ms, key=time_of_row) if decoder else 0
+                cut = first_from(rows, waiting[0][0].first_ms) if decoder else 0
                 if decoder and cut:
                     yield decoder, rows[:cut]
                 rows, group = rows[cut:], waiting.pop(0)
@@ -282,15 +284,15 @@ class DBInterpreter:
             if decoder:
                 yield decoder, rows
 
-    def _rows_before_end(self) -> Iterator[list[Row]]:
+    def _rows_before_end(self) -> Iterator[Rows]:
         for batch in self._book_merge.batches():
             if batch[-1][0] < self._end:
                 yield batch
                 continue
-            rows = [row for row in batch if row[0] < self._end]
-            self.next_row_ms = batch[len(rows)][0]
-            if rows:
-                yield rows
+            cut = first_from(batch, self._end)
+            self.next_row_ms = batch[cut][0]
+            if cut:
+                yield batch[:cut]
             return
 
     def _take_lost_rows(self) -> None:

@@ -13,16 +13,24 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from math import inf
+from typing import Any
 
 import orjson
 
+from orderflow.compiled import fastest
 from orderflow.errors import LevelFormatError
-from orderflow.events import LevelSequence, RawSide
+from orderflow.events import LevelSequence, ParsedLevels, RawSide
+from orderflow.parsed_rows import READ, UNREADABLE
 
 ParsedSide = tuple[list[float], list[float], int]
+Row = tuple[Any, ...]
+Columns = tuple[
+    "array[int]", "array[int]", "array[float]", "array[float]", "array[int]", "array[int]"
+]
 
 LITERAL_LIMIT_BYTES = 100_000
 """Longest text tried as a general Python literal: `ast` needs about 100 ms for this much."""
@@ -60,8 +68,15 @@ def parse_side(raw: RawSide) -> ParsedSide:
     if not raw:
         return [], [], 0
     if not isinstance(raw, bytes):
-        return _parse_strictly(raw)
+        return _as_lists(raw) if isinstance(raw, ParsedLevels) else _parse_strictly(raw)
     return _parse_quoted(raw) or _parse_plain(raw) or _parse_strictly(_decode(raw))
+
+
+def _as_lists(levels: ParsedLevels) -> ParsedSide:
+    if levels.rejected < 0:
+        msg = "levels must be an array [[price, size], …]; these were no such when they were parsed"
+        raise LevelFormatError(msg, "")
+    return list(levels.prices), list(levels.sizes), levels.rejected
 
 
 def _parse_quoted(raw: bytes) -> ParsedSide | None:
@@ -134,6 +149,39 @@ def parse_levels_including_zeros(raw: RawSide) -> list[tuple[float, float]]:
     """
     prices, sizes, _ = parse_side(raw)
     return list(zip(prices, sizes, strict=True))
+
+
+def python_parse_levels(rows: Sequence[Row]) -> Columns:
+    """Return the levels of recorded rows `(ms, order, bids, asks, …)` in columns.
+
+    They are: how many levels each row has, how many of them bids, the prices and the sizes of all,
+    bids first; how many levels of each row were rejected; and what became of it, as in
+    `orderflow.parsed_rows`. A row of which a side cannot be read has none.
+    """
+    counts, bid_levels, rejected = array("i"), array("i"), array("i")
+    prices, sizes, states = array("d"), array("d"), array("B")
+    for row in rows:
+        try:
+            bids, asks = parse_side(row[2]), parse_side(row[3])
+            states.append(READ)
+        except LevelFormatError:
+            bids = asks = [], [], 0
+            states.append(UNREADABLE)
+        counts.append(len(bids[0]) + len(asks[0]))
+        bid_levels.append(len(bids[0]))
+        rejected.append(bids[2] + asks[2])
+        for side in (bids, asks):
+            prices.extend(side[0])
+            sizes.extend(side[1])
+    return counts, bid_levels, prices, sizes, rejected, states
+
+
+parse_levels = fastest(
+    "parse_levels",
+    python_parse_levels,
+    parse_side=parse_side,
+    LevelFormatError=LevelFormatError,
+)
 
 
 def normalize_levels(raw: RawSide) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,9 @@ from metrics.bar_kinds import BarSpec, parse_bars
 from metrics.registry import MetricSpec, parse_metrics
 from orderflow import command, parent
 from orderflow import options as shared
+from orderflow.cache import PREPARED_CACHE, user_cache_dir
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
-from orderflow.errors import UsageError
+from orderflow.errors import OutputError, UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_moment, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, BookMode, Recording, find_recording
@@ -69,6 +70,7 @@ def replay(
     depth_levels: shared.DepthLevels = 50,
     data_dir: shared.DataDir = None,
     output_dir: shared.OutputDir = None,
+    prepared_dir: shared.PreparedDir = None,
     book_mode: Annotated[
         BookMode,
         typer.Option(help="What book rows without an action are: updates or full snapshots."),
@@ -190,6 +192,7 @@ def replay(
         replace(options, data_dir=directory),
         directory,
         output_dir or OUTPUT_DIR,
+        prepared_dir,
         book_mode,
         notify,
         (host, port, allow_host or []) if ui else None,
@@ -250,6 +253,7 @@ def _run(
     options: ReplayOptions,
     data_dir: Path,
     output_dir: Path,
+    prepared_dir: Path | None,
     book_mode: BookMode,
     notify: str,
     page_options: tuple[str, int, list[str]] | None,
@@ -259,7 +263,7 @@ def _run(
     quiet: bool,
 ) -> int:
     listener = open_listener(notify, data_dir)
-    make = _prepare(options, data_dir, book_mode, listener, results)
+    make = _find(options, data_dir, prepared_dir, book_mode, listener, results)
     files = RunFiles(output_dir)
     page = PageProcess(output_dir, *page_options) if page_options else None
     try:
@@ -291,9 +295,10 @@ def _run(
     return EXIT_FAILED if failed else EXIT_DONE
 
 
-def _prepare(
+def _find(
     options: ReplayOptions,
     data_dir: Path,
+    prepared_dir: Path | None,
     book_mode: BookMode,
     listener: Listener,
     results: "KeptResults | None",
@@ -308,7 +313,19 @@ def _prepare(
     recording = find_recording(
         options.instrument, data_dir, options.start_ms, options.end_ms, book_mode
     )
+    _use_prepared(recording, prepared_dir)
     return lambda files, tick: new_replay(options, recording, files, tick, results)
+
+
+def _use_prepared(recording: Recording, prepared_dir: Path | None) -> None:
+    """Read the recording from prepared copies where there are true ones; say why not, if so."""
+    with suppress(OutputError):  # without a home directory there is no cache either
+        root = prepared_dir or user_cache_dir() / PREPARED_CACHE
+        if prepared_dir or root.is_dir():
+            from formats.prepared import use_prepared  # noqa: PLC0415 (seldom needed)
+
+            if why := use_prepared(recording, root, is_named=prepared_dir is not None):
+                logger.warning(why)
 
 
 def new_replay(

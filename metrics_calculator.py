@@ -131,6 +131,16 @@ def python_sampled_bar(samples: Sequence[BookSample]) -> tuple[list[float], int]
 sampled_bar = fastest("sampled_bar", python_sampled_bar)
 
 
+def python_samples_of_columns(
+    times: memoryview, bid_sums: memoryview, ask_sums: memoryview
+) -> Sequence[BookSample]:
+    """Return samples of columns of times in ms and of sums. Raise `ValueError` for unlike ones."""
+    return list(zip(times.tolist(), bid_sums.tolist(), ask_sums.tolist(), strict=True))
+
+
+samples_of_columns = fastest("samples_of_columns", python_samples_of_columns)
+
+
 class CvdBars(RollingBars):
     """Bars `[ts, cvd_open, cvd_high, cvd_low, cvd_close]`, 5 fields, of trades.
 

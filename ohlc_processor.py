@@ -18,10 +18,10 @@ from orderflow.events import (
     BookSample,
     OrderbookUpdate,
     Trade,
-    time_of_row,
     time_of_trade,
 )
 from orderflow.issues import IssueLog
+from orderflow.parsed_rows import times_of
 
 OhlcBar = Bar
 
@@ -195,7 +195,7 @@ class OHLCProcessor:
                 self.noted.note(kind, rows[index][0])
         for index, count in outcome.rejected:
             self.noted.note("levels_rejected", rows[index][0], count=count)
-        self._add_samples(list(map(time_of_row, rows)), outcome.samples)
+        self._add_samples(times_of(rows), outcome.samples)
         if self.measured:
             self.measured.add_rows()
 

@@ -19,6 +19,7 @@ from level_parser import parse_side
 from orderflow.compiled import fastest
 from orderflow.errors import LevelFormatError, OrderflowError
 from orderflow.events import BookOutcome, BookRow, BookSample, Quote, RawSide
+from orderflow.parsed_rows import ParsedRows
 
 BULK_LEVELS = 2000
 """A row with more levels than this on a side is sorted as a whole."""
@@ -373,4 +374,5 @@ OrderbookManager = fastest(
     LevelFormatError=LevelFormatError,
     OrderflowError=OrderflowError,
     BookOutcome=BookOutcome,
+    ParsedRows=ParsedRows,
 )

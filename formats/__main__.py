@@ -1,4 +1,4 @@
-"""Other files in and out: `uv run -m formats import …`, `uv run -m formats export …`."""
+"""Other files in and out, and copies: `uv run -m formats import …`, `… export …`, `… prepare …`."""
 
 from orderflow import startup
 
@@ -12,6 +12,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from formats.command_prepare import prepare
 from formats.contract_values import parse_contract_values
 from formats.export_formats import NAMES, find_format
 from formats.export_reporting import ExportProgress, export_lines
@@ -46,7 +47,7 @@ app = new_app()
 
 @app.callback()
 def _formats() -> None:
-    """Bring in files that others have recorded, and write files that others read."""
+    """Bring in files of others, write files for others, and prepare recordings for replays."""
 
 
 @app.command(name="import")
@@ -184,6 +185,9 @@ def _report(done: Exported, *, as_json: bool, quiet: bool) -> None:
     if done.failure:
         say_error(f"{done.failure}; what is before is exported")
         raise typer.Exit(command.EXIT_FAILED)
+
+
+app.command()(prepare)
 
 
 if __name__ == "__main__":

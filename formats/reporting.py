@@ -4,16 +4,30 @@ import contextlib
 import os
 import sys
 import time
+from typing import Protocol
 
 from formats.following import InstrumentFound
 from formats.importing import Imported
-from formats.sources import Source
 from orderflow.command import CLEAR_LINE, is_terminal
 from orderflow.issues import describe
 from orderflow.times import format_duration, format_utc
 
 SECONDS_BETWEEN = 0.1
 MOST_NAMED = 5
+
+
+class Reached(Protocol):
+    """How far something has come: `position` of `size`."""
+
+    @property
+    def position(self) -> int:
+        """Return what is done."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Return what there is to do."""
+        ...
 
 
 class Progress:
@@ -30,7 +44,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._write("")
 
-    def show(self, source: Source, rows: int) -> None:
+    def show(self, source: Reached, rows: int) -> None:
         """Take in that `rows` more were read of `source`."""
         self._rows += rows
         now = time.perf_counter()

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from orderflow.errors import OutputError
 
+PREPARED_CACHE = Path("orderflow-replay", "prepared")
+"""Where in a cache directory prepared copies of recordings are (`formats.prepared`)."""
+
 
 class DirectoryCache:
     """Directories under `root`; the least recently used are removed when there are too many.

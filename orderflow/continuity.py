@@ -11,6 +11,7 @@ from operator import sub
 
 from orderflow.events import BookBatch, LostRows
 from orderflow.issues import IssueLog
+from orderflow.parsed_rows import first_from
 
 MIN_SILENCE_MS = 10_000
 """Shorter gaps between book rows are never a silence."""
@@ -90,7 +91,7 @@ class BookReliability:
                 return False
             if self.lost_at_unknown_time and self.reliable:
                 return False
-            self._count(rows[0][0], len(rows) - bisect_left(rows, (self._start,)))
+            self._count(rows[0][0], len(rows) - first_from(rows, self._start))
         elif False not in batch.snapshots and not self.lost_at_unknown_time:
             self._restore(rows[0][0])
         else:

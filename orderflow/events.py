@@ -9,8 +9,21 @@ MAX_BARS = 1000
 """Most bars of a kind that are kept, in memory and in a file."""
 
 LevelSequence = Sequence[Sequence[object]]
-RawSide = bytes | str | LevelSequence | None
-"""One side of a book row as recorded: text of levels (see `level_parser`), or levels."""
+
+
+class ParsedLevels(NamedTuple):
+    """One side of a book row as `level_parser` reads it: its usable levels, in parallel.
+
+    `rejected` counts the levels that were not usable; -1 stands for a side that is no levels.
+    """
+
+    prices: tuple[float, ...]
+    sizes: tuple[float, ...]
+    rejected: int = 0
+
+
+RawSide = bytes | str | LevelSequence | ParsedLevels | None
+"""One side of a book row as recorded: text of levels (see `level_parser`), levels, or parsed."""
 
 Trade = tuple[int, str | None, float, float, str | None, int]
 """`(id, trade_id, price, size, side, timestamp_ms)`; `side` is the taker's, buy or sell."""

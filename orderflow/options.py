@@ -38,6 +38,14 @@ OutputDir = Annotated[
         help="Where the files go; by default beside the code.",
     ),
 ]
+PreparedDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="ORDERFLOW_PREPARED_DIR",
+        metavar="DIR",
+        help="Where prepared copies are; by default in the user's cache directory.",
+    ),
+]
 Uncross = Annotated[
     bool, typer.Option("--uncross", help="Drop the older of the levels that cross.")
 ]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from orderflow.events import BookBatch
+from orderflow.parsed_rows import HEARTBEAT, NO_ACTION, REPLACES, UPDATES, Marks, ParsedRows
 from recordings.row_order import Row
 from recordings.trade_decoder import lowered, to_float
 
@@ -15,6 +16,22 @@ UNREADABLE_ID = -2
 MOST_EXACT_ID = 2**53
 _UNMARKED = (None, None, None)
 _NO_LEVELS = frozenset({b"", b"[]", None})
+_BY_ACTION = {NO_ACTION: None, UPDATES: False, REPLACES: True}
+
+
+def is_heartbeat(row: Row) -> bool:
+    """Return whether both sides of a row were recorded as empty."""
+    return row[2] in _NO_LEVELS and row[3] in _NO_LEVELS
+
+
+def marks_of(rows: Sequence[Row]) -> Marks:
+    """Return what rows have beside their levels as `BookDecoder` understands it."""
+    _, _, _, _, actions, seq_ids, prev_seq_ids = zip(*rows, strict=True)
+    known = {None: NO_ACTION, False: UPDATES, True: REPLACES}
+    by_text = {action: known[_replaces(action)] for action in set(actions)}
+    return Marks(
+        [by_text[action] for action in actions], _integers(seq_ids), _integers(prev_seq_ids)
+    )
 
 
 class BookDecoder:
@@ -32,29 +49,50 @@ class BookDecoder:
 
     def decode(self, rows: Sequence[Row]) -> BookBatch:
         """Return the rows, at least one, as a batch."""
-        lengths = set(map(len, rows))
-        if lengths == {4}:
-            batch = BookBatch(rows, self._of_unmarked(rows))
-        else:
-            if len(lengths) > 1:  # of several files, of which some have an action and ids
-                rows = [row if len(row) > 4 else (*row, *_UNMARKED) for row in rows]
-            batch = self._decode_marked(rows)
+        batch = self._decode_parsed(rows) if isinstance(rows, ParsedRows) else self._decode(rows)
         if self._first_replaces:
             self._first_replaces = False
             batch = replace(batch, snapshots=[True, *batch.snapshots[1:]])
         return batch
 
+    def _decode(self, rows: Sequence[Row]) -> BookBatch:
+        lengths = set(map(len, rows))
+        if lengths == {4}:
+            return BookBatch(rows, self._of_unmarked(rows))
+        if len(lengths) > 1:  # of several files, of which some have an action and ids
+            rows = [row if len(row) > 4 else (*row, *_UNMARKED) for row in rows]
+        return self._decode_marked(rows)
+
     def _of_unmarked(self, rows: Sequence[Row]) -> list[bool]:
         if not self._unmarked_replace:
             return [False] * len(rows)
+        if isinstance(rows, ParsedRows):
+            return [state != HEARTBEAT for state in rows.states]
         return [bids not in _NO_LEVELS or asks not in _NO_LEVELS for _, _, bids, asks, *_ in rows]
+
+    def _decode_parsed(self, rows: ParsedRows) -> BookBatch:
+        marks = rows.marks
+        if marks is None:
+            return BookBatch(rows, self._of_unmarked(rows))
+        actions = [_BY_ACTION[action] for action in marks.actions]
+        return self._with_marks(rows, rows.unmarked(), actions, marks.seq_ids, marks.prev_seq_ids)
 
     def _decode_marked(self, rows: Sequence[Row]) -> BookBatch:
         # Column by column: it takes a third of the time that row by row does.
         *fields, actions, seq_ids, prev_seq_ids = zip(*rows, strict=True)
         ids, before = _integers(seq_ids), _integers(prev_seq_ids)
         known = {action: _replaces(action) for action in set(actions)}
-        snapshots: list[bool | None] = [known[action] for action in actions]
+        by_action = [known[action] for action in actions]
+        return self._with_marks(rows, list(zip(*fields, strict=True)), by_action, ids, before)
+
+    def _with_marks(
+        self,
+        rows: Sequence[Row],
+        given: Sequence[Row],
+        snapshots: list[bool | None],
+        ids: Sequence[int | None],
+        before: Sequence[int | None],
+    ) -> BookBatch:
         if None in snapshots:
             unmarked = self._of_unmarked(rows)
             snapshots = [
@@ -63,7 +101,7 @@ class BookDecoder:
             ]
         numbered = not {None}.issuperset(ids)
         return BookBatch(
-            list(zip(*fields, strict=True)),
+            given,
             [bool(snapshot) for snapshot in snapshots],
             ids if numbered else None,
             before if numbered else None,

@@ -150,6 +150,32 @@ def lasting_identity(path: Path) -> list[tuple[int, ...] | None] | None:
     return found if found[0] else None
 
 
+def recording_state(path: Path) -> dict[str, int] | None:
+    """Return what tells whether a finished recording is still the same file with the same bytes.
+
+    The time of the last change of any kind, `ctime_ns`, no program can set back. `wal` counts the
+    sidecars that may hold rows, or take some away. None where the file cannot be looked at.
+    """
+    try:
+        stat = path.stat()
+        wal = bool(_sidecar_size(path, "-wal")) + (_sidecar_size(path, "-journal") is not None)
+        header = b""
+        if not wal:  # else closing it would give up the locks on it of the whole process
+            with path.open("rb") as file:
+                header = file.read(32)
+    except OSError:
+        return None
+    return {
+        "wal": wal,
+        "inode": stat.st_ino,
+        "size": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+        "ctime_ns": stat.st_ctime_ns,
+        "change_counter": int.from_bytes(header[24:28], "big"),
+        "pages": int.from_bytes(header[28:32], "big"),
+    }
+
+
 def is_settled(path: Path) -> bool:
     """Return whether nobody is writing the file, as far as its age and its sidecars tell."""
     try:

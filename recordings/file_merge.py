@@ -4,11 +4,12 @@ This is the only place where streams are merged. Rows of one file are sorted by 
 several files, rows of one millisecond come in the order of the files.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 
 from orderflow.errors import RecordingError
+from orderflow.parsed_rows import first_from
+from recordings.prepared_rows import Rows
 from recordings.row_order import Row, finer_than_ms
 
 Verdict = Callable[[], RecordingError | None]
@@ -25,15 +26,15 @@ class TimedSource:
         self,
         first_ms: int,
         last_ms: int,
-        read: Callable[[], Iterator[list[Row]]],
+        read: Callable[[], Iterator[Rows]],
         verdict: Verdict = lambda: None,
     ) -> None:
         self.verdict = verdict
         self.first_ms = first_ms
         self.last_ms = last_ms
         self._read = read
-        self._batches: Iterator[list[Row]] | None = None
-        self.rows: list[Row] = []
+        self._batches: Iterator[Rows] | None = None
+        self.rows: Rows = []
         self.exhausted = False
         self.failure: RecordingError | None = None
 
@@ -45,7 +46,8 @@ class TimedSource:
         if self._batches is None:
             self._batches = self._read()
         try:
-            self.rows += next(self._batches)
+            rows = next(self._batches)
+            self.rows = [*self.rows, *rows] if self.rows else rows
         except StopIteration:
             self.exhausted = True
         except RecordingError as error:
@@ -63,9 +65,9 @@ class TimedSource:
             return float("inf")
         return self.rows[-1][0] if self.rows else float("-inf")
 
-    def take_before(self, ms: float) -> list[Row]:
+    def take_before(self, ms: float) -> Rows:
         """Remove and return the rows before `ms`."""
-        cut = bisect_left(self.rows, ms, key=lambda row: row[0])
+        cut = first_from(self.rows, ms)
         taken, self.rows = self.rows[:cut], self.rows[cut:]
         return taken
 
@@ -98,7 +100,7 @@ class FileMerge:
         found = (verdict() for verdict in self._verdicts)
         return next((error for error in found if error), None)
 
-    def batches(self) -> Iterator[list[Row]]:
+    def batches(self) -> Iterator[Rows]:
         """Yield the rows in order, in lists that are not empty."""
         while self._waiting or self._active:
             self._open_due()
@@ -108,7 +110,7 @@ class FileMerge:
                 if source.exhausted:
                     self.failure = self.failure or source.failure
             self._active = [s for s in self._active if s.rows or not s.exhausted]
-            if rows:
+            if len(rows):
                 self._given_ms = rows[-1][0]
                 yield rows
 
@@ -139,7 +141,7 @@ class FileMerge:
         waiting = float(self._waiting[0].first_ms) if self._waiting else float("inf")
         return min(waiting, *(source.reach for source in self._active))
 
-    def _take(self) -> list[Row]:
+    def _take(self) -> Rows:
         if len(self._active) == 1:
             only = self._active[0]
             next_file = self._waiting[0].first_ms if self._waiting else float("inf")
@@ -150,7 +152,7 @@ class FileMerge:
         taken = [(source, source.take_before(horizon)) for source in self._active]
         rows = []
         for index, (source, part) in enumerate(taken):
-            late = bisect_left(part, self._given_ms, key=lambda row: row[0])
+            late = first_from(part, self._given_ms)
             self.late_times += [row[0] for row in part[:late]]
             rows += [(row[0], index, row[1], source, row) for row in part[late:]]
         rows.sort(key=lambda tagged: tagged[:3])

@@ -27,6 +27,7 @@ from recordings.connection import (
 )
 from recordings.file_merge import TimedSource
 from recordings.integrity import IntegrityCheck
+from recordings.prepared_rows import PreparedRows, Rows
 from recordings.row_order import (
     NANOSECONDS_PER_MS,
     ReorderBuffer,
@@ -60,6 +61,7 @@ class RecordedTable:
     each was, for the caller to take and clear.
 
     The whole file is checked while the `source` is read, once for all tables given one `check`.
+    Rows that were `prepared` are read instead of the file's, which was checked when they were.
 
     Raise `RecordingError` for a view, or when a required column is missing.
     """
@@ -85,6 +87,7 @@ class RecordedTable:
         self.first_ms, self.last_ms = self._shape.first_ms, self._shape.last_ms
         self.damage = self._shape.damage
         self._held_back = spec.reorder
+        self.prepared: PreparedRows | None = None
 
     @property
     def name(self) -> str:
@@ -136,6 +139,8 @@ class RecordedTable:
 
     def source(self) -> TimedSource:
         """Return the table as a source for `FileMerge`, which fails in the end if it is damaged."""
+        if self.prepared:
+            return TimedSource(self.first_ms, self.last_ms, self._read_prepared)
         source = TimedSource(self.first_ms, self.last_ms, self._read_whole, self._check.verdict)
         if self.damage:
             why = f"rows may be missing ({self.damage}); what could be read is used, {RECOVER}"
@@ -146,14 +151,38 @@ class RecordedTable:
         self._check.begin()
         return self.batches()
 
+    def _read_prepared(self) -> Iterator[Rows]:
+        self._begin()
+        for rows, lost in self.prepared.batches() if self.prepared else ():
+            self.late += sum(one.kind == self._late_kind for one in lost)
+            self.skipped += sum(one.count for one in lost if one.kind != self._late_kind)
+            self.lost += lost
+            if len(rows):
+                yield rows
+
+    def read_through(self) -> Iterator[list[Row]]:
+        """Yield the rows as `batches` does; raise `RecordingError` also for a file with a fault."""
+        yield from self._read_whole()
+        if self.damage:
+            raise recording_error(self.path, f"damaged ({self.damage}); {RECOVER}")
+        if error := self._check.verdict():
+            raise error
+
+    @property
+    def _late_kind(self) -> str:
+        return f"late_{self._spec.rows}"
+
+    def _begin(self) -> None:
+        self.late = self.skipped = 0
+        self.lost = []
+
     def batches(self) -> Iterator[list[Row]]:
         """Yield the rows `(ms, order, *payload)` in time order, in lists.
 
         Raise `RecordingError` when the file cannot be read further, or changed while it was read
         as immutable; whatever was read before has been yielded then.
         """
-        self.late = self.skipped = 0
-        self.lost = []
+        self._begin()
         buffer = ReorderBuffer(self._spec.reorder)
         failure: RecordingError | None = None
         usable = False
@@ -217,7 +246,7 @@ class RecordedTable:
 
     def _note_late(self, buffer: ReorderBuffer) -> None:
         self.late += len(buffer.late_times)
-        self.lost += [LostRows(f"late_{self._spec.rows}", ms) for ms in buffer.late_times]
+        self.lost += [LostRows(self._late_kind, ms) for ms in buffer.late_times]
         buffer.late_times = []
 
     def _without_times(self) -> RecordingError | None:

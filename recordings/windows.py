@@ -9,9 +9,9 @@ from orderflow.events import (
     LostRows,
     OrderbookUpdate,
     Trade,
-    time_of_row,
     time_of_trade,
 )
+from orderflow.parsed_rows import first_from
 from recordings.row_order import id_of
 
 WINDOW_TRADES = 65_536
@@ -122,7 +122,7 @@ def book_batches(
         now = batch.rows[-1][0]
         taken = trades.take_before(now)
         while trades.next_ms < now:
-            cut = bisect_left(batch.rows, trades.next_ms, key=time_of_row)
+            cut = first_from(batch.rows, trades.next_ms)
             yield batch.part(0, cut), taken
             batch, taken = batch.part(cut, len(batch)), trades.take_before(now)
         yield batch, taken

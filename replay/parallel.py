@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import time
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -30,6 +29,7 @@ from ohlc_processor import OHLCProcessor
 from orderflow.continuity import BookReliability, Silences
 from orderflow.errors import OrderflowError, RecordingError
 from orderflow.issues import IssueLog
+from orderflow.parsed_rows import first_from
 from recordings.book_kind import begins_with_snapshot, standing_apart
 from recordings.discovery import Recording
 from recordings.recorded_table import RecordedTable
@@ -153,7 +153,7 @@ def _replay_rows(
 ) -> None:
     book, done = processor.book, 0
     for batch, _ in reader.batches():
-        own = batch.part(0, bisect_left(batch.rows, (segment.end_ms,)))
+        own = batch.part(0, first_from(batch.rows, segment.end_ms))
         if len(own) and not done:
             processor.process_rows(own.part(0, 1))
             result.begins_readable = not book.rows_skipped

@@ -188,7 +188,7 @@ def source(rows: list[Row], batch: int = 2) -> TimedSource:
 
 def merged(files: list[list[Row]], batch: int = 2) -> tuple[list[Row], FileMerge]:
     merge = FileMerge([source(rows, batch) for rows in files if rows])
-    out = []
+    out: list[Row] = []
     for rows in merge.batches():
         assert rows
         out += rows

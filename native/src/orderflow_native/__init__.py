@@ -10,6 +10,7 @@ from orderflow_native._book import (
     LevelLog,
     OrderbookManager,
     RowRecorder,
+    parse_levels,
     parse_plain_side,
 )
 from orderflow_native._exports import delta_columns, event_bytes, fixed_point
@@ -28,7 +29,7 @@ from orderflow_native._metrics import (
 from orderflow_native._needs import hand_in
 from orderflow_native._okx_archive import read_okx_block
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
-from orderflow_native._samples import Samples, sampled_bar
+from orderflow_native._samples import Samples, sampled_bar, samples_of_columns
 from orderflow_native._stored_rows import parse_row
 from orderflow_native._sums import CompensatedSum
 from orderflow_native._text_book import TextBook
@@ -56,10 +57,12 @@ __all__ = [
     "is_sorted",
     "mids",
     "ohlc",
+    "parse_levels",
     "parse_plain_side",
     "parse_row",
     "read_okx_block",
     "sampled_bar",
+    "samples_of_columns",
     "slopes",
     "spreads",
     "sums",

@@ -11,6 +11,7 @@ from math import fsum, inf
 from orderflow_native._needs import needed
 
 from cpython.ref cimport PyObject
+from libc.math cimport HUGE_VAL
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -101,6 +102,13 @@ cdef struct Row:
     bint snapshot
     Outcome outcome
     bint crossed
+    # where levels are numbers already: borrowed too, those of the bids first
+    bint parsed
+    bint unreadable
+    const double *prices
+    const double *sizes
+    size_t bid_levels
+    size_t ask_levels
     Py_ssize_t rejected  # levels
     long long timestamp
     double bid_sum
@@ -117,6 +125,7 @@ cdef enum:
 
 include "_recorder.pxi"
 include "_level_log.pxi"
+include "_parsed.pxi"
 
 
 cdef inline const char *text_of(PyObject *raw, size_t *length) noexcept nogil:
@@ -260,8 +269,8 @@ cdef object samples_of(const Row *work, Py_ssize_t count):
 cdef Row new_row(bids, asks, bint snapshot, long long timestamp) except *:
     cdef Level none = Level(0, 0.0)
     return Row(
-        <PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, False, 0, timestamp, 0.0, 0.0,
-        none, none)
+        <PyObject *>bids, <PyObject *>asks, snapshot, UNSAMPLED, False, False, False, NULL, NULL, 0,
+        0, 0, timestamp, 0.0, 0.0, none, none)
 
 
 cdef int quote_best(const BookSide *side, Level *best) noexcept nogil:
@@ -373,10 +382,12 @@ cdef class OrderbookManager:
 
     cdef Row *_apply_rows(self, rows, snapshots, bint quoted, Py_ssize_t *applied) except NULL:
         """Return memory with what became of each row, for the caller to free."""
-        cdef tuple kept = tuple(rows)  # keeps the texts alive while they are read
+        cdef bint parsed = isinstance(rows, needed("ParsedRows"))
+        cdef tuple kept = () if parsed else tuple(rows)  # keeps the texts alive while they are read
         cdef tuple marks = tuple(snapshots)
         cdef tuple row
-        cdef Py_ssize_t count = len(kept), i
+        cdef Py_ssize_t count = len(rows) if parsed else len(kept), i
+        cdef const long long[::1] times
         cdef bint recorded = self._recorder is not None and not quoted
         cdef bint row_levels = self._level_log is not None and not quoted
         if count != len(marks):
@@ -385,7 +396,12 @@ cdef class OrderbookManager:
         if work == NULL:
             raise MemoryError
         try:
-            for i in range(count):
+            if parsed:
+                times = rows.times
+                for i in range(count):
+                    work[i] = new_row(None, None, marks[i], times[i])
+                point_at_levels(work, count, rows)
+            for i in range(len(kept)):
                 row = kept[i]
                 if len(row) < 4:
                     raise ValueError(f"a row of {len(row)} fields; its sides are the third and fourth")
@@ -430,9 +446,18 @@ cdef class OrderbookManager:
     cdef int _apply_row(self, Row *row) except -1 nogil:
         cdef LevelRow *bids = &self._bid_row
         cdef LevelRow *asks = &self._ask_row
-        cdef Py_ssize_t bids_rejected = read_side(row.bids, BIDS, bids), asks_rejected = UNREADABLE
-        if bids_rejected != UNREADABLE:
-            asks_rejected = read_side(row.asks, ASKS, asks)
+        cdef Py_ssize_t bids_rejected = UNREADABLE, asks_rejected = UNREADABLE
+        if row.parsed:
+            if not row.unreadable:
+                bids_rejected = row.rejected + take_side(
+                    row.prices, row.sizes, row.bid_levels, BIDS, bids)
+                asks_rejected = take_side(
+                    row.prices + row.bid_levels, row.sizes + row.bid_levels, row.ask_levels, ASKS,
+                    asks)
+        else:
+            bids_rejected = read_side(row.bids, BIDS, bids)
+            if bids_rejected != UNREADABLE:
+                asks_rejected = read_side(row.asks, ASKS, asks)
         if asks_rejected == UNREADABLE:
             self.rows_skipped += 1
             row.outcome = SKIPPED

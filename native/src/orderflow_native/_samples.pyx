@@ -34,6 +34,18 @@ cdef class Samples:
         return self._first[i].timestamp, self._first[i].bid_sum, self._first[i].ask_sum
 
 
+def samples_of_columns(const long long[::1] times, const double[::1] bids, const double[::1] asks):
+    """Return samples of columns: see `metrics_calculator.python_samples_of_columns`."""
+    cdef Py_ssize_t count = times.shape[0], i
+    if bids.shape[0] != count or asks.shape[0] != count:
+        raise ValueError(f"{count} times with {bids.shape[0]} and {asks.shape[0]} sums")
+    cdef Samples made = new_samples(count)
+    for i in range(count):
+        made._first[i] = Sample(times[i], bids[i], asks[i])
+    made._count = count
+    return made
+
+
 cdef Samples new_samples(Py_ssize_t room):
     """Return samples with memory for `room` of them; the caller fills it and sets `_count`."""
     cdef Samples samples = Samples.__new__(Samples)
