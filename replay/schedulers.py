@@ -8,10 +8,12 @@ when it dies.
 import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -113,15 +115,30 @@ class Cluster:
         self._futures: dict[int, Any] = {}
         self._stack = contextlib.ExitStack()
         if address == LOCAL:
+            address = self._own_cluster(distributed, workers or os.cpu_count() or 1)
+        self._client = self._connected(distributed, address)
+
+    def _own_cluster(self, distributed: Any, workers: int) -> str:
+        """Start workers on this machine; return the address of their scheduler."""
+        # Ctrl+C reaches every process of the terminal, and workers would die of it with tracebacks.
+        # Threads and processes begin with the mask of who starts them, later workers too.
+        resource_tracker.ensure_running()  # which unblocks it when it is started
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
             cluster = distributed.LocalCluster(
-                n_workers=workers or os.cpu_count() or 1,
+                n_workers=workers,
                 threads_per_worker=1,
                 memory_limit=0,  # a job has a limit of its own
                 dashboard_address=None,
                 silence_logs=logging.CRITICAL,
             )
-            address = self._stack.enter_context(cluster).scheduler_address
-        self._client = self._connected(distributed, address)
+            address: str = self._stack.enter_context(cluster).scheduler_address
+        except (OSError, RuntimeError, TimeoutError) as error:
+            msg = f"dask cannot start {workers} workers here ({error}); take --scheduler none"
+            raise SchedulerError(msg, LOCAL) from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return address
 
     def _connected(self, distributed: Any, address: str) -> Any:
         try:

@@ -14,6 +14,7 @@ from metric_runs import (
     columns,
     file_of,
     made,
+    new,
     prices,
     use,
     values,
@@ -21,9 +22,10 @@ from metric_runs import (
 
 from metrics.bar_kinds import BarSpec, parse_bars
 from metrics.portions import Portions, PythonPortions
+from ohlc_processor import OHLCProcessor
 from orderflow.array_file import MAX_FILE_BYTES
 from orderflow.errors import OrderflowError, UsageError
-from orderflow.events import MAX_BARS
+from orderflow.events import MAX_BARS, Trade
 
 DEALS: list[Deal] = [
     (100, 99, 1, "sell"),
@@ -240,3 +242,20 @@ def test_bars_of_volume_have_that_volume_and_lose_none(size: float, amounts: lis
     found = volumes(f"volume:{size}", deals)
     assert found[:-1] == pytest.approx([size] * len(found[:-1]), rel=1e-9)
     assert sum(map(Fraction, found)) == pytest.approx(float(sum(map(Fraction, amounts))), rel=1e-9)
+
+
+def test_a_bar_that_was_taken_while_it_was_in_progress_is_not_taken_again() -> None:
+    measured = new(["delta", "mid"])
+    processor = OHLCProcessor(60, measured=measured, keep=True)
+    trades: list[Trade] = [
+        (number, None, 1.0, 1.0, "buy", at)
+        for number, at in enumerate((0, 70_000, 90_000, 130_000))
+    ]
+    processor.process_trades(trades[:2])
+    assert [start for start, _ in measured.take_kept(120_000)] == [0, 60_000]
+    assert [bar[0] for bar in processor.take_kept(120_000)[0]] == [0, 60_000]
+    processor.process_trades(trades[2:])
+    assert [start for start, _ in measured.take_kept()] == [120_000]
+    taken = processor.take_kept()
+    assert [[bar[0] for bar in bars] for bars in taken] == [[120_000], [], [120_000]]
+    assert processor.take_kept() == ([], [], [])

@@ -1,7 +1,10 @@
 """Batches by real processes: on one machine, on a dask cluster, and killed in the middle."""
 
+import json
+import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -165,12 +168,20 @@ def test_a_driver_that_is_killed_costs_what_was_in_hand(
     same(tmp_path, undisturbed)
 
 
-def test_a_batch_that_is_stopped_says_how_far_it_came(data: Path, tmp_path: Path) -> None:
-    process = start_batch(data, tmp_path, DAYS, "--workers", "2")
+SCHEDULERS = ["none", pytest.param("local", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_ctrl_c_ends_a_batch_without_a_traceback_and_says_how_far_it_came(
+    data: Path, tmp_path: Path, scheduler: str
+) -> None:
+    process = start_batch(data, tmp_path, DAYS, "--workers", "2", "--scheduler", scheduler)
     until(lambda: jobs_under(process))
-    process.terminate()
-    code, summary = finish(process)
-    assert (code, summary["state"], summary["failed"]) == (143, "stopped", [])
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all its processes
+    out, err = process.communicate(timeout=DEADLINE_SECONDS)
+    summary = json.loads(out)
+    assert (process.returncode, summary["state"], summary["failed"]) == (130, "stopped", [])
+    assert "Traceback" not in err
     assert "failed" not in states(tmp_path)
 
 

@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from formats.results import (
 from formats.results_database import DatabaseResults
 from orderflow.errors import UsageError
 from recordings.discovery import find_recording
+from replay.follow import FollowReplay
 from replay.kept_results import KeptResults, repositories
 from replay.parallel import ParallelReplay
 from replay.run import Replay, ReplayOptions
@@ -73,6 +75,7 @@ def run(
     jobs: int = 1,
     flow: bool | None = False,
     stop_at: int | None = None,
+    follow: bool = False,
     repository: Repository | None = None,
 ) -> Replay:
     """Replay and keep the results under `into`; the other files are in `into / "out"`."""
@@ -80,6 +83,12 @@ def run(
     whole = Stretch("BTC-USDT", 60, options.start_ms, options.end_ms)
     kept = KeptResults(whole, 50, [repository] if repository else repositories(into / "results"))
     files = RunFiles(into / "out")
+    if follow:
+        options = replace(options, follow=True)
+        followed = FollowReplay(options, data, "auto", files, results=kept)
+        assert followed.run() == "finished"
+        files.close()
+        return followed
     recording = find_recording("BTC-USDT", data, options.start_ms, options.end_ms)
     kind = ParallelReplay if jobs > 1 else Replay
     replay = kind(options, recording, files, lambda _: None, kept)
@@ -123,6 +132,8 @@ def test_a_day_is_what_the_runs_files_of_that_day_have(recording: Path, tmp_path
 
 WAYS = [
     "at once, with the order flow",
+    "in small pieces",
+    "following it",
     pytest.param("by three processes", marks=pytest.mark.thorough),
 ]
 
@@ -134,7 +145,8 @@ def test_it_does_not_matter_how_days_are_replayed(
     for day in range(DAYS):
         run(recording, tmp_path / "daily", day * DAY, (day + 1) * DAY)
     jobs, flow = (3, False) if way == "by three processes" else (1, None)
-    run(recording, tmp_path / "whole", jobs=jobs, flow=flow)
+    with small_batches(16, 64) if "pieces" in way else nullcontext():
+        run(recording, tmp_path / "whole", jobs=jobs, flow=flow, follow="following" in way)
     assert files_of(tmp_path / "whole") == files_of(tmp_path / "daily")
     assert len(files_of(tmp_path / "whole")) == 2 * DAYS
     assert kept(tmp_path / "whole", METRICS) == kept(tmp_path / "daily", METRICS)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +52,7 @@ def start_batch(
     return subprocess.Popen(
         [sys.executable, "-m", "replay", *words, *map(str, more)],
         cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -109,8 +109,3 @@ class Inline:
 
     def close(self) -> None:
         pass
-
-
-def said(process: "subprocess.Popen[str]") -> Iterator[str]:
-    assert process.stderr is not None
-    yield from process.stderr
