@@ -196,7 +196,6 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "isal": {"formats.sources"},
     "duckdb": {"formats.export_parquet"},
     "numpy": {"formats.frames"},
-    "pyarrow": {"formats"},
     "fcntl": {
         "messaging.endpoints",
         "orderflow.cache",
