@@ -11,6 +11,7 @@ from recorded_ticks import RECORDINGS, open_recording
 from metrics.metric_bars import MetricBars
 from ohlc_processor import OHLCProcessor
 from orderflow.errors import OrderflowError, UsageError
+from orderflow.events import Trade
 from trading.bars import BarChoice, choose_bars
 from trading.messages import Bar, Event, TickEvent, TickKind
 from trading.ticks import TickMaker
@@ -137,6 +138,13 @@ def test_a_bar_without_a_trade_has_no_prices() -> None:
     assert [(bar.number, bar.open, bar.volume, bar.trades, bar.values) for bar in bars] == [
         (0, None, 0.0, 0, {"mid": (100.0,) * 4})
     ]
+
+
+def test_a_bar_of_time_comes_before_a_tick_at_its_very_end() -> None:
+    trades: list[Trade] = [(n, None, 100.0, 1.0, "buy", ms) for n, ms in enumerate((1500, 2000))]
+    _, bar, last = events_of(batches([], trades), metrics=())
+    assert isinstance(bar, Bar)
+    assert (bar.end_ms, bar.time_ms, bar.after, last.number) == (2000, 2000, 1, 2)
 
 
 def test_bars_too_small_for_a_trade_end_the_ticks() -> None:
