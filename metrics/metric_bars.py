@@ -80,6 +80,19 @@ class Track:
                 metric.begin_bar()
         self.key = key
 
+    def take(self, until: int) -> dict[int, Values]:
+        """Return the bars with a name before `until`, for which nothing more comes; forget them."""
+        if self.key is not None and self.key < until:
+            self._closed.append((self.key, self._values()))
+            for metric in self.metrics:
+                metric.begin_bar()
+            self.key = None
+        taken = {}
+        while self._closed and self._closed[0][0] < until:
+            key, values = self._closed.popleft()
+            taken[key] = values
+        return taken
+
     def _values(self) -> Values:
         return [list(metric.value()) for metric in self.metrics]
 
@@ -130,6 +143,7 @@ class MetricBars:
         self._needs = _needs_of(book)
         self.recorder: PythonRowRecorder = RowRecorder(*self._needs)
         self._placer = _Windows(spec.size) if spec.kind == "time" else _Events(spec)
+        self._last_taken = self._no_values()
 
     def add_rows(self) -> None:
         """Add the rows that the recorder was given since the last call."""
@@ -182,19 +196,29 @@ class MetricBars:
         kept = self._traded.take_kept(until_ms), self._book.take_kept(until_ms)
         return self._joined(*kept, self._kept_before)
 
+    def take_closed(self, now_ms: float) -> list[tuple[int, Values]]:
+        """Return the bars that have ended, oldest first, and keep them no longer.
+
+        All rows and trades before `now_ms` were given, and of bars of other kinds than time also
+        the rows at it; those to come are not before it. Bars are as `bars` has them.
+        """
+        until = self._placer.open_at(now_ms)
+        traded, booked = self._traded.take(until), self._book.take(until)
+        return self._joined(traded, booked, self._last_taken)
+
     def _no_values(self) -> list[Values]:
-        tracks = self._traded.metrics, self._book.metrics
-        return [[[nan] * len(metric.fields) for metric in metrics] for metrics in tracks]
+        feeds = self._traded.metrics, self._book.metrics
+        return [[[nan] * len(metric.fields) for metric in metrics] for metrics in feeds]
 
     def _joined(
         self, traded: dict[int, Values], booked: dict[int, Values], before: list[Values]
     ) -> list[tuple[int, Values]]:
-        """Return bars of both feeds; `before` are the values of the last bar, and become those."""
+        """Return bars of both feeds; `before` has the values before them, and then the last."""
         keys = sorted(traded.keys() | booked.keys() if self.spec.kind == "time" else traded)
-        last = self._traded.metrics, self._book.metrics
+        feeds = (traded, self._traded.metrics), (booked, self._book.metrics)
         made = []
         for key in keys:
-            for place, (bars, metrics) in enumerate(zip((traded, booked), last, strict=True)):
+            for place, (bars, metrics) in enumerate(feeds):
                 before[place] = bars.get(key) or [
                     m.without_events(old) for m, old in zip(metrics, before[place], strict=True)
                 ]
@@ -285,6 +309,10 @@ class _Windows:
         """Yield the rows that waited: none."""
         return iter(())
 
+    def open_at(self, now_ms: float) -> int:
+        """Return the bar that goes on at a time: those before it have ended."""
+        return int(now_ms) // self._ms * self._ms
+
 
 class _Events:
     """Bars of trades, numbered from 0; rows wait until it is known into which they go."""
@@ -309,6 +337,10 @@ class _Events:
             if ends:
                 self._ends.append(run.time[-1])
                 self._number += 1
+
+    def open_at(self, _now_ms: float) -> int:
+        """Return the bar that goes on after the trades so far."""
+        return self._number
 
     def settled(self, until_ms: float) -> Iterator[tuple[int, BookRows]]:
         """Yield the rows up to a time, by bar: a bar has those up to the trade that ended it."""

@@ -38,8 +38,7 @@ class RealisedVolatility(BookMetric):
 
     def warm_up(self, rows: BookRows) -> None:
         """Take the last mid before the range as the one to begin with."""
-        self._mid = (rows.bid[-1] + rows.ask[-1]) / 2
-        self._take_sample()
+        self._mid = self._sampled = (rows.bid[-1] + rows.ask[-1]) / 2
 
     def add_rows(self, rows: BookRows) -> None:
         """Add rows of the bar in progress."""

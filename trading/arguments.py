@@ -28,6 +28,6 @@ def arguments_of(function: Callable[..., None], values: Mapping[str, Any]) -> li
         elif getattr(parameter, "count", False):
             options += parameter.opts[:1] * value
         else:
-            many = value if isinstance(value, list) else [value]
+            many = value if isinstance(value, list | tuple) else [value]
             options += [f"{parameter.opts[0]}={one}" for one in many]
     return [*arguments, *options]

@@ -37,6 +37,8 @@ from trading.setup import (
     REPLAY,
     StrategyChoice,
     balance_of,
+    bars_of,
+    check_bars,
     gate_of,
     market_of,
     rules_of,
@@ -68,6 +70,8 @@ def run(
         bool,
         typer.Option("--in-process", help="Run all in one process, without the bus: the same."),
     ] = False,
+    bars: options.BarKind = None,
+    metric: options.Metrics = None,
     window_ms: options.WindowMs = None,
     credit: options.Credit = 16,
     free: options.Free = False,
@@ -90,9 +94,10 @@ def run(
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     window_seconds: options.WindowSeconds = 60,
     depth_levels: options.DepthLevels = 50,
-    bars: Annotated[
-        bool, typer.Option(help="Replay the recording beside it, for the bars of the page.")
-    ] = True,
+    no_bars: Annotated[
+        bool,
+        typer.Option("--no-bars", help="Don't replay the recording beside it, for the page."),
+    ] = False,
     ui: shared.Page = True,
     host: shared.PageHost = shared.LOOPBACK,
     port: shared.PagePort = 8050,
@@ -136,8 +141,7 @@ def _check(given: Mapping[str, Any]) -> dict[str, StrategyChoice]:
     balance_of(given)
     check_options(_window_ms(given), given["credit"])
     chosen = strategies_of(given)
-    for each in chosen.values():
-        each.make()
+    check_bars(bars_of(given), {name: each.make() for name, each in chosen.items()})
     if given["free"] and given["in_process"]:
         msg = "--free is for several processes; leave it or --in-process out"
         raise UsageError(msg, "--free")
@@ -224,10 +228,12 @@ def _words(function: Callable[..., None], values: Mapping[str, Any]) -> list[str
 
 def _beside(given: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the arguments of the replay that makes the bars of the page, if it is wanted."""
-    if not given["bars"]:
+    if given["no_bars"]:
         return {}
     names = ["data_dir", "output_dir", "book_mode", "speed", "window_seconds", "depth_levels"]
     told = [f"--{name.replace('_', '-')}={given[name]}" for name in names]
+    told += [f"--bars={given['bars']}"] if given["bars"] is not None else []
+    told += [f"--metric={text}" for text in given["metric"] or ()]
     where = (given["instrument"], given["start_date"], given["end_date"])
     follow = ["--follow"] if market_of(given).is_live else []
     return {REPLAY: [str(MAIN), *where, *told, *follow, "--no-ui", "--quiet"]}
@@ -292,7 +298,7 @@ def _run_here(
         source, given["instrument"], {n: each.make() for n, each in chosen.items()},
         rules_of(given), gate_of(given), start_ms=market.start_ms, window_ms=_window_ms(given),
         depth=given["depth_levels"], bar_seconds=given["window_seconds"],
-        balance=balance, on_alert=alerts.show,
+        balance=balance, bars=bars_of(given), on_alert=alerts.show,
         idle=idle,
     )  # fmt: skip
     with (

@@ -22,6 +22,7 @@ from trading.protocol import window_ms_of
 from trading.report import FINISHED, Report, RunLog, found_in, report_of
 from trading.setup import (
     balance_of,
+    bars_of,
     endpoints_of,
     gate_of,
     market_of,
@@ -52,6 +53,9 @@ def gateway(
     url: options.Url = None,
     book_mode: options.BookModeOption = options.BookMode.AUTO,
     depth_levels: options.DepthLevels = 50,
+    bars: options.BarKind = None,
+    metric: options.Metrics = None,
+    window_seconds: options.WindowSeconds = 60,
     speed: shared.Pace = "max",
     window_ms: options.WindowMs = None,
     credit: options.Credit = 16,
@@ -76,7 +80,10 @@ def gateway(
             instrument, strategies, window_ms=window_ms_of(window_ms, pace), credit=credit,
             free=free,
         )  # fmt: skip
-        maker = TickMaker(start.run_id, instrument, depth=depth_levels, start_ms=market.start_ms)
+        maker = TickMaker(
+            start.run_id, instrument, depth=depth_levels, start_ms=market.start_ms,
+            bars=bars_of(context.params),
+        )  # fmt: skip
         where = endpoints_of(context.params)
         with open_source(market, say=standing.say) as source, ZmqContext(keys) as sockets:
             if market.is_live:
@@ -87,7 +94,7 @@ def gateway(
                 return producer.report() | found_in(source, maker)
 
             with standing.handing_in(report):
-                producer.run(maker.ticks(source.stream(), producer.idle))
+                producer.run(maker.events(source.stream(), producer.idle))
 
 
 def strategy(
@@ -96,8 +103,8 @@ def strategy(
         str,
         typer.Argument(
             metavar="NAME",
-            help="support-resistance, order-flow, orders, or your own as module:Class; "
-            "NAME=STRATEGY gives it a name.",
+            help="support-resistance, order-flow, metric-alert, orders, or your own as "
+            "module:Class; NAME=STRATEGY gives it a name.",
         ),
     ],
     instrument: shared.Instrument,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from messaging.sockets import Waiter, ZmqContext, ZmqPublisher, ZmqPuller
 from replay.pacing import Pace
 from trading.member import WAIT_MS, Member
-from trading.messages import SERIALIZER, AnyMessage, End, Mode, Role, Start, TickEvent
+from trading.messages import SERIALIZER, AnyMessage, End, Event, Mode, Role, Start
 from trading.protocol import (
     RUN_TOPIC,
     Endpoints,
@@ -69,7 +69,7 @@ class TickProducer:
         self._pace = Pace(speed, self._round) if speed else None
         self.session = GatewaySession(start, EXECUTOR, self._member.watch)
 
-    def run(self, ticks: Iterable[TickEvent | None]) -> None:
+    def run(self, ticks: Iterable[Event | None]) -> None:
         """Publish ticks, which come in time order, and return when all have worked them through.
 
         None says that there are none now: what is there is sent.
@@ -97,7 +97,7 @@ class TickProducer:
         if self._idle.is_due(self._member.now()):
             self._round()
 
-    def _send(self, until_ms: int, ticks: tuple[TickEvent, ...]) -> None:
+    def _send(self, until_ms: int, ticks: tuple[Event, ...]) -> None:
         if self._pace:
             self._pace.wait_for(ticks[-1].time_ms)
         self._wait_until(lambda: self.session.has_credit)

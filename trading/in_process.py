@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from trading.execution import Execution
-from trading.messages import End, Role, Start, TickEvent, Window
+from trading.messages import End, Event, Role, Start, window_of
 from trading.protocol import windows
 from trading.sessions import Strategy, StrategySession
 
@@ -12,7 +12,7 @@ WAIT_SECONDS = 0.02
 
 
 def run_in_process(
-    ticks: Iterable[TickEvent | None],
+    ticks: Iterable[Event | None],
     strategies: Mapping[str, Strategy],
     execution: Execution,
     start: Start,
@@ -33,7 +33,7 @@ def sessions_of(strategies: Mapping[str, Strategy], start: Start) -> dict[str, S
 
 
 def feed(
-    ticks: Iterable[TickEvent | None],
+    ticks: Iterable[Event | None],
     sessions: Mapping[str, StrategySession],
     execution: Execution,
     start: Start,
@@ -44,7 +44,7 @@ def feed(
     `on_window` is called when a window has been worked through.
     """
     for number, (until_ms, some) in enumerate(windows(ticks, start.window_ms), 1):
-        window = Window(start.run_id, number, until_ms, some)
+        window = window_of(start.run_id, number, until_ms, some)
         for session in sessions.values():
             message = session.work(window, 0.0, lambda: None)
             if message is not None:

@@ -4,11 +4,12 @@ Fields are only ever added, each with a default and a new `VERSION`. Times named
 times: ms since the epoch, UTC. Wall-clock times are aware datetimes.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from sys import float_info
-from typing import Annotated, TypeAlias, get_args
+from typing import Annotated, TypeAlias, cast, get_args
 
 from msgspec import Meta, Struct
 
@@ -199,6 +200,37 @@ class Expired(_Answer, frozen=True, tag="expired"):
     reason: Text = ""
 
 
+class Bar(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="bar", kw_only=True
+):
+    """A bar that has ended, with the metrics that were asked for (docs/metrics.md).
+
+    It is handed over after the tick with the number `after` and before the next one, at `time_ms`.
+    `kind` and `size` are those of `--bars`. `number` counts windows since the epoch for bars of
+    time, bars since the start of the run for others. A bar of time goes from `start_ms` to before
+    `end_ms`; one of another kind begins and ends with a trade. Prices are None without a trade.
+    `values` has by the text of `--metric` a number for each field of the metric, None for none.
+    """
+
+    run_id: Name
+    instrument: Name
+    kind: Name
+    size: Size
+    number: Count
+    after: Count
+    time_ms: Ms
+    start_ms: Ms
+    end_ms: Ms
+    open: Price | None = None
+    high: Price | None = None
+    low: Price | None = None
+    close: Price | None = None
+    volume: Size = 0.0
+    trades: Count = 0
+    values: dict[Text, tuple[Price | None, ...]] = {}
+    v: Version = VERSION
+
+
 class Hello(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="hello"):
     """A process is there; repeated until it is answered.
 
@@ -247,6 +279,12 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", 
     until_ms: Ms
     ticks: tuple[TickEvent, ...]
     v: Version = VERSION
+
+
+class BarWindow(Window, frozen=True, tag="bar_window"):
+    """A window in which bars have ended, in their order; what is common is as in a `Window`."""
+
+    bars: tuple[Bar, ...] = ()
 
 
 class Signals(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="signals"):
@@ -332,6 +370,8 @@ AnyMessage: TypeAlias = (
     | Welcome
     | Start
     | Window
+    | Bar
+    | BarWindow
     | Signals
     | Ack
     | Credit
@@ -343,7 +383,18 @@ MESSAGES: tuple[type[AnyMessage], ...] = get_args(AnyMessage)
 
 SERIALIZER: Serializer[AnyMessage] = Serializer(MESSAGES, VERSION)
 """Writes and reads every message above."""
+Event: TypeAlias = TickEvent | Bar
+"""What a strategy is shown, in this order: ticks, and bars between them."""
 _DECISIONS: Serializer[TradingSignal | Alert] = Serializer((TradingSignal, Alert), VERSION)
+
+
+def window_of(run_id: str, number: int, until_ms: int, events: Sequence[Event]) -> Window:
+    """Return the message of a window, of another type where it has bars."""
+    if Bar not in map(type, events):
+        return Window(run_id, number, until_ms, cast("tuple[TickEvent, ...]", events))
+    ticks = tuple(event for event in events if isinstance(event, TickEvent))
+    bars = tuple(event for event in events if isinstance(event, Bar))
+    return BarWindow(run_id, number, until_ms, ticks, bars=bars)
 
 
 def as_received(decision: TradingSignal | Alert) -> TradingSignal | Alert:

@@ -47,8 +47,24 @@ StrategyNames = Annotated[
     typer.Option(
         "--strategy",
         metavar="NAME",
-        help="support-resistance, order-flow, or your own as module:Class; NAME=STRATEGY gives it "
-        "a name; repeatable.",
+        help="support-resistance, order-flow, metric-alert, or your own as module:Class; "
+        "NAME=STRATEGY gives it a name; repeatable.",
+    ),
+]
+BarKind = Annotated[
+    str | None,
+    typer.Option(
+        "--bars",
+        metavar="KIND:SIZE",
+        help="Bars for strategies: time, tick, volume, value or range; by default time:WINDOW.",
+    ),
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME[:P=V,…]",
+        help="A metric in the bars for strategies, as in ofi or vpin:volume=100; repeatable.",
     ),
 ]
 SetTexts = Annotated[

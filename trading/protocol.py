@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import extract_tb
+from typing import TypeVar
 
 from orderflow.errors import OrderflowError, UsageError
-from trading.messages import TickEvent
+from trading.messages import Bar, Event
 
 HEARTBEAT_SECONDS = 0.2
 SILENCE_SECONDS = 1.5
@@ -29,6 +30,7 @@ MOST_TICKS = 200
 So the high-water mark bounds memory in a free run, however long the windows are.
 """
 RUN_TOPIC = "run"
+AnEvent = TypeVar("AnEvent", bound=Event)
 
 
 def ticks_topic(instrument: str) -> str:
@@ -130,13 +132,14 @@ class RunAbortedError(RunError):
 
 
 class StrategyFailedError(RunError):
-    """Report an `error` that a strategy raised at the tick with this `number`."""
+    """Report an `error` that a strategy raised at the tick, or the bar, with this `number`."""
 
-    def __init__(self, name: str, number: int, error: BaseException) -> None:
+    def __init__(self, name: str, event: Event, error: BaseException) -> None:
         places = extract_tb(error.__traceback__)
+        what = "bar" if isinstance(event, Bar) else "tick"
         at = f" in {places[-1].filename}, line {places[-1].lineno}" if places else ""
-        super().__init__(name, f"the strategy failed at tick {number:,}: {error!r}{at}")
-        self.number = number
+        super().__init__(name, f"the strategy failed at {what} {event.number:,}: {error!r}{at}")
+        self.number = event.number
         self.error = error
 
 
@@ -258,9 +261,11 @@ class Interval:
 
 
 def windows(
-    ticks: Iterable[TickEvent | None], window_ms: int
-) -> Iterator[tuple[int, tuple[TickEvent, ...]]]:
+    ticks: Iterable[AnEvent | None], window_ms: int
+) -> Iterator[tuple[int, tuple[AnEvent, ...]]]:
     """Yield `(until_ms, ticks)` for each window that has ticks, which come in time order.
+
+    The bars between them are in the windows of their times.
 
     Windows are aligned to the epoch, so they are cut between two milliseconds and never within
     one: no tick of a later window has a time before `until_ms`. One of many ticks is cut into more.
@@ -268,7 +273,7 @@ def windows(
     None among the ticks says that there are no more now, and that those to come are later than all
     before: then the window ends with its last millisecond, so that nobody waits for a live market.
     """
-    until, waiting = 0, list[TickEvent]()
+    until, waiting = 0, list[AnEvent]()
     for tick in ticks:
         if tick is None:
             if waiting:

@@ -16,10 +16,11 @@ from orderflow.errors import OutputError
 from orderflow.issues import IssueLog
 from replay.pacing import Pace
 from trading.account import RiskGate
+from trading.bars import BarChoice
 from trading.execution import Execution
 from trading.gateway import new_start
 from trading.in_process import feed, sessions_of
-from trading.messages import Alert, Answer, Rejected, TickEvent
+from trading.messages import Alert, Answer, Event, Rejected
 from trading.orders import Fill
 from trading.own_orders import RestingOrder
 from trading.paper import FILLS_FILE, ORDERS_FILE
@@ -163,16 +164,21 @@ def report_of(
         tuple(sorted(execution.messages)),
         _fill_lines(market),
         _order_lines(market, log),
-        [
-            {"time_ms": a.time_ms, "strategy": a.strategy, "text": a.text, "price": a.price}
-            for a in sorted(log.alerts, key=lambda a: (a.time_ms, a.strategy, a.number))
-        ],
+        alert_lines(log.alerts),
         statistics,
         {**counts, **_executor_counts(market, execution, log, strange)},
         lost + execution.lost,
         state,
         reason,
     )
+
+
+def alert_lines(alerts: Iterable[Alert]) -> list[dict[str, object]]:
+    """Return alerts as they are written to alerts.json."""
+    return [
+        {"time_ms": a.time_ms, "strategy": a.strategy, "text": a.text, "price": a.price}
+        for a in sorted(alerts, key=lambda a: (a.time_ms, a.strategy, a.number))
+    ]
 
 
 def counts_of(
@@ -227,8 +233,9 @@ def _data_issues(source: Source, ticks: TickMaker) -> dict[str, int]:
 class PaperRun:
     """A run of strategies, by their names, on a market in this process.
 
-    What lies before `start_ms` builds up the book. Equity is sampled each `bar_seconds`. `idle` is
-    called often, and may raise an error to end the run.
+    What lies before `start_ms` builds up the book. Equity is sampled each `bar_seconds`. `bars` are
+    those that strategies with `on_bar` are handed. `idle` is called often, and may raise an error
+    to end the run.
     """
 
     def __init__(
@@ -244,6 +251,7 @@ class PaperRun:
         depth: int = 50,
         bar_seconds: int = 60,
         balance: Decimal | None = None,
+        bars: BarChoice | None = None,
         on_alert: Callable[[Alert], None] = lambda _: None,
         idle: Callable[[], None] = lambda: None,
     ) -> None:
@@ -263,7 +271,7 @@ class PaperRun:
         )  # fmt: skip
         self._ticks = TickMaker(
             self.start.run_id, instrument, depth=depth, start_ms=start_ms,
-            reads_ahead=source.end_at is None,
+            reads_ahead=source.end_at is None, bars=bars,
         )  # fmt: skip
         self._source = source
         self._idle = idle
@@ -275,7 +283,7 @@ class PaperRun:
         `on_window` is called after each window.
         """
         # Left to the garbage collector, it might be the thread of the ticks that is to end itself.
-        with closing(self._ticks.ticks(self._stream, self._idle)) as ticks:
+        with closing(self._ticks.events(self._stream, self._idle)) as ticks:
             paced = _paced(ticks, Pace(speed, self._idle)) if speed else ticks
             feed(paced, self.sessions, self._execution, self.start, on_window)
 
@@ -313,6 +321,7 @@ def run_strategies(
     window_ms: int = 10,
     bar_seconds: int = 60,
     balance: Decimal | None = None,
+    bars: BarChoice | None = None,
 ) -> Report:
     """Run strategies on a recorded market in this process, and return the report: a `PaperRun`.
 
@@ -321,12 +330,13 @@ def run_strategies(
     run = PaperRun(
         OpenedSource(open_stream), instrument, strategies, rules, gate,
         start_ms=start_ms, window_ms=window_ms, bar_seconds=bar_seconds, balance=balance,
+        bars=bars,
     )  # fmt: skip
     run.run()
     return run.report()
 
 
-def _paced(ticks: Iterable[TickEvent | None], pace: Pace) -> Iterator[TickEvent | None]:
+def _paced(ticks: Iterable[Event | None], pace: Pace) -> Iterator[Event | None]:
     for tick in ticks:
         if tick is not None:
             pace.wait_for(tick.time_ms)

@@ -1,8 +1,8 @@
 """The state of a run as the gateway and as a strategy see it: pure, driven by messages and time."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -11,8 +11,11 @@ from trading.messages import (
     Abort,
     Alert,
     AnyMessage,
+    Bar,
+    BarWindow,
     Credit,
     End,
+    Event,
     Heartbeat,
     Hello,
     Mode,
@@ -23,6 +26,7 @@ from trading.messages import (
     TradingSignal,
     Window,
     as_received,
+    window_of,
 )
 from trading.protocol import (
     RESEND_SECONDS,
@@ -35,18 +39,44 @@ from trading.protocol import (
 )
 from trading.protocol import Sequence as Numbers
 
+AnEvent = TypeVar("AnEvent", TickEvent, Bar)
 
-class Strategy(Protocol):
-    """What decides: the same object in one process, over the bus and on a live market.
 
-    It reads no clock; a tick's time is its time.
+Decisions: TypeAlias = Sequence[TradingSignal | Alert]
+
+
+class TickStrategy(Protocol):
+    """What decides on ticks: the same object in one process, over the bus and on a live market.
+
+    It reads no clock; a tick's time is its time. It may have `on_bar` too.
     """
 
-    def on_tick(self, tick: TickEvent) -> Sequence[TradingSignal | Alert]:
+    def on_tick(self, tick: TickEvent) -> Decisions:
         """Return what the strategy does at a tick, nothing perhaps.
 
         Times are the tick's, or later ones. Run, name and number are filled in by its process.
         """
+
+
+class BarStrategy(Protocol):
+    """What decides on bars that have ended, of the kind and with the metrics of the run.
+
+    `metrics` may say which metrics it needs, by the texts that ask for them.
+    """
+
+    def on_bar(self, bar: Bar) -> Decisions:
+        """Return what the strategy does at the end of a bar, nothing perhaps.
+
+        Signals are sent at the bar's `time_ms`, or later.
+        """
+
+
+Strategy: TypeAlias = TickStrategy | BarStrategy
+"""A strategy has `on_tick`, or `on_bar`, or both."""
+
+
+def _nothing(_: Event) -> Decisions:
+    return ()
 
 
 class Attendance:
@@ -147,9 +177,9 @@ class GatewaySession:
         """Return whether nobody is left."""
         return self._ended.issuperset(self._everyone)
 
-    def next_window(self, until_ms: int, ticks: tuple[TickEvent, ...]) -> Window:
+    def next_window(self, until_ms: int, events: Sequence[Event]) -> Window:
         """Return the message of the next window."""
-        return Window(self.start.run_id, self.windows + 1, until_ms, ticks)
+        return window_of(self.start.run_id, self.windows + 1, until_ms, events)
 
     def sent(self, window: Window) -> None:
         """Note that a window has been sent, which every heartbeat from now on says."""
@@ -172,29 +202,48 @@ class StrategySession:
         self.answers = Numbers(start.run_id)
         self.messages = self.signals = self.alerts = self.resent = 0
         self._name = name
-        self._strategy = strategy
+        self._on_tick: Callable[[TickEvent], Decisions] = getattr(strategy, "on_tick", _nothing)
+        self._on_bar: Callable[[Bar], Decisions] = getattr(strategy, "on_bar", _nothing)
         self._window = 0
         self._unacknowledged: deque[Signals] = deque()
         self._progress = 0.0
 
     def work(self, window: Window, now: float, idle: Callable[[], None]) -> Signals | None:
-        """Hand the ticks of a window to the strategy; return what to send, None for a repeat.
+        """Hand a window to the strategy; return what to send, None for a repeat.
 
-        `idle` is called between ticks. Raise `StrategyFailedError` for what the strategy raises.
+        `idle` is called between ticks and bars. Raise `StrategyFailedError` for what the strategy
+        raises.
         """
         count, first = len(window.ticks), window.ticks[0].number if window.ticks else 0
         if not count or not self.ticks.take(window.run_id, first, count):
             return None
         made: list[TradingSignal | Alert] = []
-        on_tick = self._strategy.on_tick
-        for tick in window.ticks:
+        done = 0
+        for bar in window.bars if isinstance(window, BarWindow) else ():
+            place = max(done, bar.after + 1 - first)
+            made += self._asked(self._on_tick, window.ticks[done:place], idle)
+            made += self.decided_on((bar,), idle)
+            done = place
+        made += self._asked(self._on_tick, window.ticks[done:], idle)
+        return self._message(window.number, window.until_ms, made, now)
+
+    def decided_on(self, bars: Iterable[Bar], idle: Callable[[], None]) -> Decisions:
+        """Hand bars to the strategy; return what it makes of them, numbered, as `work` sends it."""
+        return self._asked(self._on_bar, bars, idle)
+
+    def _asked(
+        self, decide: Callable[[AnEvent], Decisions], events: Iterable[AnEvent],
+        idle: Callable[[], None],
+    ) -> list[TradingSignal | Alert]:  # fmt: skip
+        made: list[TradingSignal | Alert] = []
+        for event in events:
             idle()
             try:
-                for one in on_tick(tick):
+                for one in decide(event):
                     made.append(self._numbered(one))
             except (Exception, SystemExit) as error:  # one that leaves has failed too
-                raise StrategyFailedError(self._name, tick.number, error) from error
-        return self._message(window.number, window.until_ms, made, now)
+                raise StrategyFailedError(self._name, event, error) from error
+        return made
 
     def _numbered(self, one: object) -> TradingSignal | Alert:
         if isinstance(one, Alert):
@@ -204,7 +253,7 @@ class StrategySession:
             self.signals += 1
             number = self.signals
         else:
-            msg = f"on_tick returns a list of TradingSignal and Alert; found {one!r:.60}"
+            msg = f"a strategy returns a list of TradingSignal and Alert; found {one!r:.60}"
             raise TypeError(msg)
         own = {"run_id": self.start.run_id, "strategy": self._name, "number": number}
         return as_received(msgspec.structs.replace(one, **own))

@@ -11,11 +11,13 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from metrics.registry import OPTION
 from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_range
 from recordings.discovery import DEFAULT_DATA_DIR
 from trading.account import Contract, Fees, RiskGate, RiskLimits
+from trading.bars import BarChoice, choose_bars
 from trading.gateway import EXECUTOR, GATEWAY
 from trading.paper import read_orders
 from trading.protocol import Endpoints
@@ -160,6 +162,31 @@ def _settings_of(
         for name in having:
             general[name][key] = value
     return {name: general[name] | special[name] for name in kinds}
+
+
+def bars_of(given: Mapping[str, Any]) -> BarChoice | None:
+    """Return the bars that strategies are handed, None where none are asked for."""
+    return choose_bars(given["bars"], given["metric"] or (), given["window_seconds"])
+
+
+def check_bars(choice: BarChoice | None, strategies: Mapping[str, Strategy]) -> None:
+    """Raise `UsageError` where a strategy needs bars or metrics that are not asked for."""
+    asked = [metric.text for metric in choice.metrics] if choice else []
+    for name, strategy in strategies.items():
+        for text in getattr(strategy, "metrics", ()):
+            if text not in asked:
+                there = f"it has {', '.join(asked)}" if asked else "it has none"
+                msg = (
+                    f"{name} needs the metric {text}, which the run does not make: {there}; "
+                    f"add --metric {text}"
+                )
+                raise UsageError(msg, OPTION, text)
+        if choice is None and not hasattr(strategy, "on_tick"):
+            msg = (
+                f"{name} decides on bars alone, and the run makes none; add --bars KIND:SIZE or "
+                "--metric NAME"
+            )
+            raise UsageError(msg, "--bars")
 
 
 # -- rules and limits

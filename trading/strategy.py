@@ -1,8 +1,8 @@
 """Strategies by name: those of this package, one's own, and one that sends what a file says.
 
-A strategy is an object with `on_tick` (`trading.sessions.Strategy`) that reads no clock and does
-nothing else: the same one decides in one process, over the bus and on a live market. If it is a
-dataclass, the fields of its constructor are its settings.
+A strategy is an object with `on_tick`, `on_bar` or both (`trading.sessions`) that reads no clock
+and does nothing else: the same one decides in one process, over the bus and on a live market. If it
+is a dataclass, the fields of its constructor are its settings.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ from importlib import import_module
 from orderflow.errors import UsageError
 from trading.decisions import market_order, mid_of
 from trading.messages import Alert, SignalType, TickEvent, TradingSignal
+from trading.metric_alert import MetricAlertStrategy
 from trading.order_flow_strategy import OrderFlowStrategy
 from trading.orders import OrderRequest, Side
 from trading.sessions import Strategy
@@ -20,6 +21,7 @@ from trading.support_resistance import SupportResistanceStrategy
 
 __all__ = [
     "STRATEGIES",
+    "MetricAlertStrategy",
     "OrderFlowStrategy",
     "ScriptedStrategy",
     "Side",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 STRATEGIES: dict[str, type[Strategy]] = {
+    "metric-alert": MetricAlertStrategy,
     "order-flow": OrderFlowStrategy,
     "support-resistance": SupportResistanceStrategy,
 }
@@ -78,8 +81,11 @@ def _own(name: str) -> type[Strategy]:
         hint = f"; did you mean {near[0]}?" if near else ""
         msg = f"the module {module_name} has no class {class_name!r}{hint}"
         raise UsageError(msg, "strategy", name)
-    if not callable(getattr(kind, "on_tick", None)):
-        msg = f"{name} has no method on_tick(tick), and is no strategy; docs/trading.md has one"
+    if not any(callable(getattr(kind, method, None)) for method in ("on_tick", "on_bar")):
+        msg = (
+            f"{name} has no method on_tick(tick) or on_bar(bar), and is no strategy; "
+            "docs/trading.md has one"
+        )
         raise UsageError(msg, "strategy", name)
     return kind
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from itertools import chain, starmap
 from math import isfinite
-from typing import overload
+from typing import TypeVar, overload
 
 from metrics.rolling_bars import CompensatedSum
 from orderbook_manager import OrderbookManager
@@ -13,13 +14,15 @@ from orderflow.continuity import BookReliability
 from orderflow.errors import NumbersError, OrderflowError
 from orderflow.events import BookBatch, Quote, Trade, time_of_row
 from orderflow.issues import IssueLog
-from trading.messages import END_MS, TickEvent, TickKind
+from trading.bars import BarChoice, BarMaker
+from trading.messages import END_MS, Event, TickEvent, TickKind
 from trading.orders import Side
 from trading.stream import LiveStream, Stream, as_batch
 
 _SIDES: dict[str | None, Side] = {side.value: side for side in Side}
 
 Quotes = list[Quote | None]
+Made = TypeVar("Made", bound=Event)
 Quoted = tuple[BookBatch, Sequence[Trade], Quotes]
 
 
@@ -33,7 +36,8 @@ class TickMaker:
     OBI is over the best `depth` levels. Rows before `start_ms` build up the book and give no tick.
     `issues` has what was wrong with the book. A maker that `reads_ahead` has read one more batch
     than it has made ticks of: meanwhile a thread of its own follows the book. That gains something
-    with the compiled book, which releases the GIL, where there is a core for it.
+    with the compiled book, which releases the GIL, where there is a core for it. `bars` are put
+    between the ticks.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class TickMaker:
         depth: int = 50,
         start_ms: int | None = None,
         reads_ahead: bool = False,
+        bars: BarChoice | None = None,
     ) -> None:
         self.issues = IssueLog()
         self.book = OrderbookManager(depth)
@@ -56,6 +61,7 @@ class TickMaker:
         self._cvd = CompensatedSum()
         self._quote: Quote = (None, None, None, None, None)
         self._reads_ahead = reads_ahead and self.book.engine == "compiled"
+        self._bars = BarMaker(bars, run_id, instrument, depth, start_ms) if bars else None
 
     @overload
     def ticks(
@@ -77,14 +83,32 @@ class TickMaker:
         trades whose sizes add up to more than a double can hold. Who stops before the end closes
         the ticks, and with them the thread that reads ahead.
         """
-        events = self._quoted_ahead(stream) if self._reads_ahead else self._quoted(stream)
-        with closing(events):
-            for event in events:
+        return self._made(stream, idle, self._joined)
+
+    def events(
+        self, stream: LiveStream, idle: Callable[[], None] = lambda: None
+    ) -> Generator[Event | None, None, None]:
+        """Yield what `ticks` does, with the `bars` between."""
+        bars = self._bars
+        return self._made(stream, idle, partial(self._mixed, bars) if bars else self._joined)
+
+    def _made(
+        self, stream: LiveStream, idle: Callable[[], None],
+        make: Callable[[BookBatch, Sequence[Trade], Quotes], Iterator[Made]],
+    ) -> Generator[Made | None, None, None]:  # fmt: skip
+        quoted = self._quoted_ahead(stream) if self._reads_ahead else self._quoted(stream)
+        with closing(quoted):
+            for each in quoted:
                 idle()
-                if event is None:
+                if each is None:
                     yield None
                 else:
-                    yield from self._joined(*event)
+                    yield from make(*each)
+
+    def _mixed(
+        self, bars: BarMaker, batch: BookBatch, trades: Sequence[Trade], quotes: Quotes
+    ) -> Iterator[Event]:
+        return bars.between(batch, trades, self._joined(batch, trades, quotes))
 
     def _quoted(self, stream: LiveStream) -> Generator[Quoted | None, None, None]:
         """Yield rows and trades with the quotes after each row."""

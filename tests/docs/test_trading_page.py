@@ -7,8 +7,15 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
 from places import PROJECT
 
+from metrics.bar_kinds import parse_bars
+from metrics.metric_bars import MetricBars
+from metrics.registry import parse_metrics
+from ohlc_processor import OHLCProcessor
+from orderflow.array_file import pack
+from orderflow.events import BookBatch
 from trading.equity import EquityPoint
 from trading.order_flow_strategy import OrderFlowStrategy
 from trading.statistics import FillQuality, LimitOrders, Mean, Sharpe, Statistics
@@ -38,7 +45,7 @@ def run(folder: Path, script: str) -> str:
 
 
 def test_the_strategy_in_15_lines_runs_and_prints_what_the_page_shows(tmp_path: Path) -> None:
-    strategy, script = blocks_of(STRATEGIES, "python")
+    strategy, _, script = blocks_of(STRATEGIES, "python")
     own = strategy[strategy.index("@dataclass") :]
     assert len([line for line in own.splitlines() if line.strip()]) <= 15
     (tmp_path / "streak.py").write_text(strategy)
@@ -46,6 +53,21 @@ def test_the_strategy_in_15_lines_runs_and_prints_what_the_page_shows(tmp_path: 
     written = {path.name for path in (tmp_path / "results").iterdir()}
     listed = set(re.findall(r"^\| `(\w+\.json)`", STRATEGIES, re.MULTILINE))
     assert written == listed
+
+
+def test_stored_bars_are_decided_on_as_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = (1000, 1, b'[["99", "1"]]', b'[["101", "3"]]')
+    later = [(61_000, 2, b'[["99", "201"]]', b"[]"), (121_000, 3, b"[]", b"[]")]
+    specs = parse_metrics(["ofi"])
+    measured = MetricBars(parse_bars("time:60"), [spec.make() for spec in specs])
+    OHLCProcessor(measured=measured).process_rows(BookBatch([row, *later], [True, False, False]))
+    header, arrays = measured.file(specs)
+    (tmp_path / "metric_bars.bin").write_bytes(pack({**header, "instrument": "A"}, arrays))
+    monkeypatch.chdir(tmp_path)
+    exec(blocks_of(STRATEGIES, "python")[1], {})  # noqa: S102 (the page's own)
+    assert capsys.readouterr().out == "120000 ofi value 200 is above 100\n"
 
 
 def test_orders_are_executed_as_the_page_shows(tmp_path: Path) -> None:

@@ -109,6 +109,14 @@ def test_every_metric_has_a_golden_vector() -> None:
     assert {asked.partition(":")[0] for asked in GOLDEN} == set(METRICS)
 
 
+def test_realised_volatility_has_no_return_from_before_the_start_however_rows_are_cut() -> None:
+    rows: list[Row] = [(0, [(99, 4)], [(101, 2)]), (1000, [], [(101, 0), (103, 1)]),
+                       (2000, [(100, 1)], [])]  # fmt: skip
+    for cuts in ([], [(1, 0)], [(1, 0), (2, 0)]):
+        found = values("realised_volatility", rows, start=2000, cuts=cuts)
+        assert found == [[pytest.approx(log(101.5 / 101))]]
+
+
 def test_realised_volatility_adds_the_squares_of_the_returns_in_a_bar() -> None:
     rows: list[Row] = [*ROWS[:3], (3000, [(100, 0)], [(102, 5)])]
     right = sqrt(log(1.015) ** 2 + log(100.5 / 101.5) ** 2)

@@ -9,6 +9,7 @@ from typing import Any
 
 from messaging.sockets import ZmqContext
 from trading.account import RiskGate
+from trading.bars import BarChoice
 from trading.executor import OrderExecutor
 from trading.gateway import TickProducer, new_start
 from trading.messages import Start
@@ -35,8 +36,9 @@ class BusRun:
 class _Run:
     def __init__(
         self, open_stream: Callable[[], Stream], rules: Rules, gate: RiskGate | None, start: Start,
-        endpoints: Endpoints, bar_seconds: int,
+        endpoints: Endpoints, bar_seconds: int, bars: BarChoice | None,
     ) -> None:  # fmt: skip
+        self.bars = bars
         self.open_stream = open_stream
         self.start, self.endpoints = start, endpoints
         self.market = PaperMarket(open_stream(), start.instrument, rules, gate)
@@ -47,8 +49,8 @@ class _Run:
     def gateway(self) -> None:
         with ZmqContext() as context:
             producer = TickProducer(self.start, self.endpoints, context)
-            maker = TickMaker(self.start.run_id, self.start.instrument)
-            producer.run(maker.ticks(self.open_stream(), producer.idle))
+            maker = TickMaker(self.start.run_id, self.start.instrument, bars=self.bars)
+            producer.run(maker.events(self.open_stream(), producer.idle))
             self.counts["gateway"] = producer.report()
 
     def strategy(self, name: str, strategy: Strategy) -> None:
@@ -82,6 +84,7 @@ def run_over_bus(
     gate: RiskGate | None = None,
     *,
     bar_seconds: int = 60,
+    bars: BarChoice | None = None,
     **options: Any,
 ) -> BusRun:
     """Run strategies as `trading.report.run_strategies` does, but over sockets.
@@ -91,7 +94,7 @@ def run_over_bus(
     start = new_start(instrument, strategies, **options)
     with tempfile.TemporaryDirectory(prefix="bus-") as name:
         endpoints = Endpoints.in_directory(Path(name) / "s")
-        run = _Run(open_stream, rules, gate, start, endpoints, bar_seconds)
+        run = _Run(open_stream, rules, gate, start, endpoints, bar_seconds, bars)
         with ThreadPoolExecutor(len(strategies) + 2) as pool:
             executor = pool.submit(run.executor)
             others = [pool.submit(run.strategy, *each) for each in strategies.items()]

@@ -34,8 +34,10 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:
     """Return a strategy of what a field may hold."""
     if get_origin(annotation) in (Union, types.UnionType):
         return st.one_of(*map(values_of, get_args(annotation)))
-    if get_origin(annotation) is tuple:
-        return st.lists(values_of(get_args(annotation)[0]), max_size=3).map(tuple)
+    if get_origin(annotation) in (dict, tuple):
+        held = [values_of(each) for each in get_args(annotation) if each is not ...]
+        is_tuple = get_origin(annotation) is tuple
+        return st.lists(*held, max_size=3).map(tuple) if is_tuple else st.dictionaries(*held)
     limits = getattr(annotation, "__metadata__", (msgspec.Meta(),))[0]
     kind = getattr(annotation, "__origin__", annotation)
     if kind in (float, int):

@@ -32,4 +32,5 @@ all_ticks = cache(ticks_of)
 
 def decisions_of(strategy: Strategy, ticks: list[TickEvent]) -> list[TradingSignal | Alert]:
     """Return all that a strategy decides at these ticks."""
+    assert hasattr(strategy, "on_tick")
     return [made for tick in ticks for made in strategy.on_tick(tick)]

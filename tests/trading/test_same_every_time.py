@@ -1,8 +1,11 @@
 """The same run gives the same files: over the bus or not, whatever its windows and processes."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
+import metric_markets
 import pytest
 from bus_in_threads import run_over_bus
 from made_up_market import Market, market_and_orders
@@ -12,12 +15,14 @@ from paper_orders import orders_of, tape_of
 from real_recordings import needs_recordings
 
 from trading.account import Fees, RiskGate, RiskLimits
-from trading.orders import OrderRequest
+from trading.bars import choose_bars
+from trading.messages import Alert, Bar, TickEvent, TradingSignal
+from trading.orders import OrderRequest, Side
 from trading.report import SCRIPTED, Report, run_strategies
 from trading.rules import Rules
 from trading.sessions import Strategy
 from trading.statistics import Statistics
-from trading.strategy import ScriptedStrategy, make_strategy
+from trading.strategy import ScriptedStrategy, make_strategy, market_order
 
 RULES = Rules(7, 3, fees=Fees(Decimal("-0.0001"), Decimal("0.0005")), accept_unreliable=True)
 LIMITS = RiskLimits(max_position=Decimal(3), max_orders=50)
@@ -89,6 +94,58 @@ def test_over_the_bus_the_files_are_those_of_one_process() -> None:
 def test_in_one_process_the_files_are_the_same_whatever_the_windows() -> None:
     for window_ms in (1, 1000):
         assert said(in_process("made up", 4, window_ms)) == reference("made up", 4)
+
+
+@dataclass
+class Barred:
+    """Trade at the end of bars and at ticks, and say which came when."""
+
+    last = 0
+
+    def on_tick(self, tick: TickEvent) -> list[TradingSignal | Alert]:
+        self.last = tick.number
+        return [] if tick.number % 40 else [market_order(tick, Side.SELL, Decimal("0.01"), "tick")]
+
+    def on_bar(self, bar: Bar) -> list[TradingSignal | Alert]:
+        assert bar.after == self.last
+        text = f"{bar.number} after {self.last}: {bar.volume!r} {bar.values!r}"
+        said = Alert(instrument=bar.instrument, time_ms=bar.end_ms, text=text, price=bar.close)
+        return [said, market_order(bar, Side.BUY, Decimal("0.02"), "bar")]
+
+
+def with_bars(kind: str, count: int) -> tuple[dict[str, Any], dict[str, Strategy]]:
+    options = {"bars": choose_bars(kind, ["obi", "vpin:volume=4,buckets=3"]), "bar_seconds": 1}
+    alert = {"metric": "vpin:volume=4,buckets=3", "above": "0.4"}
+    every: dict[str, Strategy] = {
+        "barred": Barred(), "vpin": make_strategy("metric-alert", alert), "again": Barred(),
+    }  # fmt: skip
+    return options, dict(list(every.items())[:count])
+
+
+@pytest.mark.parametrize(("kind", "count"), [("time:1", 1), ("time:1", 3), ("volume:5", 3)])
+def test_bars_come_at_the_same_place_over_the_bus_whatever_the_windows(
+    kind: str, count: int
+) -> None:
+    market = metric_markets.batches(*metric_markets.events(1, 1500), 20)
+    found = []
+    for window_ms in (1, 10, 1000):
+        options, made = with_bars(kind, count)
+        report = run_strategies(
+            lambda: market, INSTRUMENT, made, RULES, RiskGate(LIMITS), window_ms=window_ms,
+            **options,
+        )  # fmt: skip
+        found.append(said(report))
+    for window_ms, credit in ((30, 3), (1000, 16)):
+        options, made = with_bars(kind, count)
+        run = run_over_bus(
+            lambda: market, INSTRUMENT, made, RULES, RiskGate(LIMITS), window_ms=window_ms,
+            credit=credit, **options,
+        )  # fmt: skip
+        assert (run.lost, run.counts["executor"]["late"]) == (0, 0)
+        found.append(said(run.report))
+    assert all(one == found[0] for one in found)
+    assert len(report.fills) > 10
+    assert {line["strategy"] for line in report.alerts} == set(made)
 
 
 @needs_recordings

@@ -10,7 +10,18 @@ from msgspec.structs import replace
 
 from trading.decisions import market_order
 from trading.gateway import new_start
-from trading.messages import Alert, TickEvent, TickKind, TradingSignal, Window
+from trading.messages import (
+    SERIALIZER,
+    Alert,
+    Bar,
+    BarWindow,
+    Event,
+    TickEvent,
+    TickKind,
+    TradingSignal,
+    Window,
+    window_of,
+)
 from trading.orders import LATEST_MS, Side
 from trading.protocol import RunStoppedError, StrategyFailedError
 from trading.sessions import StrategySession
@@ -82,6 +93,57 @@ def test_signals_and_alerts_are_numbered_apart_and_otherwise_as_they_were() -> N
     assert [signal.number for signal in message.signals] == [1, 2]
     assert [str(signal.quantity) for signal in message.signals] == ["1", "0.10"]
     assert message.signals[0].mid == 100.0
+
+
+class Listing:
+    """A strategy that notes what it is shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_tick(self, tick: TickEvent) -> list[Alert]:
+        self.seen.append(f"tick {tick.number}")
+        return []
+
+    def on_bar(self, bar: Bar) -> list[Alert]:
+        self.seen.append(f"bar {bar.number}")
+        return [Alert(instrument="BTC-USDT", time_ms=bar.end_ms, text="")]
+
+
+def bar_after(number: int, after: int) -> Bar:
+    return Bar(
+        run_id=START.run_id, instrument="BTC-USDT", kind="time", size=1.0, number=number,
+        after=after, time_ms=1000, start_ms=0, end_ms=1000,
+    )  # fmt: skip
+
+
+def test_bars_are_handed_over_between_the_ticks_at_their_places() -> None:
+    events: list[Event] = [bar_after(7, 0), *TICKS[:2], bar_after(8, 2), bar_after(9, 2)]
+    events += [*TICKS[2:], bar_after(10, 5)]
+    strategy = Listing()
+    window = window_of(START.run_id, 1, 1010, events)
+    message = StrategySession("a", strategy, START).work(window, 0.0, no_idle)
+    assert strategy.seen == ["bar 7", "tick 1", "tick 2", "bar 8", "bar 9", "tick 3", "tick 4",
+                             "tick 5", "bar 10"]  # fmt: skip
+    assert message is not None
+    assert [alert.number for alert in message.alerts] == [1, 2, 3, 4]
+    again = SERIALIZER.decode(SERIALIZER.encode(window))
+    assert again == window
+    assert isinstance(again, BarWindow)
+
+
+def test_a_window_without_bars_is_the_same_bytes_as_ever() -> None:
+    window = window_of(START.run_id, 1, 1010, TICKS)
+    assert type(window) is Window
+    assert SERIALIZER.encode(window) == SERIALIZER.encode(WINDOW)
+    assert b"bar" not in SERIALIZER.encode(window)
+
+
+def test_a_failure_at_a_bar_is_named_with_the_bar() -> None:
+    session = StrategySession("a", Listing(), START)
+    window = window_of(START.run_id, 1, 1010, [*TICKS, replace(bar_after(1234, 5), end_ms=1 << 61)])
+    with pytest.raises(StrategyFailedError, match="at bar 1,234"):
+        session.work(window, 0.0, no_idle)
 
 
 def test_being_stopped_between_ticks_is_no_failure_of_the_strategy() -> None:

@@ -73,7 +73,11 @@ def test_ones_own_come_by_module_and_class(own: str) -> None:
     ("name", "settings", "message"),
     [
         ("suport-resistance", {}, "no strategy 'suport-resistance'; did you mean support-resist"),
-        ("mine", {}, "there are order-flow, support-resistance, and your own as module:Class"),
+        (
+            "mine",
+            {},
+            "there are metric-alert, order-flow, support-resistance, and your own as module:Class",
+        ),
         ("order-flow", {"treshold": "1"}, "no setting 'treshold'; did you mean threshold"),
         ("support-resistance", {"finder": "1"}, "no setting 'finder'; it has bar_seconds, swing_"),
         ("order-flow", {"events": "1.5"}, "events cannot be '1.5': Expected `int`"),

@@ -86,13 +86,19 @@ def test_over_the_bus_and_in_one_process_the_files_are_equal(
     orders = tmp_path / "orders.json"
     order = {"side": "buy", "type": "market", "qty": "0.01"}
     orders.write_text(json.dumps([order | {"time_ms": START_MS + ms} for ms in (-1, 0, 50_000)]))
-    given = (*SPAN, "--data-dir", data, *MANY, "--orders", orders, "--no-ui", "--no-bars")
+    metrics = (
+        "--bars", "time:2", "--metric", "ofi", "--metric", "vpin:volume=1,buckets=2", "--strategy",
+        "metric-alert", "--set", "metric-alert.metric=ofi", "--set", "metric-alert.above=0",
+    )  # fmt: skip
+    given = (*SPAN, "--data-dir", data, *MANY, "--orders", orders, *metrics, "--no-ui", "--no-bars")
     here = trading("run", *given, "--in-process", "--output-dir", tmp_path / "here")
     apart = trading("run", *given, "--output-dir", tmp_path / "apart", *changed)
     assert (here.returncode, apart.returncode) == (0, 0), here.stderr + apart.stderr
     assert contents(tmp_path / "apart") == contents(tmp_path / "here")
     report = report_in(tmp_path / "here")
-    assert report["strategies"] == ["ofi", "order-flow", "orders", "support-resistance"]
+    names = ["metric-alert", "ofi", "order-flow", "orders", "support-resistance"]
+    assert report["strategies"] == names
+    assert report["counts"]["strategies"]["metric-alert"]["alerts"] > 3
     assert report["statistics"]["fills"] > 20
     assert report["counts"]["rejected"] == {"it was sent before the start of the run": 1}
     assert report["counts"]["strategies"]["orders"]["answers"]["received"] >= 3
