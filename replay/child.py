@@ -34,6 +34,7 @@ def run_child(
         try:
             process = subprocess.Popen(  # noqa: S603 (our own program)
                 command,
+                bufsize=0,  # what could not be sent would be sent again by closing
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=out,
