@@ -182,11 +182,27 @@ export const sessionAt = (store, time) => {
     return { profile, area, rowPrice };
   }
   const at = time ?? newestTime(store);
+  let known = sessions.get(footprint);
+  if (known?.at !== at) sessions.set(footprint, (known = { at, session: sessionOf(footprint, at) }));
+  return known.session;
+};
+
+/** The last session of each footprint that is shown: parts of a picture ask for the same. */
+/** @type {WeakMap<Footprint, {at: number, session: ReturnType<typeof sessionOf>}>} */
+const sessions = new WeakMap();
+
+/**
+ * @param {Footprint} footprint
+ * @param {number} at
+ */
+const sessionOf = ({ bars, windowMs, rowPrice }, at) => {
   const begun = Math.floor(at / DAY_MS) * DAY_MS;
-  const bars = footprint.bars.filter((bar) => bar.time >= begun && bar.time + footprint.windowMs <= at + 1);
-  const profile = profileOf(bars, 1);
+  const profile = profileOf(
+    bars.filter((bar) => bar.time >= begun && bar.time + windowMs <= at + 1),
+    1,
+  );
   const area = valueArea(profile);
-  return area && { profile, area, rowPrice: footprint.rowPrice };
+  return area && { profile, area, rowPrice };
 };
 
 /**
