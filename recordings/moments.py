@@ -26,10 +26,10 @@ from recordings.moment_sources import FOREVER_MS, BookSource, BookState, TradeSo
 from recordings.recorded_table import RecordedTable
 
 SCHEMA = 1
-COMPILED_DISTANCE, PYTHON_DISTANCE = 10_000, 2_000
-"""Book rows between two checkpoints: each book applies them in less than a tenth of a second,
-or, in Python, in a little more than that."""
-TRADES_DISTANCE = 5_000
+COMPILED_DISTANCE, PYTHON_DISTANCE = 2_500, 2_000
+"""Book rows between two checkpoints: reading and applying them takes 15 ms, in Python 100, of which
+a click into the past waits for half."""
+TRADES_DISTANCE = 2_500
 HOLD_BACK_MS = 5_000
 """So long before its end a recording in progress may still get rows."""
 TRADES_SHARE = 0.1
