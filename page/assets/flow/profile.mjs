@@ -48,22 +48,23 @@ export const profileOf = (bars, group) => ({
  * @returns {Grouped}
  */
 export const sumOf = (parts, group) => {
-  /** @type {Map<number, number[]>} */
-  const sums = new Map();
+  /** @type {Map<number, number>} */
+  const places = new Map();
+  for (const { rows } of parts) {
+    for (const row of rows) places.set(Math.floor(row / group), 0);
+  }
+  const rows = Float64Array.from(places.keys()).sort();
+  rows.forEach((row, place) => places.set(row, place));
+  const column = () => new Float64Array(rows.length);
+  const summed = { group, rows, sold: column(), bought: column(), other: column(), poc: -1 };
   for (const { rows, sold, bought, other } of parts) {
     for (let index = 0; index < rows.length; index++) {
-      const row = Math.floor(rows[index] / group);
-      let sum = sums.get(row);
-      if (!sum) sums.set(row, (sum = [0, 0, 0]));
-      sum[0] += sold[index];
-      sum[1] += bought[index];
-      sum[2] += other[index] ?? 0;
+      const place = /** @type {number} */ (places.get(Math.floor(rows[index] / group)));
+      summed.sold[place] += sold[index];
+      summed.bought[place] += bought[index];
+      summed.other[place] += other[index] ?? 0;
     }
   }
-  const rows = Float64Array.from(sums.keys()).sort();
-  const column = (/** @type {number} */ side) =>
-    Float64Array.from(rows, (row) => /** @type {number[]} */ (sums.get(row))[side]);
-  const summed = { group, rows, sold: column(0), bought: column(1), other: column(2), poc: -1 };
   summed.poc = pocOf(summed);
   return summed;
 };

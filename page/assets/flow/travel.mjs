@@ -84,6 +84,7 @@ export class Travel {
       if (asking.signal.aborted) return;
       this.words = error instanceof Error ? error.message : String(error);
     }
+    this.asking = null;
     this.onNews();
   }
 

@@ -43,7 +43,11 @@ export class Views {
     this.nav = nav;
     this.state = new State();
     this.store = new Store((name) => this.hear(name));
-    this.travel = new Travel(() => this.show());
+    this.travel = new Travel(() => {
+      clearTimeout(this.joining);
+      if (this.active) this.showWords();
+      requestAnimationFrame(() => this.show()); // the ladder first: a picture takes longer
+    });
     this.control = new Control(() => this.show());
     this.place = new Navigation(this.state, this.store, this.travel, this.control, () => this.width());
     const frame = buildFrame(root);
@@ -189,7 +193,10 @@ export class Views {
     if (changed.has("view")) this.switchView();
     if (changed.has("moment") || changed.has("row")) this.travelOn();
     if (this.store.about && this.active) this.store.refresh(this.store.about, this.wanted());
-    this.show(changed.has("contrast"));
+    // The book of a moment mostly comes sooner than a picture without it would be drawn.
+    clearTimeout(this.joining);
+    if (changed.has("moment") && this.travel.asking) this.joining = setTimeout(() => this.show(), JOIN_MS);
+    else this.show(changed.has("contrast"));
   }
 
   /** Ask for the book of the moment, where there is somebody to ask. */
