@@ -13,7 +13,6 @@ import orjson
 import typer
 
 from formats.command_prepare import prepare
-from formats.contract_values import parse_contract_values
 from formats.export_formats import NAMES, find_format
 from formats.export_reporting import ExportProgress, export_lines
 from formats.exporting import Exported, export
@@ -34,7 +33,7 @@ from orderflow.command import (
     set_up_logging,
 )
 from orderflow.errors import OrderflowError, UsageError
-from orderflow.instruments import check_instrument
+from orderflow.instruments import check_instrument, parse_contract_values
 from orderflow.times import parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, BookMode
 
