@@ -394,6 +394,22 @@ def test_pure_modules_say_what_they_promise(driver: Chrome, site: str, files: Pa
     ]
 
 
+def test_the_session_of_another_moment_is_another(driver: Chrome, site: str, files: Path) -> None:
+    put_all(files, 1)
+    driver.get(site)
+    found = driver.execute_async_script(
+        "const done = arguments[0];"
+        "import('/assets/flow/model.mjs').then(({ sessionAt }) => {"
+        " const bar = (time, size) => ({ time, cells:"
+        "   { rows: [1], sold: [size], bought: [0], other: [], group: 1, poc: 0 } });"
+        " const footprint = { bars: [bar(0, 2), bar(60000, 3)], windowMs: 60000, rowPrice: 1 };"
+        " const sold = time => [...(sessionAt({ footprint }, time)?.profile.sold ?? [])];"
+        " done([59999, 119999, 59999, 119999, 30000].map(sold));"
+        "});"
+    )
+    assert found == [[2], [5], [2], [5], []]
+
+
 # --- what stays ---
 
 
