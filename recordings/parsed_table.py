@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orderflow.compiled import fastest
+from orderflow.errors import RecordingError
 from orderflow.parsed_rows import Marks, ParsedRows
 from recordings.connection import is_settled
 from recordings.row_order import Row
@@ -105,14 +106,21 @@ class ParsedReading:
         self._check_unchanged = on_change
 
     def batches(self) -> Iterator[ParsedRows]:
-        """Yield rows in time order, in the lists in which `RecordedTable.batches` reads them."""
+        """Yield rows in time order, in the lists in which `RecordedTable.batches` reads them.
+
+        Raise what `on_change` does, when all that was read before has been yielded.
+        """
         reader = self._reader()
         if reader is None:
             return
         spec, is_sorted = self._shape.spec, self._shape.exact
         with closing(reader):
             while (columns := reader.read(spec.batch, BATCH_BYTES, CHUNK_ROWS)) is not None:
-                self._check_unchanged()
+                try:
+                    self._check_unchanged()
+                except RecordingError:
+                    yield from self.held.flush()
+                    raise
                 rows = _rows_of(columns)
                 if len(rows):
                     self.last = _position(rows, -1)

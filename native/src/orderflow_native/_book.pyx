@@ -126,7 +126,9 @@ cdef enum:
 include "_recorder.pxi"
 include "_level_log.pxi"
 include "_parsed.pxi"
+include "_row_reader.pxi"
 include "_book_reader.pxi"
+include "_merged_rows.pxi"
 
 
 cdef inline const char *text_of(PyObject *raw, size_t *length) noexcept nogil:
