@@ -210,8 +210,7 @@ def test_a_file_that_changes_while_it_is_read_is_said_to(tmp_path: Path) -> None
         found = [*next(rows)]
         os.utime(tmp_path / "a.db", (1, 1))
         with pytest.raises(RecordingError, match="changed while it was read"):
-            for batch in rows:
-                found += batch
+            found.extend(row for batch in rows for row in batch)
         read.append(len(found))
     assert read == [40, 40]  # what had been read before comes all the same
 
