@@ -143,6 +143,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
     "main": {
+        "formats.archive_request",
+        "formats.archives",
         "formats.prepared",
         "orderflow",
         "formats.results",
