@@ -12,7 +12,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from formats.prepared_use import read_from_copies
 from messaging.notification import Listener
 from messaging.specs import open_listener
 from metrics.bar_kinds import BarSpec, parse_bars
 from metrics.registry import MetricSpec, parse_metrics
 from orderflow import command, parent
 from orderflow import options as shared
-from orderflow.cache import PREPARED_CACHE, user_cache_dir
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
-from orderflow.errors import OutputError, UsageError
+from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_moment, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, BookMode, Recording, open_recordings
@@ -315,7 +315,8 @@ def _find(
             options, data_dir, book_mode, files, tick, listener.wait_blocking, results
         )
     recording, files = _recording(options, data_dir, book_mode, quiet=quiet)
-    _use_prepared(recording, prepared_dir)
+    if why := read_from_copies(recording, prepared_dir):
+        logger.warning(why)
     options = replace(options, files=files)
     return lambda files, tick: new_replay(options, recording, files, tick, results)
 
@@ -335,17 +336,6 @@ def _recording(
     asked = Asked(options.instrument, data_dir, *times, book_mode, quiet)
     with_archives = find_with_archives(asked, found)
     return with_archives.recording, with_archives.files
-
-
-def _use_prepared(recording: Recording, prepared_dir: Path | None) -> None:
-    """Read the recording from prepared copies where there are true ones; say why not, if so."""
-    with suppress(OutputError):  # without a home directory there is no cache either
-        root = prepared_dir or user_cache_dir() / PREPARED_CACHE
-        if prepared_dir or root.is_dir():
-            from formats.prepared import use_prepared  # noqa: PLC0415 (seldom needed)
-
-            if why := use_prepared(recording, root, is_named=prepared_dir is not None):
-                logger.warning(why)
 
 
 def new_replay(

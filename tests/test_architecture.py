@@ -74,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replay.job": {
         "orderflow",
         "formats.parquet_results",
+        "formats.prepared_use",
         "formats.results",
         "metrics",
         "ohlc_processor",
@@ -145,7 +146,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "main": {
         "formats.archive_request",
         "formats.archives",
-        "formats.prepared",
+        "formats.prepared_use",
         "orderflow",
         "formats.results",
         "messaging",
