@@ -35,8 +35,12 @@ class ArchiveFinder:
 
     def find_in(self, path: Path) -> FoundRecording:
         """Find it in one archive, which the user has named; raise `SourceError` for none."""
-        with Source(path) as source:
-            kind = recognise(source)
+        try:
+            with Source(path) as source:
+                kind = recognise(source)
+        except SourceError as error:
+            msg = f"{error}; uv run -m formats import FILE… --into DIR takes all of these"
+            raise SourceError(msg, path) from error
         if kind.format not in DIRECT:
             msg = (
                 f"{path} ({kind.what}) is not replayed as it is: uv run -m formats import {path} "

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from formats.archive_look import DIRECT
-from formats.archive_names import parse_name
+from formats.archive_look import DIRECT, Archive, look
 from formats.recognition import recognise
 from formats.sources import Source, SourceError
 from orderflow.errors import NothingToReplayError
@@ -21,40 +20,48 @@ def with_hint(
     error: NothingToReplayError, instrument: str, found: FoundFiles
 ) -> NothingToReplayError:
     """Return the error with what the files are that no replay reads, and how they are imported."""
-    base = str(error)
-    if found.others and base.startswith("no recording under"):
-        base = f"no recording of {instrument} under {error.data_dir}"
     spans: dict[str, tuple[int, int]] = {}
     importable, unknown = [], []
     for path in found.others[:MOST_LOOKED_INTO]:
-        what, direct = _what(path)
-        name = parse_name(path) if direct else None
-        if name:
-            first_ms, end_ms = spans.get(name.symbol, (name.first_ms, name.end_ms))
-            span = min(first_ms, name.first_ms), max(end_ms, name.end_ms)
-            spans[name.symbol] = span
+        what = _what(path)
+        if isinstance(what, Archive):
+            end_ms = what.end_ms if what.is_dated else what.first_ms + 1
+            for name in what.instruments:
+                earliest_ms, latest_ms = spans.get(name, (what.first_ms, end_ms))
+                spans[name] = min(earliest_ms, what.first_ms), max(latest_ms, end_ms)
         elif what:
             importable.append(f"{path.name} ({what})")
         else:
             unknown.append(path.name)
-    said = [f"archives there are of {_listed(instrument, spans)}"] if spans else []
-    if importable:
-        said.append(f"{IMPORT} makes recordings of {_shortened(importable)}")
-    if unknown and not (found.files or said):
+    said = [_begun(error, instrument, found, is_there=instrument in spans)]
+    said += [f"there are archives of {_listed(instrument, spans)}"] if spans else []
+    said += [f"{IMPORT} makes recordings of {_shortened(importable)}"] if importable else []
+    if unknown and not (found.files or spans or importable):
         said.append(f"{_shortened(unknown)}: of no format that {IMPORT} knows (docs/formats.md)")
     more = len(found.others) - MOST_LOOKED_INTO
-    said += [f"{more:,} files more were not looked into"] if said and more > 0 else []
-    return NothingToReplayError("; ".join((base, *said)), error.instrument, error.data_dir)
+    said += [f"{more:,} files more were not looked into"] if more > 0 else []
+    return NothingToReplayError("; ".join(said), error.instrument, error.data_dir)
 
 
-def _what(path: Path) -> tuple[str | None, bool]:
-    """Return what a file is, None for what is not known, and whether a replay reads it itself."""
+def _begun(
+    error: NothingToReplayError, instrument: str, found: FoundFiles, *, is_there: bool
+) -> str:
+    """Return what is missing, without the advice for a directory in which there is nothing."""
+    if found.files or not found.others:
+        return str(error)
+    if is_there:
+        return f"no row of {instrument} in the range under {error.data_dir}"
+    return f"no recording of {instrument} under {error.data_dir}"
+
+
+def _what(path: Path) -> Archive | str | None:
+    """Return an archive that a replay reads, what another file is, None for what is not known."""
     try:
         with Source(path) as source:
             kind = recognise(source)
+        return (look(path) if kind.format in DIRECT else None) or kind.what
     except SourceError:
-        return None, False
-    return kind.what, kind.format in DIRECT
+        return None
 
 
 def _listed(instrument: str, spans: dict[str, tuple[int, int]]) -> str:

@@ -431,8 +431,10 @@ class TestUnknownFiles:
 
     def test_archives_of_others_are_named_with_their_days(self, market: Market, data: Path) -> None:
         writers.okx_books(data, market)
-        with pytest.raises(NothingToReplayError, match=r"archives there are of BTC-USDT \(2025-06"):
+        with pytest.raises(NothingToReplayError, match=r"there are archives of BTC-USDT \(2025-06"):
             found(data, "ETH-USDT")
+        with pytest.raises(NothingToReplayError, match="no row of BTC-USDT in the range under"):
+            found(data, start_ms=START + 5 * DAY, end_ms=START + 6 * DAY)
 
     def test_a_file_of_another_importer_names_it(self, market: Market, tmp_path: Path) -> None:
         path = writers.binance_trades(tmp_path, market)
