@@ -65,7 +65,6 @@ class Choice:
         self.archives: list[Archive] = []
         self.tables = list(tables)
         self.said: list[str] = []
-        self._needed: list[RecordedTable] = []
         disputed = self._settle_covered(archives, tables)
         for archive, rivals in disputed:
             self._settle(archive, rivals)
@@ -81,7 +80,6 @@ class Choice:
             rivals = [table for table in tables if met[table] > HOLE_MS]
             touching = [table for table in tables if 0 < met[table] <= HOLE_MS]
             if rivals and _covers(map(_span, rivals), part):
-                self._needed += rivals
                 names = ", ".join(sorted(table.path.name for table in rivals))
                 self.said.append(
                     f"{archive.path}: left out, its {archive.table} is in {names}; --data-dir with "
@@ -99,7 +97,7 @@ class Choice:
         spans = [(archive.first_ms, archive.end_ms) for archive in self.archives]
         for table in rivals:
             of_table = _common(_span(table), self._range)
-            if table in self._needed or not _covers(spans, of_table):
+            if not _covers(spans, of_table):
                 msg = (
                     f"{table.path} ({format_range(*_span(table))}) and {archive.path} "
                     f"({format_range(archive.first_ms, archive.end_ms)}) have {table.name} rows of "

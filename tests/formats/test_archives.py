@@ -160,6 +160,14 @@ class TestSame:
         with pytest.raises(NothingToReplayError, match="no recording of ETH-USD-250627"):
             found(data, "ETH-USD-250627")
 
+    def test_an_instrument_of_many_may_begin_further_on(self, data: Path) -> None:
+        lines = ["exchange,symbol,timestamp,local_timestamp,id,side,price,amount"]
+        for number, name in enumerate(["A-PERP", "B-PERP"] * 600 + ["C-PERP"]):
+            time = START * 1000 + number
+            lines.append(f"x,{name},{time},{time},{number},buy,1,1")
+        writers.gzipped(data / "all.csv.gz", writers.lines(lines))
+        assert [one.instrument for one in found(data, "C-PERP").recording.trades] == ["C-PERP"]
+
 
 class TestReadOnce:
     def test_it_is_read_once_and_nothing_is_written_beside_it(
@@ -314,7 +322,8 @@ class TestOnlyWhatIsAsked:
         early = later(market, 1)
         trades = [early.trades[0]._replace(timestamp=START + DAY - 30), *early.trades[1:]]
         for day, one in (("2025-06-10", replace(early, trades=trades)), ("2025-06-09", market)):
-            of_day(writers.tardis_trades(data, one), day)
+            path = writers.tardis_trades(data, one)
+            path.rename(data / f"okex_trades_{day}_BTC-USDT.csv.gz")
             of_day(writers.tardis_books(data, one), day)
         recording = found(data).recording
         assert [len(recording.books), len(recording.trades)] == [1, 2]
@@ -393,6 +402,14 @@ class TestBesideDatabases:
         assert len(found(data, end_ms=START + 2 * DAY).recording.books) == 2
         assert "meet for up to 0.1 s, from 2025-06-09 23:59:59 UTC: the book rows" in caplog.text
 
+    def test_a_book_that_goes_on_from_a_database_is_not_mixed_with_an_archive_of_its_time(
+        self, market: Market, data: Path
+    ) -> None:
+        rows = [(START + at, '[["999", "1"]]', "[]") for at in range(-600_000, 600_000, 1000)]
+        write(data / "BTC-USDT.db", rows, [trade(0)])
+        of_day(writers.okx_books(data, later(market, -0.5)), "2025-06-08")
+        assert len(found(data).recording.books) == 1
+
     def test_the_import_of_an_archive_is_used_and_the_archive_is_not_mentioned(
         self, market: Market, data: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -408,6 +425,24 @@ class TestBesideDatabases:
         writers.tardis_books(data, market)
         with pytest.raises(SourceError, match="have the same time: which one is meant"):
             found(data)
+
+    def test_days_of_two_sources_follow_one_another(self, market: Market, data: Path) -> None:
+        second = later(market, 1)
+        rows = [second.rows[0]._replace(timestamp=START + DAY - 30), *second.rows[1:]]
+        of_day(writers.tardis_books(data, replace(second, rows=rows)), "2025-06-10")
+        writers.okx_books(data, market)
+        assert len(found(data, end_ms=START + 2 * DAY).recording.books) == 2
+
+    def test_a_name_in_other_case_finds_databases_and_archives(
+        self, market: Market, data: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        of_day(writers.okx_books(data, later(market, 1)), "2025-06-10")
+        both = found(data, "btc-usdt", end_ms=START + 2 * DAY).recording
+        write(data / "BTC-USDT.db", [snapshot(0)], [trade(0)])
+        assert len(both.books) == 1
+        caplog.clear()
+        assert len(found(data, "btc-usdt", end_ms=START + 2 * DAY).recording.books) == 2
+        assert caplog.messages == ["no recording of btc-usdt; BTC-USDT is replayed"]
 
 
 class TestUnknownFiles:
