@@ -103,7 +103,15 @@ def assert_same_as_imported(
 
 
 class TestSame:
-    @pytest.mark.parametrize("source", SOURCES)
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "okx",
+            "bybit",
+            pytest.param("tardis", marks=pytest.mark.thorough),
+            pytest.param("tardis snapshots", marks=pytest.mark.thorough),
+        ],
+    )
     def test_files_bars_and_issues_are_those_of_an_import_and_a_replay(
         self, source: str, market: Market, data: Path, tmp_path: Path
     ) -> None:
@@ -113,6 +121,7 @@ class TestSame:
         assert status["state"] == "finished"
         assert (status["rows"], status["trades"]) == (len(market.rows), len(market.trades))
 
+    @pytest.mark.thorough
     @pytest.mark.skipif(not SAMPLES.is_dir(), reason="no small files of others here")
     @pytest.mark.parametrize(
         ("pattern", "instrument"),
