@@ -6,10 +6,13 @@ twin needs of it must be handed in before its first use, which otherwise raises 
 """
 
 from orderflow_native._book import (
+    BookReader,
     HeatColumns,
     LevelLog,
     OrderbookManager,
+    RowReader,
     RowRecorder,
+    merged_rows,
     parse_levels,
     parse_plain_side,
 )
@@ -36,12 +39,14 @@ from orderflow_native._text_book import TextBook
 from orderflow_native._trades import VolumeByRow, trade_columns
 
 __all__ = [
+    "BookReader",
     "CompensatedSum",
     "HeatColumns",
     "LevelBook",
     "LevelLog",
     "OrderbookManager",
     "Portions",
+    "RowReader",
     "RowRecorder",
     "Samples",
     "TextBook",
@@ -55,6 +60,7 @@ __all__ = [
     "hand_in",
     "imbalances",
     "is_sorted",
+    "merged_rows",
     "mids",
     "ohlc",
     "parse_levels",
