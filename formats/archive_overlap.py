@@ -76,9 +76,9 @@ class Choice:
         disputed = []
         for archive in archives:
             part = _common((archive.first_ms, archive.end_ms), self._range)
-            met = {table: _length(_common(_span(table), part)) for table in tables}
-            rivals = [table for table in tables if met[table] > HOLE_MS]
-            touching = [table for table in tables if 0 < met[table] <= HOLE_MS]
+            met = [table for table in tables if self._meeting_ms(archive, table)]
+            rivals = [table for table in met if self._is_rival(archive, table)]
+            touching = [table for table in met if table not in rivals]
             if rivals and _covers(map(_span, rivals), part):
                 names = ", ".join(sorted(table.path.name for table in rivals))
                 self.said.append(
@@ -91,6 +91,16 @@ class Choice:
             if rivals:
                 disputed.append((archive, rivals))
         return disputed
+
+    def _meeting_ms(self, archive: Archive, table: RecordedTable) -> int:
+        """Return how long both have rows of, before the end of the range: the book needs all."""
+        end_ms = min(archive.end_ms, self._range[1])
+        return _length(_common(_span(table), (archive.first_ms, end_ms)))
+
+    def _is_rival(self, archive: Archive, table: RecordedTable) -> bool:
+        """Return whether both have too much in common, or all of the table, to use both."""
+        met = self._meeting_ms(archive, table)
+        return met > HOLE_MS or met == _length(_common(_span(table), (0, self._range[1])))
 
     def _settle(self, archive: Archive, rivals: Sequence[RecordedTable]) -> None:
         """Leave out the databases that archives cover; raise `SourceError` for others."""

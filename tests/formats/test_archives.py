@@ -396,6 +396,27 @@ class TestBesideDatabases:
         assert [one.path for one in both.trades] == [database]
         assert f"{database}: its book rows are left out, those of {path}" in caplog.text
 
+    @pytest.mark.parametrize("seconds", [1, 50])
+    def test_a_little_of_the_same_in_a_database_is_not_counted_twice(
+        self, market: Market, data: Path, seconds: int
+    ) -> None:
+        rows = [snapshot(at) for at in range(0, seconds * 1000, 100)]
+        write(data / "BTC-USDT.db", rows, [trade(DAY)])
+        writers.okx_books(data, market)
+        assert len(found(data).recording.books) == 1
+
+    def test_a_database_before_the_range_is_not_mixed_with_an_archive_of_its_time(
+        self, market: Market, data: Path
+    ) -> None:
+        write(data / "BTC-USDT.db", [snapshot(10_000), snapshot(90_000)], [trade(0)])
+        many = [
+            row._replace(timestamp=row.timestamp + n * 60_000)
+            for n in range(9)
+            for row in market.rows
+        ]
+        writers.okx_books(data, replace(market, rows=many))
+        assert len(found(data, start_ms=START + 200_000).recording.books) == 1
+
     def test_where_neither_has_all_the_user_is_asked(self, market: Market, data: Path) -> None:
         rows = [snapshot(at) for at in range(DAY // 2, DAY + DAY // 2, 60_000)]
         write(data / "BTC-USDT.db", rows, [trade(0)])
