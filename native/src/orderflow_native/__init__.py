@@ -34,7 +34,7 @@ from orderflow_native._okx_archive import read_okx_block
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar, samples_of_columns
 from orderflow_native._stored_rows import parse_row
-from orderflow_native._sums import CompensatedSum
+from orderflow_native._sums import CompensatedSum, add_deltas, add_prices
 from orderflow_native._text_book import TextBook
 from orderflow_native._trades import VolumeByRow, trade_columns
 
@@ -52,6 +52,8 @@ __all__ = [
     "TextBook",
     "TradeDecoder",
     "VolumeByRow",
+    "add_deltas",
+    "add_prices",
     "are_whole_ms",
     "delta_columns",
     "event_bytes",
