@@ -23,6 +23,7 @@ MAX_COUNTS = 100
 """Most kinds of data issues in a status."""
 MAX_ISSUES = 5_000
 """Most spans of data issues."""
+MAX_FILES = 5_000
 MAX_PATH = 4096
 """Longest path: no system has longer ones."""
 ISSUES_SCHEMA = 1
@@ -106,6 +107,7 @@ class Status:
     recorder_losses: dict[str, int] = field(default_factory=dict)
     pid: int | None = None
     data_dir: str | None = None
+    files: list[str] = field(default_factory=list)
     asked_book_mode: str | None = None
     uncross: bool | None = None
     follow: bool | None = None
@@ -265,6 +267,10 @@ def parse_status(document: Any) -> Status:
     values |= {key: checks.text(found[key], f"'{key}'") for key in _TEXTS if key in found}
     if "data_dir" in found:  # a path that was cut would be another one
         values["data_dir"] = _path(found["data_dir"], "'data_dir'")
+    if "files" in found:
+        paths = checks.typed(found["files"], list, "'files'")
+        checks.bounded(paths, MAX_FILES, "'files'", "paths")
+        values["files"] = [_path(path, "'files'") for path in paths]
     if "speed" in found:
         is_max = found["speed"] == "max"
         values["speed"] = "max" if is_max else checks.number(found["speed"], "'speed'")

@@ -66,6 +66,7 @@ class RecordedTable:
 
     The whole file is checked while the `source` is read, once for all tables given one `check`.
     Rows that were `prepared` are read instead of the file's, which was checked when they were.
+    `cut` says that what the file was made of has no end, where that is so: reading fails there.
     With `parses`, the source's rows come with their levels parsed where that is quicker.
 
     Raise `RecordingError` for a view, or when a required column is missing.
@@ -93,6 +94,7 @@ class RecordedTable:
         self.damage = self._shape.damage
         self._held_back = spec.reorder
         self.prepared: PreparedRows | None = None
+        self.cut: str | None = None
         self.parses = False
 
     @property
@@ -146,11 +148,14 @@ class RecordedTable:
     def source(self) -> TimedSource:
         """Return the table as a source for `FileMerge`, which fails in the end if it is damaged."""
         if self.prepared:
-            return TimedSource(self.first_ms, self.last_ms, self._read_prepared)
-        source = TimedSource(self.first_ms, self.last_ms, self._read_whole, self._check.verdict)
-        if self.damage:
-            why = f"rows may be missing ({self.damage}); what could be read is used, {RECOVER}"
-            source.failure = recording_error(self.path, why)
+            source = TimedSource(self.first_ms, self.last_ms, self._read_prepared)
+        else:
+            source = TimedSource(self.first_ms, self.last_ms, self._read_whole, self._check.verdict)
+            if self.damage:
+                why = f"rows may be missing ({self.damage}); what could be read is used, {RECOVER}"
+                source.failure = recording_error(self.path, why)
+        if self.cut:
+            source.failure = RecordingError(self.cut, str(self.path))
         return source
 
     def _read_whole(self) -> Iterator[Rows]:

@@ -49,6 +49,7 @@ def batch(
     ],
     results: Annotated[Path, typer.Option(metavar="DIR", help="Where bars and metrics are kept.")],
     data_dir: shared.DataDir = None,
+    prepared_dir: shared.PreparedDir = None,
     scheduler: Annotated[
         str,
         typer.Option(
@@ -105,7 +106,14 @@ def batch(
     check_scheduler(scheduler, _checked(workers))
     parse_metrics(metric or [], partial(parse_moment, "anchor"))
     options = BatchOptions(
-        window_seconds, depth_levels, book_mode, uncross, memory_mb, time_limit, tuple(metric or ())
+        window_seconds,
+        depth_levels,
+        book_mode,
+        uncross,
+        memory_mb,
+        time_limit,
+        tuple(metric or ()),
+        prepared_dir,
     )
     storage = Storage(results, options)
     try:

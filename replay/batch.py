@@ -42,7 +42,10 @@ _DATE = re.compile(r"(\d{2}|\d{4})-?(\d{2})-?(\d{2})")
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How each day is replayed, which its results depend on, and what its process may take."""
+    """How each day is replayed, which its results depend on, and what its process may take.
+
+    Results do not depend on whether prepared copies, in `prepared_dir`, are read.
+    """
 
     window_seconds: int = 60
     depth_levels: int = 50
@@ -51,6 +54,7 @@ class BatchOptions:
     memory_mb: int = 1024
     seconds: float = 3600
     metrics: tuple[str, ...] = ()
+    prepared_dir: Path | None = None
 
     def as_json(self) -> str:
         """Return what the results depend on."""
@@ -200,6 +204,7 @@ class Storage:
             options.uncross,
             options.memory_mb,
             options.metrics,
+            str(options.prepared_dir.absolute()) if options.prepared_dir else None,
         )
         return replace(row, source_stamp=_stamp_of(files)), job
 
@@ -264,6 +269,8 @@ class Storage:
 
     def _note(self, job: Job, row: JobRow, outcome: Outcome) -> None:
         state = outcome["state"]
+        if why := outcome.get("not_prepared"):
+            logger.warning("%s %s: %s", job.instrument, job.day, why)
         row = replace(
             row,
             state=state if state in {DONE, EMPTY} else FAILED,

@@ -49,9 +49,10 @@ class ReplayOptions:
     `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
     processes may replay side by side; `follow` goes on with what is appended; `flow` writes the
     files of the order flow too: all of them, or where it is None those that cost little.
-    `start_paused` waits before the first event. `data_dir` is where the recording was looked for:
-    the status says it. `bars` and `metrics` ask for the file of metrics, whose bars are those of
-    time unless `bars` says otherwise.
+    `start_paused` waits before the first event. `data_dir` is where the recording was looked for,
+    and `files` are all it consists of where not all of them lie there, empty else: the status says
+    both. `bars` and `metrics` ask for the file of metrics, whose bars are those of time unless
+    `bars` says otherwise.
     """
 
     instrument: str
@@ -68,6 +69,7 @@ class ReplayOptions:
     data_dir: Path | None = None
     bars: BarSpec | None = None
     metrics: tuple[MetricSpec, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def measured(self) -> MetricBars | None:
         """Return what makes the bars with metrics, new; None where none were asked for."""
@@ -388,6 +390,7 @@ class Replay:
         directory = self.options.data_dir
         asked = {
             "data_dir": None if directory is None else str(directory.absolute()),
+            "files": [str(path) for path in self.options.files],
             "asked_book_mode": str(self.recording.book_mode),
             "uncross": self.options.uncross,
             "follow": self.options.follow,

@@ -74,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replay.job": {
         "orderflow",
         "formats.parquet_results",
+        "formats.prepared_use",
         "formats.results",
         "metrics",
         "ohlc_processor",
@@ -143,7 +144,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "page": {"orderflow", "viz_io"},
     "app": {"orderflow", "page"},
     "main": {
-        "formats.prepared",
+        "formats.archive_request",
+        "formats.archives",
+        "formats.prepared_use",
         "orderflow",
         "formats.results",
         "messaging",

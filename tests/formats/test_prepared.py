@@ -487,7 +487,9 @@ class TestCommand:
             "import main\n"
             "from typer.main import get_command\n"
             "get_command(main.app)(sys.argv[1:], standalone_mode=False)\n"
-            "assert not {'pyarrow', 'formats'} & sys.modules.keys()\n"
+            "of_formats = {n for n in sys.modules if n.startswith('formats.')}\n"
+            "assert of_formats == {'formats.prepared_use'}\n"
+            "assert 'pyarrow' not in sys.modules\n"
         )
         asked = ["BTC-USDT", "2025-06-09", "2025-06-10", "--data-dir", data, "--no-ui"]
         done = run_program(

@@ -12,6 +12,7 @@ import pytest
 import typer.main
 from batches import Inline, damage, files_of, part_of, path_of, rows_of, write_market
 from places import PROJECT
+from prepared_runs import prepare
 from recording_factory import DAY, START, change
 from typer.testing import CliRunner
 
@@ -74,6 +75,18 @@ def test_a_batch_keeps_what_one_run_over_all_days_keeps(data: Path, tmp_path: Pa
     assert rows_of(tmp_path / "batch", DAYS) == rows_of(tmp_path / "one", DAYS)
     row = jobs(tmp_path / "batch")["2025-06-10"]
     assert (row.state, row.attempts, row.rows, row.book_from) == ("done", 1, 150, START + DAY)
+
+
+def test_prepared_copies_change_no_result_and_one_that_is_not_used_is_said(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(data, tmp_path / "copies")
+    path_of(data, "BTC-USDT", 1).touch()
+    run(data, tmp_path / "of-text")
+    run(data, tmp_path / "of-copies", options=replace(OPTIONS, prepared_dir=tmp_path / "copies"))
+    assert files_of(tmp_path / "of-copies") == files_of(tmp_path / "of-text")
+    (said,) = caplog.messages
+    assert said.startswith("BTC-USDT 2025-06-10: the prepared copy is not used: ")
 
 
 def test_what_is_done_is_not_done_again_unless_something_has_changed(
