@@ -11,7 +11,7 @@ import orjson
 
 from formats.following import Follower, InstrumentFound
 from formats.recognition import AUTO, recognise
-from formats.rows import Job, Kind, Portion, Reader
+from formats.rows import EVERY, Job, Kind, Portion, Reader
 from formats.sources import Source, SourceError, bare_name
 from orderflow.errors import OutputError, UsageError
 from orderflow.instruments import check_instrument
@@ -19,6 +19,8 @@ from recordings.import_notes import read_notes
 from recordings.writer import RecordingWriter
 
 Progress = Callable[[Source, int], None]
+MOST_INSTRUMENTS = 10_000
+"""Most instruments of a file: more are none, but a file that would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,14 @@ def import_file(
 def _portions(read: Reader, job: Job, options: ImportOptions) -> Iterator[Portion]:
     """Yield what a file holds, each instrument under the name that it is to have."""
     names: dict[str, str] = {}
+    unread: tuple[set[str], set[str]] = (set(), set())
     for portion in read(job):
-        for name in {row[0] for rows in portion for row in rows} - names.keys():
+        found = {row[0] for rows in portion for row in rows}
+        for name in found - names.keys() - {EVERY}:
             _name_of(name, names, options, job)
+        if EVERY in found or any(unread):
+            book = _spread(portion.book, unread[0], names)
+            portion = Portion(book, _spread(portion.trades, unread[1], names))  # noqa: PLW2901
         if any(name != called for name, called in names.items()):
             portion = Portion(  # noqa: PLW2901
                 [(names[row[0]], *row[1:]) for row in portion.book],
@@ -128,8 +135,29 @@ def _portions(read: Reader, job: Job, options: ImportOptions) -> Iterator[Portio
         yield portion
 
 
+def _spread(rows: list[Any], unread: set[str], names: Mapping[str, str]) -> list[Any]:
+    """Return rows, and for each that is of `EVERY` instrument one for each of `names`.
+
+    `unread` has the instruments without a row since: these need no second one, so that rows are at
+    most twice as many.
+    """
+    done: list[Any] = []
+    for row in rows:
+        if row[0] != EVERY:
+            unread.discard(row[0])
+            done.append(row)
+            continue
+        of = [name for name in names if name not in unread] or list(names)[:1]
+        done += [(name, *row[1:]) for name in of]
+        unread.update(of)
+    return done
+
+
 def _name_of(name: str, names: dict[str, str], options: ImportOptions, job: Job) -> None:
     names[name] = options.instrument or name
+    if len(names) > MOST_INSTRUMENTS:
+        msg = f"{job.source.path} has more than {MOST_INSTRUMENTS:,} instruments; split it"
+        raise SourceError(msg, job.source.path)
     if options.instrument and len(names) > 1:
         msg = (
             f"{job.source.path} has several instruments, {', '.join(sorted(names))} among them; "
@@ -150,8 +178,11 @@ def _check_found(job: Job, follower: Follower) -> None:
     path = job.source.path
     if job.source.failure:
         raise job.source.failure
-    what = f"{job.unreadable:,} lines can't be read, the first {job.first_unreadable!r}"
-    msg = f"{path} has no row to import: {what if job.unreadable else 'it has a header alone'}"
+    told = (f"{count:,} {name.replace('_', ' ')}" for name, count in job.counts.items())
+    what = ", ".join(told) or "it has a header alone"
+    if job.unreadable:
+        what = f"{job.unreadable:,} lines can't be read, the first {job.first_unreadable!r}"
+    msg = f"{path} has no row to import: {what}"
     raise SourceError(f"{msg}; docs/formats.md has what it should look like", path)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,3 +235,42 @@ def test_what_is_stopped_leaves_nothing_behind(market: Market, tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         import_file(okx_books(tmp_path, market), ImportOptions(tmp_path / "in"), stop)
     assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_a_line_that_is_none_may_have_been_of_any_instrument_of_the_file(tmp_path: Path) -> None:
+    both = [replace(Market("", [row(0, "100", snapshot=True)], []), instrument=n) for n in "AB"]
+    first, second = (okx_lines(market)[0] for market in both)
+    rows = [first, second, second[:50], first, second[:60], second.replace("snapshot", "update")]
+    done = imported(gzipped(tmp_path / "x.gz", lines(rows)), tmp_path / "in")
+    assert done.unreadable == 2
+    with closing(sqlite3.connect(done.recording)) as connection:
+        told = connection.execute("SELECT instrument, bids LIKE 'unreadable: %' FROM book")
+        assert told.fetchall() == [
+            ("A", 0), ("B", 0), ("A", 1), ("B", 1), ("A", 0), ("A", 1), ("B", 0),
+        ]  # fmt: skip
+
+
+def test_a_side_that_is_not_there_is_no_empty_side(tmp_path: Path) -> None:
+    text = okx_lines(Market("BTC-USDT", [row(0, "100", snapshot=True)], []))[0]
+    lacks = text.replace('"bids"', '"bid"')
+    done = imported(gzipped(tmp_path / "x.gz", lines([text, lacks])), tmp_path / "in")
+    assert done.unreadable == 1
+
+
+@pytest.mark.parametrize("levels", ["[]", '["1","1","1"]'])
+def test_a_line_of_more_levels_than_a_book_has_is_refused(levels: str, tmp_path: Path) -> None:
+    text = okx_lines(Market("BTC-USDT", [row(0, "100", snapshot=True)], []))[0]
+    deep = text.replace('["200","5","1"]', ",".join([levels] * 400_000))
+    path = gzipped(tmp_path / "x.gz", lines([text, deep]))
+    with pytest.raises(SourceError, match="a message of more than 100,000 levels"):
+        imported(path, tmp_path / "in")
+
+
+def test_a_file_of_more_instruments_than_there_are_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("formats.importing.MOST_INSTRUMENTS", 3)
+    header = "instrument_name,trade_id,side,price,size,created_time"
+    rows = (f"X-{number},1,buy,9,1,{START}" for number in range(4))
+    with pytest.raises(SourceError, match="has more than 3 instruments"):
+        imported(gzipped(tmp_path / "x.gz", lines([header, *rows])), tmp_path / "in")

@@ -174,6 +174,30 @@ def test_of_trades_and_aggregates_of_the_same_one_is_taken(tmp_path: Path) -> No
     assert done.counts["messages_left_out"] == 2
 
 
+def test_lines_of_two_instruments_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="lines of BTCUSDT and of ETHUSDT; import a file of each"):
+        collected(tmp_path, update(1, 10, "1"), update(11, 20, "2", s="ETHUSDT"))
+
+
+@pytest.mark.parametrize("change", [{"u": 2**63}, {"U": "x"}, {"E": 1e30}])
+def test_a_message_with_an_id_or_time_that_is_none_is_counted(
+    change: dict[str, object], tmp_path: Path
+) -> None:
+    done = collected(tmp_path, update(1, 10, "1"), update(11, 20, "2", **change))
+    assert (done.unreadable, done.rows) == (1, 2)
+
+
+def test_a_trade_that_does_not_say_who_made_it_is_counted(tmp_path: Path) -> None:
+    trade = {"e": "trade", "s": "X", "p": "9.0", "q": "1", "T": START, "t": 1}
+    done = collected(tmp_path, {**trade, "m": True}, {**trade, "m": "false"})
+    assert (done.unreadable, done.rows) == (1, 1)
+
+
+def test_of_updates_of_another_exchange_it_is_said_what_is_there(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no row to import: 2 messages left out"):
+        collected(tmp_path, {"topic": "orderbook.50.X"}, {"topic": "orderbook.50.X"})
+
+
 # -- Databento
 
 
