@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from databento_dbn import MBOMsg, MBP10Msg, Metadata, TradeMsg
 
 MAGIC = b"DBN"
+MOST_METADATA = 8_000_000
+"""Longest description at the beginning of a file, in bytes: it is read whole."""
 SCHEMAS = ("mbp-10", "mbo", "trades")
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _SIDES = {"B": "buy", "A": "sell"}
@@ -31,6 +33,10 @@ def read_dbn(job: Job) -> Iterator[Portion]:
     except ImportError as error:
         msg = f"{job.source.path}: DBN is read by databento-dbn; uv sync --group data installs it"
         raise SourceError(msg, job.source.path) from error
+    length = int.from_bytes(job.source.head()[4:8], "little")
+    if length > MOST_METADATA:
+        msg = f"{job.source.path}: its metadata have {length:,} bytes, over {MOST_METADATA:,}"
+        raise SourceError(f"{msg}; download fewer symbols at once", job.source.path)
     decoder, records = DBNDecoder(), None
     while block := job.source.read():
         try:

@@ -122,7 +122,7 @@ def _portions(read: Reader, job: Job, options: ImportOptions) -> Iterator[Portio
     unread: tuple[set[str], set[str]] = (set(), set())
     for portion in read(job):
         found = {row[0] for rows in portion for row in rows}
-        for name in found - names.keys() - {EVERY}:
+        for name in sorted(found - names.keys() - {EVERY}):
             _name_of(name, names, options, job)
         if EVERY in found or any(unread):
             book = _spread(portion.book, unread[0], names)
@@ -188,6 +188,10 @@ def _check_found(job: Job, follower: Follower) -> None:
 
 def _report(job: Job, kind: Kind, target: Path, follower: Follower) -> Imported:
     failure = job.source.failure
+    if job.source.may_be_cut:
+        job.notes.append(
+            "the last line has no end: where the file was cut there, its last number may be too"
+        )
     return Imported(
         job.source.path,
         target,

@@ -215,12 +215,15 @@ class Source:
 
     `name` is that of the innermost file, without folders. A file that is cut short or damaged ends
     early, and `failure` says so then; other errors are raised. `position` counts the bytes of the
-    file on the disk that were read, of `size`. A context manager.
+    file on the disk that were read, of `size`. `may_be_cut` is whether lines of a file that is not
+    packed ended without an end of line, as nothing else would show a cut. A context manager.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.name
         self.failure: CutError | None = None
+        self.may_be_cut = False
+        self._is_packed = True
         self._stack = ExitStack()
 
     def __enter__(self) -> "Source":
@@ -249,9 +252,10 @@ class Source:
 
     def _unpacked(self) -> _Peekable:
         stream = _Peekable(self._file)
-        for _ in range(MAX_LAYERS + 1):
+        for layers in range(MAX_LAYERS + 1):
             inner = self._layer(stream)
             if inner is None:
+                self._is_packed = layers > 0
                 if stream.head.startswith(_BYTE_ORDER_MARK):
                     stream.read(len(_BYTE_ORDER_MARK))
                 return stream
@@ -336,6 +340,7 @@ class Source:
                     "text of rows; look at what is in it"
                 )
                 raise SourceError(msg, self.path)
+        self.may_be_cut = bool(rest) and not self._is_packed
         if rest and not self.failure:
             yield b"".join(rest)
 

@@ -274,3 +274,14 @@ def test_a_file_of_more_instruments_than_there_are_is_refused(
     rows = (f"X-{number},1,buy,9,1,{START}" for number in range(4))
     with pytest.raises(SourceError, match="has more than 3 instruments"):
         imported(gzipped(tmp_path / "x.gz", lines([header, *rows])), tmp_path / "in")
+
+
+def test_a_last_line_without_an_end_is_said_of_a_file_that_is_not_packed(tmp_path: Path) -> None:
+    header = "instrument_name,trade_id,side,price,size,created_time"
+    text = lines([header, f"X-Y,1,buy,9,1,{START}"])
+    for name, data in (("whole.csv", text), ("cut.csv", text.removesuffix(b"\n"))):
+        (tmp_path / name).write_bytes(data)
+    packed = gzipped(tmp_path / "packed.gz", text.removesuffix(b"\n"))
+    for path, said in ((tmp_path / "whole.csv", 0), (tmp_path / "cut.csv", 1), (packed, 0)):
+        notes = imported(path, tmp_path / path.stem).notes
+        assert len([note for note in notes if "the last line has no end" in note]) == said

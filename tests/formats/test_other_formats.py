@@ -1,6 +1,8 @@
 """hftbacktest, LOBSTER, a collector's lines and DBN: what is odd in them, and what is refused."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import dbn_writers
@@ -85,6 +87,20 @@ def test_events_of_single_orders_and_arrays_of_other_fields_are_refused(tmp_path
         imported(zipped(tmp_path / "o.npz", {"data.npy": other}), instrument="X")
 
 
+@pytest.mark.parametrize("change", [-100, -64, 70])
+def test_an_array_that_has_not_what_its_header_says_is_said(change: int, tmp_path: Path) -> None:
+    data = npy([event(BOTH | DEPTH | BUY, 9.0, ms=ms) for ms in range(9)])
+    (tmp_path / "x.npy").write_bytes(data[:change] if change < 0 else data + bytes(change))
+    done = imported(tmp_path / "x.npy", instrument="X-Y")
+    assert done.state == "cut"
+    assert "its header says 576" in done.why
+
+
+def test_events_of_neither_side_are_counted(tmp_path: Path) -> None:
+    done = npz(tmp_path, event(DEPTH | BUY, 9.0), event(BOTH | DEPTH | BUY, 8.0))
+    assert (done.rows, done.counts) == (1, {"events_of_neither_side_left_out": 1})
+
+
 # -- LOBSTER
 
 
@@ -116,13 +132,41 @@ def test_an_execution_of_a_resting_sell_is_a_buy_and_empty_levels_are_none(tmp_p
 
 def test_the_other_file_of_lobster_is_read_with_the_first_and_missed(tmp_path: Path) -> None:
     done = lobster(tmp_path, ["72000.0,1,7,5,110000,-1"], [BOOKS, BOOKS])
-    assert "goes on after the last message" in done.notes[1]
+    assert done.state == "cut"
+    assert "goes on after its last message" in done.why
     books = next(tmp_path.glob("*orderbook*"))
     assert imported(books).state == "part of another"
     books.unlink()
     done.recording.unlink()
     with pytest.raises(SourceError, match="is not beside it"):
         imported(next(tmp_path.glob("*message*")))
+
+
+def test_books_that_end_before_the_messages_are_said_and_damage_of_theirs(tmp_path: Path) -> None:
+    done = lobster(tmp_path, ["72000.0,1,7,5,110000,-1"] * 3, [BOOKS, BOOKS])
+    assert (done.state, done.rows) == ("cut", 2)
+    assert "ends before line 3" in done.why
+    for kind in ("message", "orderbook"):
+        path = next(tmp_path.glob(f"*{kind}*.csv"))
+        gzipped(path.with_name(f"{path.name}.gz"), path.read_bytes())
+    damaged = next(tmp_path.glob("*orderbook*.gz"))
+    damaged.write_bytes(damaged.read_bytes()[:-4])
+    done = imported(next(tmp_path.glob("*message*.gz")))
+    assert (done.state, "its gzip stream does not end" in done.why) == ("cut", True)
+
+
+def test_of_a_message_with_a_bad_number_the_rest_is_kept(tmp_path: Path) -> None:
+    messages = ["72000.0,4,7,5,110000,-1", "72000.1,4,7,x,110000,-1", "72000.2,4,7,6,110000,-1"]
+    done = lobster(tmp_path, messages, [BOOKS, BOOKS, "110000,?,90000,6,9999999999,0,1,0"])
+    found = done.instruments["AAPL"]
+    assert (done.unreadable, found.book_rows, found.trades) == (2, 3, 3)
+    assert [trade[2] for trade in replayed_trades(done.recording, "AAPL")] == [5.0, 6.0]
+
+
+def test_a_price_below_zero_has_its_own_digits(tmp_path: Path) -> None:
+    done = lobster(tmp_path, ["72000.0,4,7,5,-370500,-1"], [BOOKS])
+    with closing(sqlite3.connect(done.recording)) as connection:
+        assert connection.execute("SELECT price FROM trades").fetchall() == [("-37.0500",)]
 
 
 # -- a collector
@@ -229,6 +273,12 @@ def test_a_dbn_that_is_cut_is_said(tmp_path: Path) -> None:
     path.write_bytes(zstandard.compress(whole[:-100]))
     done = imported(path)
     assert (done.state, done.rows) == ("cut", 2)
+
+
+def test_a_dbn_that_announces_gigabytes_of_metadata_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.dbn").write_bytes(b"DBN\x01\xff\xff\xff\xff" + bytes(99))
+    with pytest.raises(SourceError, match="its metadata have 4,294,967,295 bytes"):
+        imported(tmp_path / "x.dbn")
 
 
 @needs_samples
