@@ -42,7 +42,7 @@ def read_messages(job: Job) -> Iterator[Portion]:
 
 def _book_beside(path: Path) -> Path:
     beside = path.with_name(path.name.replace("_message_", "_orderbook_"))
-    if not beside.exists():
+    if not beside.is_file():
         msg = f"{path}: {beside.name}, which has the books, is not beside it; put it there"
         raise SourceError(msg, path)
     return beside

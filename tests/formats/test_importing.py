@@ -1,6 +1,7 @@
 """A file becomes a recording of its own: whole, once, with all that is odd in it counted."""
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -285,3 +286,17 @@ def test_a_last_line_without_an_end_is_said_of_a_file_that_is_not_packed(tmp_pat
     for path, said in ((tmp_path / "whole.csv", 0), (tmp_path / "cut.csv", 1), (packed, 0)):
         notes = imported(path, tmp_path / path.stem).notes
         assert len([note for note in notes if "the last line has no end" in note]) == said
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    path = written(tmp_path, [row(0, "100", snapshot=True)])
+    (tmp_path / "in").mkdir()
+    for name in ("x.gz.CHECKSUM", "in/other.db"):
+        os.mkfifo(tmp_path / name)
+    assert imported(path, tmp_path / "in").state == "imported"
+
+
+def test_a_name_that_is_too_long_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path, [row(0, "100", snapshot=True)], "x" * 246)
+    with pytest.raises(OutputError, match="File name too long"):
+        imported(path, tmp_path / "in")
