@@ -168,6 +168,7 @@ class _Messages:
             )
         if size:
             self._known[side].add(price)
+            self._job.check_book(len(self._known[side]))
         else:
             self._known[side].discard(price)
         self._levels[side].append((repr(price), repr(size)))

@@ -107,6 +107,7 @@ def import_file(
         with RecordingWriter(target, imported=True, replace=_may_replace(target, path)) as writer:
             for portion in _portions(kind.read, job, options):
                 book = follower.follow(portion)
+                job.check_book(follower.levels)
                 writer.write_book(book)
                 writer.write_trades(portion.trades)
                 progress(source, len(book) + len(portion.trades))

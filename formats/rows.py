@@ -13,6 +13,8 @@ PORTION_TEXT = 4_000_000
 """About how many characters of levels are read before they are written."""
 MOST_LEVELS = 100_000
 """Most levels of a side in one message: more are none, but a file that would fill the memory."""
+MOST_IN_BOOK = 500_000
+"""Most levels of a book: real ones have some 10,000."""
 MOST_ID = (1 << 63) - 1
 """Largest integer that a recording holds."""
 SNAPSHOT, UPDATE = "snapshot", "update"
@@ -66,6 +68,13 @@ class Job:
         """Raise `SourceError` where one side of one message has too many levels."""
         if len(levels) > MOST_LEVELS:
             raise self._too_deep()
+
+    def check_book(self, levels: int) -> None:
+        """Raise `SourceError` where a book has come to have too many levels."""
+        if levels > MOST_IN_BOOK:
+            path = self.source.path
+            msg = f"{path}: a book of more than {MOST_IN_BOOK:,} levels; none is so deep: look at"
+            raise SourceError(f"{msg} whether levels that are gone are said to have size 0", path)
 
     def check_arrays(self, lines: bytes) -> None:
         """Raise `SourceError` where a line of JSON has more levels than a message may have.

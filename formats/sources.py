@@ -34,6 +34,7 @@ MAX_LAYERS = 4
 """How often a file may be packed, such as a tar in a gzip in a zip."""
 BLOCK_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
+_ZSTD_WINDOW = 1 << 26
 _ZSTD_PIECE = 512
 """So little of zstd is decoded at once: 512 bytes of it are 16 MB of zeros at most."""
 
@@ -128,7 +129,7 @@ class _Unzstd:
 
     def __init__(self, packed: _Readable, path: Path) -> None:
         self._packed, self._path = packed, path
-        self._decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        self._decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
         self._frame: Any = None
         self._waiting = self._found = b""
 
@@ -151,6 +152,9 @@ class _Unzstd:
         try:
             self._found = self._frame.decompress(piece)
         except zstandard.ZstdError as error:
+            if "too much memory" in str(error):
+                msg = f"{self._path}: its zstd needs over {_ZSTD_WINDOW >> 20} MB to be unpacked"
+                raise SourceError(f"{msg}; unpack it first", self._path) from error
             raise CutError(_cut(self._path, str(error)), self._path) from error
         if self._frame.eof:
             self._waiting = self._frame.unused_data + self._waiting

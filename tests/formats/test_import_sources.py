@@ -215,3 +215,11 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 )
 def test_the_bare_name_is_without_the_endings_of_packing(name: str, bare: str) -> None:
     assert bare_name(Path(name)) == bare
+
+
+def test_a_zstd_that_needs_much_memory_is_refused(tmp_path: Path) -> None:
+    settings = zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)
+    packer = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    (tmp_path / "x.zst").write_bytes(packer.compress(TEXT) + packer.flush())
+    with pytest.raises(SourceError, match="over 64 MB to be unpacked; unpack it first"):
+        read(tmp_path / "x.zst")

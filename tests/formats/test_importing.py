@@ -300,3 +300,12 @@ def test_a_name_that_is_too_long_is_said(tmp_path: Path) -> None:
     path = written(tmp_path, [row(0, "100", snapshot=True)], "x" * 246)
     with pytest.raises(OutputError, match="File name too long"):
         imported(path, tmp_path / "in")
+
+
+def test_a_book_that_never_ends_to_grow_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("formats.rows.MOST_IN_BOOK", 3)
+    rows = [row(0, "100", snapshot=True), row(1, "101"), row(2, "102")]
+    with pytest.raises(SourceError, match="a book of more than 3 levels"):
+        imported(written(tmp_path, rows), tmp_path / "in")
