@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from archive_writers import gzipped, lines, zipped
-from recorded_market import START, replayed_books, replayed_trades
+from recorded_market import START, reliable_rows, replayed_books, replayed_trades
 
 from db_interpreter import DBInterpreter
 from formats.importing import Imported, ImportOptions, import_file
 from formats.sources import SourceError
-from ohlc_processor import OHLCProcessor
 
 BOOK = "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount"
 Found = list[tuple[int, bool, object, object]]
@@ -270,15 +269,6 @@ def test_a_line_before_a_snapshot_may_have_been_a_level_of_it(tmp_path: Path) ->
     assert done.unreadable == 2
     found = reliable_rows(done.recording, "BTC-PERPETUAL")
     assert found == [True, False, False, False, True, False, False]
-
-
-def reliable_rows(path: Path, name: str) -> list[bool]:
-    """Return whether the book was reliable after each row, those that can't be read included."""
-    processor, found = OHLCProcessor(), []
-    for update, _ in DBInterpreter(path, name).stream():
-        processor.update_orderbook(update)
-        found.append(processor.reliable)
-    return found
 
 
 @pytest.mark.parametrize("line", ["X-Y,2,buy,9,5,1,{}", "X-Y,2,buy,9,{}", "X-Y,2,buy,9"])

@@ -23,8 +23,15 @@ from archive_writers import (
     npy,
     zipped,
 )
-from databento_dbn import F_LAST, Action, MBOMsg, Side
-from recorded_market import START, Market, SentRow, replayed_books, replayed_trades
+from databento_dbn import F_LAST, F_MAYBE_BAD_BOOK, Action, MBOMsg, Side, TradeMsg
+from recorded_market import (
+    START,
+    Market,
+    SentRow,
+    reliable_rows,
+    replayed_books,
+    replayed_trades,
+)
 from test_okx_archive import SAMPLES, needs_samples
 
 from formats.importing import Imported, ImportOptions, import_file
@@ -264,6 +271,55 @@ def test_an_order_partly_cancelled_keeps_the_rest(tmp_path: Path) -> None:
     done = imported(dbn_writers.dbn_file(tmp_path, market, "mbo", records))
     books = replayed_books(done.recording, "ESH1")
     assert [book[1] for book in books] == [[[9.0, 5.0]], [[9.0, 3.0]], [[9.0, 3.0]]]
+
+
+def test_an_id_stands_for_another_symbol_on_another_day(tmp_path: Path) -> None:
+    day = 86_400_000_000_000
+    spans = {"OLD": [(9, 10, 7), (10, 11, 8)], "NEW": [(9, 10, 8), (10, 11, 7)]}
+    records = [
+        bytes(TradeMsg(1, number, at, 9_000_000_000, 1, Action.TRADE, Side.BID, 0, at))
+        for number, at in ((7, NS), (8, NS), (7, NS + day), (8, NS + day), (9, NS))
+    ]
+    done = imported(dbn_writers.dbn_of_days(tmp_path, "trades", spans, records))
+    with closing(sqlite3.connect(done.recording)) as connection:
+        told = connection.execute("SELECT instrument FROM trades ORDER BY id").fetchall()
+    assert told == [("OLD",), ("NEW",), ("NEW",), ("OLD",), ("id-9",)]
+
+
+def test_a_trade_that_ends_a_message_ends_its_row(tmp_path: Path) -> None:
+    market = Market("ESH1", [SentRow(START, True, [], [])], [])
+
+    def order(action: Action, ms: int, flags: int) -> bytes:
+        at = NS + ms * 1_000_000
+        return bytes(
+            MBOMsg(1, dbn_writers.ID, at, 1, 9_000_000_000, 5, action, Side.BID, at, flags)
+        )
+
+    records = [
+        order(Action.ADD, 0, 0),
+        order(Action.TRADE, 1, F_LAST),
+        order(Action.TRADE, 2, F_LAST),
+    ]
+    done = imported(dbn_writers.dbn_file(tmp_path, market, "mbo", records))
+    assert replayed_books(done.recording, "ESH1") == [(START + 1, [[9.0, 5.0]], [])]
+    assert done.instruments["ESH1"].trades == 2
+
+
+def test_rows_that_databento_has_lost_make_the_book_unreliable(tmp_path: Path) -> None:
+    def order(action: Action, number: int, flags: int) -> bytes:
+        at = NS + number * 1_000_000
+        return bytes(
+            MBOMsg(1, dbn_writers.ID, at, number, 9_000_000_000, 5, action, Side.BID, at, flags)
+        )
+
+    flags = [F_LAST, F_LAST, F_LAST | F_MAYBE_BAD_BOOK, F_LAST, F_LAST]
+    actions = [Action.CLEAR, *[Action.ADD] * 3, Action.CLEAR]
+    records = [order(*each) for each in zip(actions, range(5), flags, strict=True)]
+    market = Market("ESH1", [SentRow(START, True, [], [])], [])
+    done = imported(dbn_writers.dbn_file(tmp_path, market, "mbo", records))
+    assert done.counts == {"gaps_said_by_databento": 1}
+    found = reliable_rows(done.recording, "ESH1")
+    assert found == [True, True, True, False, False, True]
 
 
 def test_a_dbn_that_is_cut_is_said(tmp_path: Path) -> None:
