@@ -10,12 +10,14 @@ from formats.rows import SNAPSHOT, UPDATE, BookRow, Job, Kind, Portion, Sample, 
 from formats.sources import CutError, SourceError
 
 if TYPE_CHECKING:
-    from databento_dbn import MBOMsg, MBP10Msg, Metadata, TradeMsg
+    from databento_dbn import DBNDecoder, MBOMsg, MBP10Msg, Metadata, TradeMsg
 
 MAGIC = b"DBN"
 MOST_METADATA = 8_000_000
 """Longest description at the beginning of a file, in bytes: it is read whole."""
-SCHEMAS = ("mbp-10", "mbo", "trades")
+_RECORDS = {"mbp-10": "MBP10Msg", "mbo": "MBOMsg", "trades": "TradeMsg"}
+"""Class of the records of each schema; others are among them, such as definitions."""
+SCHEMAS = tuple(_RECORDS)
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _SIDES = {"B": "buy", "A": "sell"}
 """The taker's side, by Databento's side of a trade."""
@@ -34,7 +36,7 @@ def recognise(sample: Sample) -> Kind | None:
 def read_dbn(job: Job) -> Iterator[Portion]:
     """Read the records of a file of one of `SCHEMAS`."""
     try:
-        from databento_dbn import DBNDecoder, DBNError  # noqa: PLC0415 (of a group of its own)
+        from databento_dbn import DBNDecoder  # noqa: PLC0415 (of a group of its own)
     except ImportError as error:
         msg = f"{job.source.path}: DBN is read by databento-dbn; uv sync --group data installs it"
         raise SourceError(msg, job.source.path) from error
@@ -45,9 +47,8 @@ def read_dbn(job: Job) -> Iterator[Portion]:
     decoder, records = DBNDecoder(), None
     while block := job.source.read():
         try:
-            decoder.write(block)
-            found: list[Any] = decoder.decode()
-        except (DBNError, ValueError) as error:
+            found = _decoded(decoder, block)
+        except ValueError as error:
             msg = f"{job.source.path}: damaged ({error}); download it again"
             job.source.failure = CutError(msg, job.source.path)
             break
@@ -58,6 +59,18 @@ def read_dbn(job: Job) -> Iterator[Portion]:
     if decoder.buffer() and not job.source.failure:
         msg = f"{job.source.path}: cut short in the middle of a record; download it again"
         job.source.failure = CutError(msg, job.source.path)
+
+
+def _decoded(decoder: "DBNDecoder", block: bytes) -> list[Any]:
+    """Return the records that are whole with this block; raise `ValueError` for damage."""
+    try:
+        decoder.write(block)
+        return list(decoder.decode())
+    except BaseException as error:
+        # Of some damage the library panics, which is no Exception and has no class to import.
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise ValueError(str(error).splitlines()[0]) from error
+        raise
 
 
 class _Records:
@@ -82,7 +95,7 @@ class _Records:
         book: list[BookRow] = []
         trades: list[TradeRow] = []
         for record in records:
-            if not hasattr(record, "action") or not hasattr(record, "size"):
+            if type(record).__name__ != _RECORDS[self._schema]:
                 self._job.counts["messages_left_out"] += 1
                 continue
             is_trade = str(record.action) == "T"

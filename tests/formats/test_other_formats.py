@@ -322,6 +322,28 @@ def test_rows_that_databento_has_lost_make_the_book_unreliable(tmp_path: Path) -
     assert found == [True, True, True, False, False, True]
 
 
+def trade_record(price: int = 9_000_000_000) -> bytes:
+    return bytes(TradeMsg(1, dbn_writers.ID, NS, price, 1, Action.TRADE, Side.BID, 0, NS))
+
+
+def test_a_record_of_another_schema_is_left_out(tmp_path: Path) -> None:
+    rows = [SentRow(START, True, [("9", "1")], [("11", "1")])]
+    path = dbn_writers.dbn_mbp(tmp_path, Market("ESH1", rows, []))
+    whole = zstandard.decompress(path.read_bytes(), 1 << 20)
+    path.write_bytes(zstandard.compress(whole + trade_record()))
+    done = imported(path)
+    assert (done.rows, done.counts) == (1, {"messages_left_out": 1})
+
+
+def test_damage_at_which_the_library_panics_is_said(tmp_path: Path) -> None:
+    short = bytes([5]) + trade_record()[1:20]
+    path = dbn_writers.dbn_of_days(
+        tmp_path, "trades", {"X": [(9, 10, dbn_writers.ID)]}, [trade_record(), short]
+    )
+    with pytest.raises(SourceError, match="damaged"):
+        imported(path)
+
+
 def test_a_dbn_that_is_cut_is_said(tmp_path: Path) -> None:
     market = Market("ESH1", [SentRow(START, True, [("9", "1")], [("11", "1")])] * 3, [])
     path = dbn_writers.dbn_mbp(tmp_path, market)
