@@ -93,7 +93,7 @@ def import_command(
         if not path.is_file():
             msg = f"{path} is no file; name the archives themselves, such as DIR/*.zip"
             raise UsageError(msg, "FILE", path)
-    values = parse_contract_values(contract_value or ())
+    values = parse_contract_values(contract_value or (), any_name=True)
     options = ImportOptions(into, format_name, instrument, best_only, values)
     done, failed = _import_all(files, options, quiet=quiet)
     if as_json:

@@ -7,6 +7,7 @@ from itertools import groupby
 from formats.rows import (
     SNAPSHOT,
     UPDATE,
+    BadLines,
     BookRow,
     Job,
     Kind,
@@ -29,7 +30,7 @@ _SPOT_TRADE = re.compile(
 _SPOT_AGGREGATE = re.compile(
     rf"\d+,{_NUMBER},{_NUMBER},\d+,\d+,\d{{13,16}},{_BOOLEAN}(?:,{_BOOLEAN})?"
 )
-_SIDES = {"true": "sell", "false": "buy"}
+_SIDES = {"true": "sell", "1": "sell", "false": "buy", "0": "buy"}
 """The taker's side, by whether the buyer is the maker."""
 
 
@@ -80,8 +81,9 @@ def _lines(
     job: Job, wanted: tuple[str, ...], places: tuple[int, ...]
 ) -> Iterator[tuple[bytes, Fields]]:
     """Yield lines and their fields, by the header where there is one, else by their places."""
-    if job.source.head()[:1].isdigit():
-        return pick(job.source.lines(), places)
+    head = job.source.head().lstrip(b"\r\n")
+    if head[:1].isdigit():
+        return pick(job.source.lines(), places, head.split(b"\n", 1)[0].count(b",") + 1)
     return read_columns(job, wanted)
 
 
@@ -104,6 +106,7 @@ def _book_rows(job: Job) -> Iterator[BookRow]:
     )  # fmt: skip
     last: BookRow | None = None
     begins_with_update = False
+    bad = BadLines(job)
     lines = read_columns(job, wanted)
     for (symbol, raw_time, raw_id, kind, before), group in groupby(lines, lambda f: f[1][:5]):
         time, seq_id = to_ms(raw_time), to_integer(raw_id)
@@ -117,17 +120,18 @@ def _book_rows(job: Job) -> Iterator[BookRow]:
                 or kind not in ("snap", "set")
                 or not is_quotable(price, size)
             ):
-                yield from job.bad_book(line, last)
+                bad.add(line)
                 continue
             levels.append((price or "", size or ""))
             job.check_depth(levels)
         if time is None or not (sides["b"] or sides["a"]):
+            yield from bad.rows_after(last) if last else ()
             continue
         action, prev_id = (SNAPSHOT, -1) if kind == "snap" else (UPDATE, to_integer(before))
         begins_with_update |= last is None and action == UPDATE
         bids, asks = levels_text(sides["b"]), levels_text(sides["a"])
         last = job.name_or(symbol), bids, asks, time, action, seq_id, prev_id, None
-        yield last
+        yield from (last, *bad.rows_after(last))
     if begins_with_update:
         job.notes.append(
             "files since 2023-05-28 have their snapshot at the end: import the day before too"

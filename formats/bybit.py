@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import orjson
 
 from formats.rows import (
+    MOST_ID,
     SNAPSHOT,
     UPDATE,
     BookRow,
@@ -41,6 +42,7 @@ def read_books(job: Job) -> Iterator[Portion]:
 def _book_rows(job: Job) -> Iterator[BookRow]:
     last: BookRow | None = None
     for line in job.source.lines():
+        job.check_arrays(line)
         row = _book_row(line)
         if row is None:
             yield from job.bad_book(line, last)
@@ -58,7 +60,9 @@ def _book_row(line: bytes) -> BookRow | None:
         bids, asks = (_as_text(data[side]) for side in "ba")
     except (ValueError, KeyError, TypeError):
         return None
-    if time is None or not isinstance(seq_id, int) or not isinstance(name, str):
+    if time is None or type(seq_id) is not int or not isinstance(name, str):
+        return None
+    if not 0 <= seq_id <= MOST_ID:
         return None
     # Each update's id is the one before and 1; a restart begins again at 1, with a snapshot.
     before = -1 if action == SNAPSHOT else seq_id - 1

@@ -24,6 +24,7 @@ from formats.export_tables import (
 from formats.export_target import NOTE_NAME
 from formats.exporting import ExportFormat
 from formats.market_pass import MarketPass, Passed
+from orderflow.errors import OutputError
 
 PARQUET, CSV = "parquet", "csv"
 VIEWS, DATABASE = "views.sql", "views.duckdb"
@@ -173,7 +174,7 @@ def views(folder: str) -> list[str]:
 def write_database(folder: Path) -> str | None:
     """Write the views into `views.duckdb` in an exported folder; return None when that is done.
 
-    Where DuckDB is not installed, return how to have it.
+    Where DuckDB is not installed, return how to have it. Raise `OutputError` where it can't write.
     """
     try:
         import duckdb  # noqa: PLC0415 (not one of the project's libraries)
@@ -183,11 +184,18 @@ def write_database(folder: Path) -> str | None:
             f"writes it"
         )
     temporary = folder / f".{DATABASE}.tmp"
-    temporary.unlink(missing_ok=True)
-    with duckdb.connect(str(temporary)) as database:
-        for view in views(f"{folder.absolute()}/"):
-            database.execute(view)
-    temporary.replace(folder / DATABASE)
+    try:
+        with duckdb.connect(str(temporary)) as database:
+            for view in views(f"{folder.absolute()}/"):
+                database.execute(view)
+            database.execute("CHECKPOINT")  # else closing it would fail, and in silence
+        temporary.replace(folder / DATABASE)
+    except (OSError, duckdb.Error) as error:
+        msg = f"{folder} is exported, but {DATABASE} in it can't be written: {error}"
+        raise OutputError(f"{msg}; {VIEWS} has the same views", folder / DATABASE) from error
+    finally:
+        for left in (temporary, temporary.with_name(f"{temporary.name}.wal")):
+            left.unlink(missing_ok=True)
     return None
 
 

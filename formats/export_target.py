@@ -36,9 +36,11 @@ def read_note(path: Path) -> dict[str, Any] | None:
     try:
         if path.is_dir():
             raw = (path / NOTE_NAME).read_bytes()
-        else:
+        elif path.is_file():
             with zipfile.ZipFile(path) as archive:
                 raw = archive.comment
+        else:
+            return None  # of a pipe nothing may ever come
         note = orjson.loads(raw)
     except (OSError, zipfile.BadZipFile, orjson.JSONDecodeError):
         return None
@@ -94,7 +96,7 @@ def _replace(into: Path, temporary: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):

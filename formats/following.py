@@ -81,6 +81,11 @@ class Follower:
         done = {name: iter(self._follow_book(name, rows)) for name, rows in groups}
         return [next(done[row[0]]) for row in portion.book]  # in the order they came
 
+    @property
+    def levels(self) -> int:
+        """Return how many levels the deepest book has, of those that are kept for proofs."""
+        return max(map(len, self._proofs.values()), default=0)
+
     def _found(self, name: str) -> InstrumentFound:
         if name not in self.instruments:
             self.instruments[name] = InstrumentFound()

@@ -25,7 +25,10 @@ from formats.export_tables import (
     TradesTable,
 )
 from formats.market_pass import MarketPass, PassOptions
+from orderflow.errors import UsageError
 from orderflow.issues import IssueLog
+from recordings.discovery import BookMode
+from recordings.recorded_table import instruments_in
 
 
 class Frame:
@@ -89,7 +92,8 @@ class BookArrays(NamedTuple):
 class Frames:
     """The tables of a recording: one file, or several of one instrument, which are merged.
 
-    With `instrument`, tables with an instrument column are filtered by it. Times are ms since the
+    With `instrument`, tables with an instrument column are filtered by it; without, files of
+    several are refused when they are read, for rows of two books make none. Times are ms since the
     epoch, UTC, the range half open; None stands for no limit. Rows are those that a replay uses.
     """
 
@@ -102,6 +106,9 @@ class Frames:
         end_ms: int | None = None,
         book_mode: str = "auto",
     ) -> None:
+        if book_mode not in list(BookMode):
+            msg = f"book_mode is one of {', '.join(BookMode)}; found {book_mode!r}"
+            raise UsageError(msg, "book_mode", book_mode)
         self._path, self._instrument, self._book_mode = path, instrument, book_mode
         self._options = PassOptions(instrument or "", start_ms, end_ms)
 
@@ -118,6 +125,7 @@ class Frames:
 
     def books(self, levels: int = 10) -> Frame:
         """Return the best levels after each row: `timestamp, bid_price_0, bid_size_0, …`."""
+        _check_levels(levels)
         return self._frame(lambda: BooksTable(levels), levels=levels)
 
     def bars(self, window_seconds: int = 60) -> Frame:
@@ -138,6 +146,7 @@ class Frames:
         """Yield the best levels after each row as numpy arrays, for up to 2048 rows at once."""
         import numpy as np  # noqa: PLC0415 (of use here alone)
 
+        _check_levels(levels)
         for portion in self._pass(replace(self._options, levels=levels)).portions():
             books = portion.books
             if books is not None and len(books):
@@ -148,6 +157,7 @@ class Frames:
         return Frame(make_table, lambda: self._pass(replace(self._options, **options)))
 
     def _pass(self, options: PassOptions) -> MarketPass:
+        self._check_instrument()
         reader = DBInterpreter(
             self._path,
             self._instrument,
@@ -156,3 +166,20 @@ class Frames:
             book_mode=self._book_mode,
         )
         return MarketPass(reader, options)
+
+    def _check_instrument(self) -> None:
+        """Raise `UsageError` for files of several instruments of which none is named."""
+        if self._instrument is not None:
+            return
+        paths = [self._path] if isinstance(self._path, Path | str) else self._path
+        found = sorted({name for path in paths for name in instruments_in(Path(path))})
+        if len(found) > 1:
+            more = f" and {len(found) - 3} others" if len(found) > 3 else ""
+            msg = f"there are several instruments, {', '.join(found[:3])}{more}; name one"
+            raise UsageError(msg, "instrument", None)
+
+
+def _check_levels(levels: int) -> None:
+    if levels < 1:
+        msg = f"a book has at least 1 level a side; found {levels}"
+        raise UsageError(msg, "levels", levels)

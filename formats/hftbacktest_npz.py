@@ -18,7 +18,7 @@ from formats.rows import (
     TradeRow,
     levels_text,
 )
-from formats.sources import SourceError
+from formats.sources import CutError, SourceError
 
 MAGIC = b"\x93NUMPY"
 EVENT = struct.Struct("<QqqddQqd")
@@ -41,15 +41,17 @@ def read_events(job: Job) -> Iterator[Portion]:
     head = _read_exactly(job, len(MAGIC) + 2)
     size = 2 if head[len(MAGIC)] == 1 else 4
     length = int.from_bytes(_read_exactly(job, size), "little")
-    _check_header(job, _read_exactly(job, min(length, 1 << 16)))
+    count = _check_header(job, _read_exactly(job, min(length, 1 << 16)))
     named = _NAME.match(job.source.path.name)
     name = job.name_or(named[1] if named else None)
     wanted = AT_EXCHANGE if _has_exchange_events(job) else AT_LOCAL
     messages = _Messages(job, name)
-    for events in _events(job):
+    for events in _events(job, count):
         for event in events:
             if event[0] & wanted:
                 messages.take(event)
+            elif not event[0] & (AT_EXCHANGE | AT_LOCAL):
+                job.counts["events_of_neither_side_left_out"] += 1
         if len(messages.book) + len(messages.trades) >= PORTION:
             yield messages.taken()
     messages.end()
@@ -63,19 +65,21 @@ def _read_exactly(job: Job, size: int) -> bytes:
     return found
 
 
-def _check_header(job: Job, raw: bytes) -> None:
-    """Raise `SourceError` unless an array is of hftbacktest's events."""
+def _check_header(job: Job, raw: bytes) -> int:
+    """Return how many events an array has; raise `SourceError` where it is of something else."""
     try:
         header = ast.literal_eval(raw.decode("latin-1"))
         described = [(name, kind) for name, kind, *_ in header["descr"]]
+        (count,) = header["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-        described = []
+        described, count = [], 0
     if described != list(zip(FIELDS, TYPES, strict=True)):
         msg = (
             f"{job.source.path}: an array, but not of hftbacktest's events with the fields "
             f"{', '.join(FIELDS)}; versions before 2 are not read"
         )
         raise SourceError(msg, job.source.path)
+    return int(count)
 
 
 def _has_exchange_events(job: Job) -> bool:
@@ -84,13 +88,23 @@ def _has_exchange_events(job: Job) -> bool:
     return any(event[0] & AT_EXCHANGE for event in EVENT.iter_unpack(whole))
 
 
-def _events(job: Job) -> Iterator[Iterator[tuple[int, int, int, float, float, int, int, float]]]:
-    rest = b""
+def _events(
+    job: Job, count: int
+) -> Iterator[Iterator[tuple[int, int, int, float, float, int, int, float]]]:
+    """Yield the events, and note where there are not `count`, as the header says."""
+    rest, found = b"", 0
     while block := job.source.read():
+        found += len(block)
         block = rest + block
         end = len(block) // EVENT.size * EVENT.size
         rest = block[end:]
         yield EVENT.iter_unpack(memoryview(block)[:end])
+    if found != count * EVENT.size and not job.source.failure:
+        msg = (
+            f"{job.source.path}: cut short or damaged ({found:,} bytes of events, and its header "
+            f"says {count * EVENT.size:,}); download it again"
+        )
+        job.source.failure = CutError(msg, job.source.path)
 
 
 class _Messages:
@@ -154,6 +168,7 @@ class _Messages:
             )
         if size:
             self._known[side].add(price)
+            self._job.check_book(len(self._known[side]))
         else:
             self._known[side].discard(price)
         self._levels[side].append((repr(price), repr(size)))

@@ -1,6 +1,7 @@
 """Import one file after another into recordings: each whole, once, with a report."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import orjson
 
 from formats.following import Follower, InstrumentFound
 from formats.recognition import AUTO, recognise
-from formats.rows import Job, Kind, Portion, Reader
+from formats.rows import EVERY, Job, Kind, Portion, Reader
 from formats.sources import Source, SourceError, bare_name
 from orderflow.errors import OutputError, UsageError
 from orderflow.instruments import check_instrument
@@ -19,6 +20,8 @@ from recordings.import_notes import read_notes
 from recordings.writer import RecordingWriter
 
 Progress = Callable[[Source, int], None]
+MOST_INSTRUMENTS = 10_000
+"""Most instruments of a file: more are none, but a file that would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def import_file(
         with RecordingWriter(target, imported=True, replace=_may_replace(target, path)) as writer:
             for portion in _portions(kind.read, job, options):
                 book = follower.follow(portion)
+                job.check_book(follower.levels)
                 writer.write_book(book)
                 writer.write_trades(portion.trades)
                 progress(source, len(book) + len(portion.trades))
@@ -117,9 +121,14 @@ def import_file(
 def _portions(read: Reader, job: Job, options: ImportOptions) -> Iterator[Portion]:
     """Yield what a file holds, each instrument under the name that it is to have."""
     names: dict[str, str] = {}
+    unread: tuple[set[str], set[str]] = (set(), set())
     for portion in read(job):
-        for name in {row[0] for rows in portion for row in rows} - names.keys():
+        found = {row[0] for rows in portion for row in rows}
+        for name in sorted(found - names.keys() - {EVERY}):
             _name_of(name, names, options, job)
+        if EVERY in found or any(unread):
+            book = _spread(portion.book, unread[0], names)
+            portion = Portion(book, _spread(portion.trades, unread[1], names))  # noqa: PLW2901
         if any(name != called for name, called in names.items()):
             portion = Portion(  # noqa: PLW2901
                 [(names[row[0]], *row[1:]) for row in portion.book],
@@ -128,8 +137,29 @@ def _portions(read: Reader, job: Job, options: ImportOptions) -> Iterator[Portio
         yield portion
 
 
+def _spread(rows: list[Any], unread: set[str], names: Mapping[str, str]) -> list[Any]:
+    """Return rows, and for each that is of `EVERY` instrument one for each of `names`.
+
+    `unread` has the instruments without a row since: these need no second one, so that rows are at
+    most twice as many.
+    """
+    done: list[Any] = []
+    for row in rows:
+        if row[0] != EVERY:
+            unread.discard(row[0])
+            done.append(row)
+            continue
+        of = [name for name in names if name not in unread] or list(names)[:1]
+        done += [(name, *row[1:]) for name in of]
+        unread.update(of)
+    return done
+
+
 def _name_of(name: str, names: dict[str, str], options: ImportOptions, job: Job) -> None:
     names[name] = options.instrument or name
+    if len(names) > MOST_INSTRUMENTS:
+        msg = f"{job.source.path} has more than {MOST_INSTRUMENTS:,} instruments; split it"
+        raise SourceError(msg, job.source.path)
     if options.instrument and len(names) > 1:
         msg = (
             f"{job.source.path} has several instruments, {', '.join(sorted(names))} among them; "
@@ -150,13 +180,20 @@ def _check_found(job: Job, follower: Follower) -> None:
     path = job.source.path
     if job.source.failure:
         raise job.source.failure
-    what = f"{job.unreadable:,} lines can't be read, the first {job.first_unreadable!r}"
-    msg = f"{path} has no row to import: {what if job.unreadable else 'it has a header alone'}"
+    told = (f"{count:,} {name.replace('_', ' ')}" for name, count in job.counts.items())
+    what = ", ".join(told) or "it has a header alone"
+    if job.unreadable:
+        what = f"{job.unreadable:,} lines can't be read, the first {job.first_unreadable!r}"
+    msg = f"{path} has no row to import: {what}"
     raise SourceError(f"{msg}; docs/formats.md has what it should look like", path)
 
 
 def _report(job: Job, kind: Kind, target: Path, follower: Follower) -> Imported:
     failure = job.source.failure
+    if job.source.may_be_cut:
+        job.notes.append(
+            "the last line has no end: where the file was cut there, its last number may be too"
+        )
     return Imported(
         job.source.path,
         target,
@@ -202,7 +239,8 @@ def _check_against_checksum(path: Path, digest: str) -> None:
     """Raise `SourceError` where a `.CHECKSUM` beside the file, as Binance has them, differs."""
     beside = path.with_name(f"{path.name}.CHECKSUM")
     try:
-        said = beside.read_text()[:64].lower() if beside.exists() else digest
+        # isfile: of a pipe the text may never come; no name is too long for it
+        said = beside.read_text()[:64].lower() if os.path.isfile(beside) else digest  # noqa: PTH113
     except (OSError, UnicodeDecodeError):
         said = ""
     if said != digest:
@@ -213,7 +251,7 @@ def _check_against_checksum(path: Path, digest: str) -> None:
 def _imported_before(into: Path, digest: str) -> Path | None:
     """Return the whole recording under `into` that was made of a file with this content."""
     for path in sorted(into.glob("*.db")):
-        notes = read_notes(path)
+        notes = read_notes(path) if path.is_file() else None
         if notes and notes.get("sha256") == digest and notes.get("state") == "imported":
             return path
     return None

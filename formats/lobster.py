@@ -8,7 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from formats.rows import SNAPSHOT, BookRow, Job, Kind, Portion, Sample, TradeRow, levels_text
-from formats.sources import Source, SourceError
+from formats.sources import CutError, Source, SourceError
 
 NEW_YORK = ZoneInfo("America/New_York")
 PRICE_UNITS = 10_000
@@ -42,7 +42,7 @@ def read_messages(job: Job) -> Iterator[Portion]:
 
 def _book_beside(path: Path) -> Path:
     beside = path.with_name(path.name.replace("_message_", "_orderbook_"))
-    if not beside.exists():
+    if not beside.is_file():
         msg = f"{path}: {beside.name}, which has the books, is not beside it; put it there"
         raise SourceError(msg, path)
     return beside
@@ -54,6 +54,7 @@ class _Rows:
     def __init__(self, job: Job, name: str, midnight_ms: int, depth: int) -> None:
         self._job, self._name, self._midnight, self._depth = job, name, midnight_ms, depth
         self._line = 0
+        self._last_trade: TradeRow | None = None
         job.notes.append(f"each row has the best {depth} levels a side: sums are of so many")
 
     def read(self, books: Source) -> Iterator[Portion]:
@@ -66,31 +67,46 @@ class _Rows:
             self._line += 1
             levels = next(others, None)
             if levels is None:
-                self._job.notes.append(f"{books.path.name} ends before line {self._line:,}")
+                self._note_cut(books, f"it ends before line {self._line:,} of its other file")
                 break
-            row = self._row(line, levels)
+            time = self._time(line)
+            row = None if time is None else self._row(time, levels)
             if row is None:
                 book += self._job.bad_book(line, last)
-                continue
-            last = row
-            book.append(row)
-            trades += self._trade(line, row[3])
+            else:
+                last = row
+                book.append(row)
+            if time is not None:
+                trades += self._trade(line, time)
             if len(book) >= _PORTION:
                 yield Portion(book, trades)
                 book, trades = [], []
         yield Portion(book, trades)
         if next(others, None) is not None:
-            self._job.notes.append(f"{books.path.name} goes on after the last message")
+            self._note_cut(self._job.source, f"{books.path.name} goes on after its last message")
 
-    def _row(self, line: bytes, levels: bytes) -> BookRow | None:
+    def _note_cut(self, source: Source, why: str) -> None:
+        """Note that one of the two files is not whole: its own damage, else `why`."""
+        msg = f"{source.path}: cut short or damaged ({why}); download it again"
+        failure = self._job.source.failure or source.failure or CutError(msg, source.path)
+        self._job.source.failure = failure
+
+    def _time(self, line: bytes) -> int | None:
         try:
             seconds = Decimal(line.split(b",", 1)[0].decode())
-            numbers = [int(number) for number in levels.split(b",")]
         except (InvalidOperation, ValueError):
             return None
-        if len(numbers) != 4 * self._depth or not 0 <= seconds < 90_000:
+        if not (seconds.is_finite() and 0 <= seconds < 90_000):
             return None
-        time = self._midnight + int(seconds * 1000)
+        return self._midnight + int(seconds * 1000)
+
+    def _row(self, time: int, levels: bytes) -> BookRow | None:
+        try:
+            numbers = [int(number) for number in levels.split(b",")]
+        except ValueError:
+            return None
+        if len(numbers) != 4 * self._depth:
+            return None
         asks = _side(numbers[0::4], numbers[1::4])
         bids = _side(numbers[2::4], numbers[3::4])
         return self._name, bids, asks, time, SNAPSHOT, None, None, None
@@ -99,8 +115,7 @@ class _Rows:
         try:
             kind, _, size, price, direction = (int(field) for field in line.split(b",")[1:6])
         except ValueError:
-            self._job.note_unreadable(line)
-            return []
+            return self._job.bad_trade(line, self._last_trade)
         if kind == CROSS:
             self._job.counts["crosses_left_out"] += 1
         if kind not in (EXECUTED, EXECUTED_HIDDEN):
@@ -108,11 +123,13 @@ class _Rows:
         side = {-1: "buy", 1: "sell"}.get(direction)  # the direction is the resting order's
         # Executed twice in a millisecond, an order's id would pass for a trade told twice.
         trade_id = f"line {self._line}"
-        return [(self._name, trade_id, _price(price), str(size), side, time, None)]
+        self._last_trade = self._name, trade_id, _price(price), str(size), side, time, None
+        return [self._last_trade]
 
 
 def _price(units: int) -> str:
-    return f"{units // PRICE_UNITS}.{units % PRICE_UNITS:04}"
+    whole, fraction = divmod(abs(units), PRICE_UNITS)
+    return f"{'-' * (units < 0)}{whole}.{fraction:04}"
 
 
 def _side(prices: list[int], sizes: list[int]) -> str:

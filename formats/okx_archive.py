@@ -41,6 +41,7 @@ def read_books(job: Job) -> Iterator[Portion]:
     """Read `{"instId", "action", "ts", "asks", "bids"}` lines, levels `[price, size, orders]`."""
     last: BookRow | None = None
     for block in job.source.blocks():
+        job.check_arrays(block)
         book: list[BookRow] = []
         for found in read_block(block):
             if isinstance(found, bytes):
@@ -56,7 +57,7 @@ def read_line(line: bytes) -> BookRow | bytes:
     try:
         found = orjson.loads(line)
         name, action, time = found["instId"], found["action"], to_ms(str(found["ts"]))
-        bids, asks = (_four_fields(found.get(side) or []) for side in ("bids", "asks"))
+        bids, asks = (_four_fields(found[side] or []) for side in ("bids", "asks"))
     except (ValueError, KeyError, TypeError, IndexError):
         return line
     if time is None or action not in ("snapshot", "update") or not isinstance(name, str):

@@ -47,7 +47,10 @@ def recognise(source: Source, wanted: str = AUTO) -> Kind:
         kind = recogniser(sample) if wanted in (AUTO, name) else None
         if kind:
             return kind
-    if source.failure is None and not sample.head:
+    if not sample.head:
+        source.read()  # whether damage is why
+        if source.failure:
+            raise source.failure
         msg = f"{source.path}: nothing is in it; download it again"
         raise SourceError(msg, source.path)
     found = repr(sample.line[:80]) if sample.line.isprintable() else "bytes that are no text"

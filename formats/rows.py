@@ -1,7 +1,7 @@
 """What an importer reads: rows of the book and trades, and what it found on the way."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -9,9 +9,19 @@ from formats.sources import Source, SourceError
 
 PORTION = 1000
 """About how many rows are read before they are written."""
+PORTION_TEXT = 4_000_000
+"""About how many characters of levels are read before they are written."""
 MOST_LEVELS = 100_000
 """Most levels of a side in one message: more are none, but a file that would fill the memory."""
+MOST_IN_BOOK = 500_000
+"""Most levels of a book: real ones have some 10,000."""
+MOST_ID = (1 << 63) - 1
+"""Largest integer that a recording holds."""
 SNAPSHOT, UPDATE = "snapshot", "update"
+EVERY = ""
+"""Instrument of what stands for a line that is no row: it may have been of any in the file."""
+_LONG_LINE = 1 << 20
+_MOST_BAD = 1000
 
 BookRow = tuple[str, str, str, int, str, int | None, int | None, int | None]
 """`(instrument, bids, asks, timestamp_ms, action, seq_id, prev_seq_id, received_ns)`."""
@@ -54,12 +64,32 @@ class Job:
             raise SourceError(msg, self.source.path)
         return name.replace("/", "-")
 
-    def check_depth(self, levels: list[tuple[str, str]]) -> None:
+    def check_depth(self, levels: Sized) -> None:
         """Raise `SourceError` where one side of one message has too many levels."""
         if len(levels) > MOST_LEVELS:
+            raise self._too_deep()
+
+    def check_book(self, levels: int) -> None:
+        """Raise `SourceError` where a book has come to have too many levels."""
+        if levels > MOST_IN_BOOK:
             path = self.source.path
-            msg = f"{path}: a message of more than {MOST_LEVELS:,} levels on a side; no book is so"
-            raise SourceError(f"{msg} deep: look at its times and ids", path)
+            msg = f"{path}: a book of more than {MOST_IN_BOOK:,} levels; none is so deep: look at"
+            raise SourceError(f"{msg} whether levels that are gone are said to have size 0", path)
+
+    def check_arrays(self, lines: bytes) -> None:
+        """Raise `SourceError` where a line of JSON has more levels than a message may have.
+
+        So they are not all made objects of before that is seen.
+        """
+        if len(lines) < _LONG_LINE:
+            return
+        if any(line.count(b"[") > 2 * MOST_LEVELS + 2 for line in lines.split(b"\n")):
+            raise self._too_deep()
+
+    def _too_deep(self) -> SourceError:
+        path = self.source.path
+        msg = f"{path}: a message of more than {MOST_LEVELS:,} levels on a side; no book is so"
+        return SourceError(f"{msg} deep: look at its times and ids", path)
 
     def note_unreadable(self, line: bytes | str) -> str:
         """Count a line that is no row; return text to keep in its place."""
@@ -71,15 +101,47 @@ class Job:
     def bad_book(self, line: bytes | str, before: BookRow | None) -> list[BookRow]:
         """Return a row that stands for a line that is none, at the time of the one before.
 
-        A replay can't read it either, counts it, and does not trust the book until a snapshot.
+        A replay can't read it either, counts it, and does not trust the book until a snapshot. It
+        is of `EVERY` instrument.
         """
         text = self.note_unreadable(line)
-        return [(before[0], text, "", before[3], UPDATE, None, None, None)] if before else []
+        return [stand_in(text, before)] if before else []
 
     def bad_trade(self, line: bytes | str, before: TradeRow | None) -> list[TradeRow]:
         """Return a trade that stands for a line that is none, at the time of the one before."""
         text = self.note_unreadable(line)
-        return [(before[0], None, text, None, None, before[5], None)] if before else []
+        return [(EVERY, None, text, None, None, before[5], None)] if before else []
+
+
+def stand_in(text: str, before: BookRow) -> BookRow:
+    """Return the row that a line which is none leaves, at the time of the row before."""
+    return EVERY, text, "", before[3], UPDATE, None, None, None
+
+
+class BadLines:
+    """Lines that are none, in files where a message has many lines.
+
+    Of which message one was is not known, so what stands for it comes after the message in which
+    it was met, and after the next one too if that is a snapshot: a snapshot that lacks a level
+    must not pass for a whole one.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._here: list[str] = []
+        self._before: list[str] = []
+
+    def add(self, line: bytes) -> None:
+        """Take in a line."""
+        text = self._job.note_unreadable(line)
+        if len(self._here) < _MOST_BAD:
+            self._here.append(text)
+
+    def rows_after(self, row: BookRow) -> list[BookRow]:
+        """Return what stands for the lines so far, behind the row of a message."""
+        texts = (*self._before, *self._here) if row[4] == SNAPSHOT else self._here
+        self._before, self._here = self._here, []
+        return [stand_in(text, row) for text in texts]
 
 
 Reader = Callable[[Job], Iterator[Portion]]
@@ -130,11 +192,13 @@ def portions_of_trades(trades: Iterator[TradeRow]) -> Iterator[Portion]:
 def portions_of_book(rows: Iterator[BookRow]) -> Iterator[Portion]:
     """Yield rows of the book in portions."""
     waiting: list[BookRow] = []
+    length = 0
     for row in rows:
         waiting.append(row)
-        if len(waiting) >= PORTION:
+        length += len(row[1]) + len(row[2])
+        if len(waiting) >= PORTION or length >= PORTION_TEXT:
             yield Portion(waiting, [])
-            waiting = []
+            waiting, length = [], 0
     if waiting:
         yield Portion(waiting, [])
 

@@ -76,6 +76,9 @@ class SnapshotProof:
         self._counts = counts
         self._book = LevelBook()
 
+    def __len__(self) -> int:
+        return len(self._book)
+
     def follow(self, rows: list[BookRow], snapshots: Sequence[bool]) -> None:
         """Apply rows; `snapshots` says which of them replace the book."""
         start = 0

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import zstandard
 
+from formats.tar_member import TarMember
 from orderflow.errors import OrderflowError
 
 
@@ -33,10 +34,12 @@ MAX_LAYERS = 4
 """How often a file may be packed, such as a tar in a gzip in a zip."""
 BLOCK_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
+_ZSTD_WINDOW = 1 << 26
 _ZSTD_PIECE = 512
 """So little of zstd is decoded at once: 512 bytes of it are 16 MB of zeros at most."""
 
 _GZIP, _ZSTD, _ZIP, _TAR = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"ustar"
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UNREAD = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
 _PACKING = (".tar", ".gz", ".tgz", ".zip", ".zst", ".csv", ".data", ".npz", ".npy", ".dbn", ".txt")
@@ -59,18 +62,30 @@ class _Readable(Protocol):
 
 
 class _Peekable:
-    """A stream of which the beginning may be looked at before it is read."""
+    """A stream of which the beginning may be looked at before it is read.
+
+    Damage that is met in looking is raised where the reading gets there.
+    """
 
     def __init__(self, stream: _Readable) -> None:
         self._stream, self.head = stream, b""
+        self._damage: CutError | None = None
 
     def peek(self, size: int) -> bytes:
-        while len(self.head) < size and (more := self._stream.read(size - len(self.head))):
-            self.head += more
+        try:
+            while not self._damage and len(self.head) < size:
+                more = self._stream.read(size - len(self.head))
+                if not more:
+                    break
+                self.head += more
+        except CutError as error:
+            self._damage = error
         return self.head[:size]
 
     def read(self, size: int) -> bytes:
         if not self.head:
+            if self._damage:
+                raise self._damage
             return self._stream.read(size)
         taken, self.head = self.head[:size], self.head[size:]
         return taken
@@ -114,7 +129,7 @@ class _Unzstd:
 
     def __init__(self, packed: _Readable, path: Path) -> None:
         self._packed, self._path = packed, path
-        self._decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        self._decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
         self._frame: Any = None
         self._waiting = self._found = b""
 
@@ -137,6 +152,9 @@ class _Unzstd:
         try:
             self._found = self._frame.decompress(piece)
         except zstandard.ZstdError as error:
+            if "too much memory" in str(error):
+                msg = f"{self._path}: its zstd needs over {_ZSTD_WINDOW >> 20} MB to be unpacked"
+                raise SourceError(f"{msg}; unpack it first", self._path) from error
             raise CutError(_cut(self._path, str(error)), self._path) from error
         if self._frame.eof:
             self._waiting = self._frame.unused_data + self._waiting
@@ -149,39 +167,22 @@ class _OnlyMember:
     def __init__(self, packed: _Readable, path: Path) -> None:
         self._path = path
         try:
-            self._tar = tarfile.open(  # noqa: SIM115 (what it reads from is closed with the Source)
-                fileobj=_as_file(packed), mode="r|", bufsize=BLOCK_BYTES
-            )
-            found = self._next()
+            self._member = TarMember(packed)
         except tarfile.TarError as error:
             raise CutError(_cut(path, str(error)), path) from error
-        if found is None:
+        if self._member.name is None:
             msg = f"{path}: the tar has no file in it; download it again"
             raise SourceError(msg, path)
-        self.name = found.name
-        self._member = self._tar.extractfile(found)
-
-    def _next(self) -> tarfile.TarInfo | None:
-        while (found := self._tar.next()) is not None and not found.isfile():
-            self._tar.members = []  # type: ignore[attr-defined]  # or a tar of nothing but folders would fill the memory
-        return found
+        self.name = self._member.name
 
     def read(self, size: int) -> bytes:
-        if self._member is None:
-            return b""
         try:
             found = self._member.read(size)
-            if not found:
-                self._member = None
-                if self._next() is not None:
-                    raise SourceError(_several(self._path, "more than one file"), self._path)
         except tarfile.TarError as error:
             raise CutError(_cut(self._path, str(error)), self._path) from error
+        if self._member.has_more:
+            raise SourceError(_several(self._path, "more than one file"), self._path)
         return found
-
-
-def _as_file(stream: _Readable) -> IO[bytes]:
-    return stream  # type: ignore[return-value]  # of a file, tarfile's stream mode only reads
 
 
 class _ZipMember:
@@ -192,6 +193,11 @@ class _ZipMember:
         members = [info for info in packed.infolist() if not info.is_dir()]
         if len(members) != 1:
             raise SourceError(_several(path, f"{len(members)} files"), path)
+        if members[0].compress_type not in _ZIP_METHODS:
+            # Of bzip2 and lzma, zipfile unpacks a block at once, which may be a gigabyte.
+            method = members[0].compress_type
+            msg = f"{path}: the zip is not packed by deflate (method {method}); unpack it"
+            raise SourceError(f"{msg}, and import what was in it", path)
         self.name = members[0].filename
         try:
             self._member = stack.enter_context(packed.open(members[0]))
@@ -213,12 +219,15 @@ class Source:
 
     `name` is that of the innermost file, without folders. A file that is cut short or damaged ends
     early, and `failure` says so then; other errors are raised. `position` counts the bytes of the
-    file on the disk that were read, of `size`. A context manager.
+    file on the disk that were read, of `size`. `may_be_cut` is whether lines of a file that is not
+    packed ended without an end of line, as nothing else would show a cut. A context manager.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.name
         self.failure: CutError | None = None
+        self.may_be_cut = False
+        self._is_packed = True
         self._stack = ExitStack()
 
     def __enter__(self) -> "Source":
@@ -247,9 +256,10 @@ class Source:
 
     def _unpacked(self) -> _Peekable:
         stream = _Peekable(self._file)
-        for _ in range(MAX_LAYERS + 1):
+        for layers in range(MAX_LAYERS + 1):
             inner = self._layer(stream)
             if inner is None:
+                self._is_packed = layers > 0
                 if stream.head.startswith(_BYTE_ORDER_MARK):
                     stream.read(len(_BYTE_ORDER_MARK))
                 return stream
@@ -259,10 +269,7 @@ class Source:
 
     def _layer(self, stream: _Peekable) -> _Readable | None:
         """Return what is packed in `stream`; None where nothing is."""
-        try:
-            head = stream.peek(512)
-        except CutError:
-            return None  # said again, where what came before is read
+        head = stream.peek(512)
         if head.startswith(_GZIP):
             return _Gunzip(stream, self.path)
         if head.startswith(_ZSTD):
@@ -303,10 +310,7 @@ class Source:
 
     def head(self) -> bytes:
         """Return the first bytes, up to 64 kB, without reading them."""
-        try:
-            return self._stream.peek(HEAD_BYTES)
-        except CutError:
-            return self._stream.head  # what came before the cut
+        return self._stream.peek(HEAD_BYTES)
 
     def read(self, size: int = BLOCK_BYTES) -> bytes:
         """Return the next bytes, at most `size`; none at the end."""
@@ -340,6 +344,7 @@ class Source:
                     "text of rows; look at what is in it"
                 )
                 raise SourceError(msg, self.path)
+        self.may_be_cut = bool(rest) and not self._is_packed
         if rest and not self.failure:
             yield b"".join(rest)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from formats.rows import Job
-from formats.sources import SourceError
+from formats.rows import MOST_ID, Job
+from formats.sources import HEAD_BYTES, SourceError
 from orderflow.times import to_nanoseconds
 
 Fields = list[str | None]
-"""The wanted columns of a line; None for one that the file does not have, or whose line ends."""
+"""The wanted columns of a line; None for one that the file, or the line, does not have."""
 
 
 def read_columns(
@@ -15,10 +15,12 @@ def read_columns(
 ) -> Iterator[tuple[bytes, Fields]]:
     """Yield each line after the header, whole, and its fields in the order of `wanted`.
 
-    A name that ends in `?` may be missing. Raise `SourceError` where another one is.
+    A name that ends in `?` may be missing. Raise `SourceError` where another one is. A line with
+    more fields than the header, or fewer, has None in all places: which is which is not known.
     """
     lines = job.source.lines()
-    header = [rename(name.strip()) for name in next(lines, b"").decode(errors="replace").split(",")]
+    first = next(lines, b"")[:HEAD_BYTES]
+    header = [rename(name.strip()) for name in first.decode(errors="replace").split(",")]
     missing = [name for name in wanted if not name.endswith("?") and name not in header]
     if missing:
         msg = (
@@ -28,16 +30,21 @@ def read_columns(
         raise SourceError(msg, job.source.path)
     found = {name: index for index, name in reversed(list(enumerate(header)))}
     places = [found.get(name.removesuffix("?"), -1) for name in wanted]
-    yield from pick(lines, places)
+    yield from pick(lines, places, len(header))
 
 
-def pick(lines: Iterator[bytes], places: Sequence[int]) -> Iterator[tuple[bytes, Fields]]:
-    """Yield each line, whole, and its fields at `places`; -1 is a place that there is not."""
-    width = max(places) + 1
+def pick(
+    lines: Iterator[bytes], places: Sequence[int], width: int
+) -> Iterator[tuple[bytes, Fields]]:
+    """Yield each line, whole, and its fields at `places`; -1 is a place that there is not.
+
+    Of a line that has not `width` fields, all are None.
+    """
     for line in lines:
+        if line.count(b",") != width - 1:
+            yield line, [None] * len(places)
+            continue
         fields = line.decode(errors="replace").split(",")
-        if len(fields) < width:
-            fields += [""] * (width - len(fields))
         yield line, [fields[place] if place >= 0 else None for place in places]
 
 
@@ -55,8 +62,9 @@ def to_ms(text: str | None) -> int | None:
 
 
 def to_ns(text: str | None) -> int | None:
-    """Return a time in ns since the epoch, UTC; None for what is no time."""
-    return None if text is None else to_nanoseconds(text)
+    """Return a time in ns since the epoch, UTC; None for what is no time, or after 2262."""
+    found = None if text is None else to_nanoseconds(text)
+    return found if found is None or found <= MOST_ID else None
 
 
 def to_integer(text: str | None) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from formats.rows import (
     SNAPSHOT,
     UPDATE,
+    BadLines,
     BookRow,
     Job,
     Kind,
@@ -24,6 +25,8 @@ _DEPTH = re.compile(r"asks\[(\d+)\]\.price")
 _BOOK_COLUMNS = (
     "local_timestamp", "timestamp", "is_snapshot", "symbol", "side", "price", "amount"
 )  # fmt: skip
+_PLACES = {"bid": 0, "ask": 1}
+_IS_SNAPSHOT = {"true": True, "1": True, "false": False, "0": False}
 MICROSECONDS = "what is finer than a millisecond of the exchange's time"
 
 
@@ -60,24 +63,26 @@ class _Message:
 
 
 def _book_rows(job: Job) -> Iterator[BookRow]:
-    message, snapshot = _Message(), _SnapshotRun()
-    last: BookRow | None = None
-    places = {"bid": 0, "ask": 1}
+    message, snapshot, bad = _Message(), _SnapshotRun(job), BadLines(job)
     for line, fields in read_columns(job, _BOOK_COLUMNS):
         *head, side, price, size = fields
         key = tuple(head)
-        if side not in places or not is_quotable(price, size) or to_ms(key[1]) is None:
-            yield from job.bad_book(line, last)
+        if side not in _PLACES or not is_quotable(price, size) or not _is_key(key):
+            bad.add(line)
             continue
         if key != message.key:
             if message.key:
-                last = _row(job, message, snapshot)
-                yield last
+                yield from _rows(job, message, snapshot, bad)
             message.begin(key)
-        message.sides[places[side]].append((price or "", size or ""))
-        job.check_depth(message.sides[places[side]])
+        message.sides[_PLACES[side]].append((price or "", size or ""))
+        job.check_depth(message.sides[_PLACES[side]])
     if message.key:
-        yield _row(job, message, snapshot)
+        yield from _rows(job, message, snapshot, bad)
+
+
+def _is_key(key: tuple[str | None, ...]) -> bool:
+    """Return whether a line says a time and whether it is of a snapshot."""
+    return to_ms(key[1]) is not None and str(key[2]).lower() in _IS_SNAPSHOT
 
 
 class _SnapshotRun:
@@ -87,13 +92,14 @@ class _SnapshotRun:
     said already begins another: so do the files of venues that send nothing but snapshots.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job) -> None:
+        self._job = job
         self._said: dict[str | None, set[tuple[int, str]]] = {}
 
     def begins(self, message: _Message) -> bool:
         """Return whether a message replaces the book."""
         _, _, is_snapshot, symbol = message.key
-        if str(is_snapshot).lower() != "true":
+        if not _IS_SNAPSHOT[str(is_snapshot).lower()]:
             self._said.pop(symbol, None)
             return False
         prices, said = message.prices(), self._said.get(symbol)
@@ -101,15 +107,20 @@ class _SnapshotRun:
             self._said[symbol] = prices
             return True
         said |= prices
+        self._job.check_depth(said)
         return False
 
 
-def _row(job: Job, message: _Message, snapshot: _SnapshotRun) -> BookRow:
+def _rows(
+    job: Job, message: _Message, snapshot: _SnapshotRun, bad: BadLines
+) -> tuple[BookRow, ...]:
+    """Return the row of a message, and what stands for lines that are none."""
     received, time, _, symbol = message.key
     action = SNAPSHOT if snapshot.begins(message) else UPDATE
     bids, asks = map(levels_text, message.sides)
     name = job.name_or(symbol)
-    return name, bids, asks, to_ms(time) or 0, action, None, None, to_ns(received)
+    row = name, bids, asks, to_ms(time) or 0, action, None, None, to_ns(received)
+    return row, *bad.rows_after(row)
 
 
 # -- book_snapshot_5, book_snapshot_25

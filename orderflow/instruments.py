@@ -56,9 +56,7 @@ class Instrument:
             ("lot", self.lot),
             ("contract value", self.contract_value),
         ):
-            if not _TICK.fullmatch(text):
-                msg = f"the {what} of {self.name} must be a decimal above 0, 0.01; found {text!r}"
-                raise UsageError(msg)
+            _check_step(what, self.name, text)
         if len(self.name.split("-", 2)) < 2 or not self.kind:
             msg = f"a name is BASE-QUOTE, BASE-QUOTE-SWAP or with a date; found {self.name!r}"
             raise UsageError(msg)
@@ -89,10 +87,17 @@ class Instrument:
         return self.kind == "spot" or self.quote != "USD"
 
 
-def parse_contract_values(texts: Iterable[str]) -> dict[str, str]:
+def _check_step(what: str, name: str, text: str) -> None:
+    if not _TICK.fullmatch(text):
+        msg = f"the {what} of {name} must be a decimal above 0, such as 0.01; found {text!r}"
+        raise UsageError(msg)
+
+
+def parse_contract_values(texts: Iterable[str], *, any_name: bool = False) -> dict[str, str]:
     """Return contract values by instrument, of texts like BTC-USDT-SWAP=0.01.
 
-    Raise `UsageError` for anything else.
+    With `any_name`, the instrument may be called as on any exchange, else as on OKX. Raise
+    `UsageError` for anything else.
     """
     values = {}
     for text in texts:
@@ -100,5 +105,10 @@ def parse_contract_values(texts: Iterable[str]) -> dict[str, str]:
         if not equals:
             msg = f"--contract-value is NAME=N, such as BTC-USDT-SWAP=0.01; found {text!r}"
             raise UsageError(msg, "--contract-value", text)
-        values[name] = Instrument(name, "1", "1", value).contract_value
+        if any_name:
+            check_instrument(name)
+            _check_step("contract value", name, value)
+        else:
+            Instrument(name, "1", "1", value)
+        values[name] = value
     return values

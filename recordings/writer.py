@@ -142,8 +142,7 @@ class RecordingWriter:
 
     def write_notes(self, notes: Mapping[str, str]) -> None:
         """Note where an imported recording is from, by name."""
-        statement = f"INSERT INTO {NOTES_TABLE} VALUES (?, ?)"  # noqa: S608
-        self._opened.executemany(statement, notes.items())
+        self._execute(f"INSERT INTO {NOTES_TABLE} VALUES (?, ?)", notes.items())  # noqa: S608
 
     def _open(self) -> None:
         # O_EXCL follows no link; sqlite3 takes the empty file for a new database
@@ -176,7 +175,9 @@ class RecordingWriter:
     def _insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
         columns = self._tables[table]
         marks = ", ".join("?" * len(columns))
-        statement = f"INSERT INTO {table}({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+        self._execute(f"INSERT INTO {table}({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608
+
+    def _execute(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         try:
             self._opened.executemany(statement, rows)
         except sqlite3.OperationalError as error:
@@ -196,12 +197,25 @@ class RecordingWriter:
         self._opened.execute("COMMIT")
         self._opened.close()
         os.fsync(self._descriptor)  # or a power cut could leave the name without the content
-        self._temporary.replace(self._path)
+        self._give_name()
         directory = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+    def _give_name(self) -> None:
+        """Let the file appear; an imported one never in the place of another's, made meanwhile."""
+        if self._imported and not self._replace:
+            try:
+                os.link(self._temporary, self._path)
+            except FileExistsError as error:
+                msg = f"{self._path} was written by another process meanwhile; import again"
+                raise NotWrittenError(msg, self._path) from error
+            except OSError:  # a file system without hard links
+                self._temporary.replace(self._path)
+        else:
+            self._temporary.replace(self._path)
 
     def _discard(self) -> None:
         """Let go of everything; after a rename there is no temporary file to remove."""

@@ -1,11 +1,13 @@
 """Tardis, Bybit and Binance: what is odd in their files becomes the right rows, or one line."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from archive_writers import gzipped, lines, zipped
-from recorded_market import START, replayed_books, replayed_trades
+from recorded_market import START, reliable_rows, replayed_books, replayed_trades
 
 from db_interpreter import DBInterpreter
 from formats.importing import Imported, ImportOptions, import_file
@@ -239,3 +241,86 @@ def test_the_snapshot_of_t_depth_and_its_gaps_are_known(tmp_path: Path) -> None:
     assert done.notes == []
     late = imported(gzipped(tmp_path / "late.gz", lines([header, rows[2]])))
     assert "import the day before" in late.notes[0]
+
+
+def test_a_level_of_a_snapshot_that_can_t_be_read_leaves_the_book_unproven(tmp_path: Path) -> None:
+    header = "symbol,timestamp,first_update_id,last_update_id,side,update_type,price,qty,pu"
+    rows = [
+        f"X,{START},1,5,b,snap,9,1,-1", f"X,{START},1,5,?,snap,8,1,-1",
+        f"X,{START},1,5,a,snap,11,1,-1", f"X,{START + 9},6,6,a,set,12,1,5",
+    ]  # fmt: skip
+    done = imported(gzipped(tmp_path / "x.gz", lines([header, *rows])))
+    assert done.unreadable == 1
+    assert reliable_rows(done.recording, "X") == [True, False, False]
+    other = tardis(
+        tmp_path,
+        level(1, 0, "true", "ask", "11"), level(1, 0, "true", "bad", "9"),
+        level(1, 0, "true", "bid", "8"), level(2, 5, "false", "bid", "7"),
+        level(3, 6, "true", "ask", "11"), level(4, 7, "false", "bid", "7"),
+    )  # fmt: skip
+    assert reliable_rows(other.recording, "BTC-PERPETUAL") == [True, False, False, True, True]
+
+
+def test_a_line_before_a_snapshot_may_have_been_a_level_of_it(tmp_path: Path) -> None:
+    done = tardis(
+        tmp_path, "nothing", level(1, 0, "true", "bid", "9"), level(2, 5, "false", "bid", "8"),
+        "nothing", level(3, 9, "true", "bid", "9"), level(4, 9, "false", "ask", "11"),
+    )  # fmt: skip
+    assert done.unreadable == 2
+    found = reliable_rows(done.recording, "BTC-PERPETUAL")
+    assert found == [True, False, False, False, True, False, False]
+
+
+@pytest.mark.parametrize("line", ["X-Y,2,buy,9,5,1,{}", "X-Y,2,buy,9,{}", "X-Y,2,buy,9"])
+def test_a_line_with_more_or_fewer_fields_than_the_header_is_no_row(
+    line: str, tmp_path: Path
+) -> None:
+    header = "instrument_name,trade_id,side,price,size,created_time"
+    first = f"X-Y,1,sell,8,2,{START}"
+    done = imported(gzipped(tmp_path / "x.gz", lines([header, first, line.format(START + 1)])))
+    assert (done.unreadable, done.rows) == (1, 2)
+    assert replayed_trades(done.recording, "X-Y") == [(START, 8.0, 2.0, "sell", "1")]
+
+
+@pytest.mark.parametrize(("yes", "no"), [("1", "0"), ("TRUE", "FALSE")])
+def test_true_and_false_are_known_however_they_are_written(
+    yes: str, no: str, tmp_path: Path
+) -> None:
+    done = tardis(tmp_path, level(1, 0, yes, "bid", "9"), level(2, 5, no, "bid", "8"))
+    assert [row[1] for row in rows_of(done)] == [True, False]
+    header = "id,price,qty,quote_qty,time,is_buyer_maker"
+    path = gzipped(
+        tmp_path / "X-trades-2026.gz",
+        lines([header, f"1,9,2,18,{START},{yes}", f"2,9,2,18,{START},{no}"]),
+    )
+    assert [trade[3] for trade in replayed_trades(imported(path).recording, "X")] == ["sell", "buy"]
+
+
+def test_what_is_neither_true_nor_false_is_no_line(tmp_path: Path) -> None:
+    done = tardis(tmp_path, level(1, 0, "true", "bid", "9"), level(2, 5, "yes", "bid", "8"))
+    assert done.unreadable == 1
+    assert reliable_rows(done.recording, "BTC-PERPETUAL") == [True, False]
+
+
+@pytest.mark.parametrize("received", ["9" * 14, "9" * 20])
+def test_a_time_beyond_what_a_recording_holds_is_none(received: str, tmp_path: Path) -> None:
+    done = tardis(tmp_path, f"deribit,X,{START}000,{received},true,bid,9,1")
+    with closing(sqlite3.connect(done.recording)) as connection:
+        assert connection.execute("SELECT timestamp, received FROM book").fetchall() == [
+            (START, None)
+        ]
+
+
+@pytest.mark.parametrize("last", [2**63, 2**64, -1, True])
+def test_an_id_beyond_what_a_recording_holds_is_no_row(last: int, tmp_path: Path) -> None:
+    done = bybit(
+        tmp_path, depth("snapshot", 0, 7), depth("snapshot", 1, last), depth("delta", 2, 8)
+    )
+    assert (done.unreadable, done.rows) == (1, 3)
+    assert reliable_rows(done.recording, "XRPUSDT") == [True, False, False]
+
+
+def test_a_snapshot_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("formats.rows.MOST_LEVELS", 3)
+    with pytest.raises(SourceError, match="a message of more than 3 levels on a side"):
+        tardis(tmp_path, *(level(n, 0, "true", "bid", str(n)) for n in range(1, 9)))

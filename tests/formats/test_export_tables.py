@@ -1,6 +1,8 @@
 """Parquet and CSV: the tables hold what a replay of the same range holds."""
 
+import contextlib
 import csv
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from exports import MINUTE, START, exported, recording_of
 from db_interpreter import DBInterpreter
 from ohlc_processor import OHLCProcessor
 from orderbook_manager import OrderbookManager
-from orderflow.errors import UsageError
+from orderflow.errors import OutputError, UsageError
 
 pa = pytest.importorskip("pyarrow", reason="the group data is not installed")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -147,3 +149,30 @@ def test_more_bars_than_there_is_room_for_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the range has 31,536,002 windows of 1 s, over 1,000,000"):
         exported("csv", folder, tmp_path / "out", end=START + 31_536_000_000, window=1)
     assert not (tmp_path / "out").exists()
+
+
+class FullDisk:
+    """DuckDB where there is no space: what is written is there, and not to be read."""
+
+    Error = RuntimeError
+
+    def connect(self, path: str) -> Any:
+        Path(path).write_bytes(b"half")
+        Path(f"{path}.wal").write_bytes(b"half")
+        return contextlib.nullcontext(self)
+
+    def execute(self, statement: str) -> None:
+        if statement == "CHECKPOINT":
+            msg = "could not write all bytes"
+            raise self.Error(msg)
+
+
+def test_views_that_could_not_be_written_are_said_and_not_there(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", FullDisk())
+    with pytest.raises(OutputError, match=r"is exported, but views\.duckdb in it can't be written"):
+        exported("parquet", folder, tmp_path / "out", start=BEGIN, end=END)
+    names = [path.name for path in (tmp_path / "out").iterdir()]
+    assert "trades.parquet" in names
+    assert not any("views.duckdb" in name for name in names)

@@ -92,3 +92,18 @@ def test_leftovers_of_dead_processes_go_and_others_stay(tmp_path: Path) -> None:
     living.mkdir()
     write_folder(tmp_path / "x", NOTE, "one")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, "x"])
+
+
+def test_a_pipe_is_no_export_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.npz")
+    with pytest.raises(UsageError, match="and is no export"):
+        write_file(tmp_path / "x.npz", NOTE)
+
+
+def test_of_a_link_to_an_export_nothing_but_the_new_one_is_left(tmp_path: Path) -> None:
+    write_folder(tmp_path / "real", NOTE, "one")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_folder(tmp_path / "link", NOTE, "two")
+    assert (tmp_path / "real" / "table.csv").read_text() == "one"
+    assert (tmp_path / "link" / "table.csv").read_text() == "two"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]

@@ -13,7 +13,8 @@ pa = pytest.importorskip("pyarrow", reason="the group data is not installed")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from formats.frames import Frames  # noqa: E402 (it imports pyarrow)
-from orderflow.errors import RecordingError  # noqa: E402
+from orderflow.errors import RecordingError, UsageError  # noqa: E402
+from recordings.writer import RecordingWriter  # noqa: E402
 
 BEGIN, END = START + MINUTE, START + 4 * MINUTE
 
@@ -120,3 +121,24 @@ def test_books_are_arrays_of_rows_by_levels(frames: Frames) -> None:
     assert first.ask_size[0].tolist() == [row[f"ask_size_{level}"] for level in range(4)]
     assert first.time[0] == round(row["timestamp"].timestamp() * 1000)
     assert first.bid_price.base is not None  # a view of what was recorded, no copy
+
+
+def test_files_of_several_instruments_are_refused_where_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "many.db"
+    with RecordingWriter(path) as writer:
+        for name in ("X", "Y"):
+            writer.write_book([(name, '[["100","1"]]', '[["101","1"]]', START)])
+    assert pa.table(Frames(path, "X").books()).num_rows == 1
+    with pytest.raises(UsageError, match="several instruments, X, Y; name one"):
+        list(Frames(path).book_arrays())
+    with pytest.raises(pa.ArrowInvalid, match="several instruments, X, Y; name one"):
+        pa.table(Frames(path).books())
+
+
+def test_what_cannot_be_meant_is_refused_at_once(frames: Frames) -> None:
+    with pytest.raises(UsageError, match="at least 1 level a side; found 0"):
+        frames.books(0)
+    with pytest.raises(UsageError, match="at least 1 level a side; found -1"):
+        next(frames.book_arrays(-1))
+    with pytest.raises(UsageError, match="book_mode is one of auto, incremental, snapshot"):
+        Frames("x.db", book_mode="full")

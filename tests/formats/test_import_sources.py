@@ -87,6 +87,25 @@ def test_a_zip_of_which_a_byte_was_changed_is_said(tmp_path: Path) -> None:
     assert "CRC" in str(read(path)[1])
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "gz", "gz of gz"])
+def test_damage_is_said_of_small_files_too(kind: str, tmp_path: Path) -> None:
+    path = pack(tmp_path / "x", kind, b"2.5,7\n" * 9 + b"1.5,8\n")
+    data = bytearray(path.read_bytes())
+    if kind == "zip":
+        data[data.rindex(b"PK\x01\x02") + 16] ^= 1  # the sum of the file
+        path.write_bytes(data)
+    else:
+        path.write_bytes(data[:-4])
+    assert "cut short or damaged" in str(read(path)[1])
+
+
+def test_a_zip_of_another_method_than_deflate_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("x.csv", bytes(50_000_000))
+    with pytest.raises(SourceError, match="not packed by deflate"):
+        read(tmp_path / "x.zip")
+
+
 @pytest.mark.parametrize("write", [tar_gz, zipped])
 def test_several_files_in_one_archive_are_refused(write: object, tmp_path: Path) -> None:
     path = write(tmp_path / "x", {"a.csv": TEXT, "b.csv": TEXT})  # type: ignore[operator]
@@ -113,6 +132,40 @@ def test_a_link_in_a_tar_is_no_file(tmp_path: Path) -> None:
         info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(info)
     with pytest.raises(SourceError, match="no file in it"):
+        read(tmp_path / "x.tar")
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+@pytest.mark.parametrize("folder", ["f" * 90, "f/" * 60])
+def test_a_name_of_any_length_is_read(form: int, folder: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w", format=form) as archive:
+        info = tarfile.TarInfo("folder")
+        info.type = tarfile.DIRTYPE
+        archive.addfile(info)
+        info = tarfile.TarInfo(f"{folder}/x.csv")
+        info.size = len(TEXT)
+        archive.addfile(info, io.BytesIO(TEXT))
+    with Source(tmp_path / "x.tar") as source:
+        assert source.name == "x.csv"
+    assert read(tmp_path / "x.tar") == (TEXT, None)
+
+
+def header(kind: bytes, size: int) -> bytes:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_tar_that_announces_a_gigabyte_of_name_is_refused(kind: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(header(kind, 1 << 30) + bytes(2048))
+    with pytest.raises(SourceError, match="a name or header of 1,073,741,824 bytes"):
+        read(tmp_path / "x.tar")
+
+
+def test_headers_upon_headers_are_no_file(tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(header(tarfile.XGLTYPE, 0) * 3000)
+    with pytest.raises(SourceError, match="the tar has no file in it"):
         read(tmp_path / "x.tar")
 
 
@@ -162,3 +215,11 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 )
 def test_the_bare_name_is_without_the_endings_of_packing(name: str, bare: str) -> None:
     assert bare_name(Path(name)) == bare
+
+
+def test_a_zstd_that_needs_much_memory_is_refused(tmp_path: Path) -> None:
+    settings = zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)
+    packer = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    (tmp_path / "x.zst").write_bytes(packer.compress(TEXT) + packer.flush())
+    with pytest.raises(SourceError, match="over 64 MB to be unpacked; unpack it first"):
+        read(tmp_path / "x.zst")

@@ -1,8 +1,10 @@
 """A file becomes a recording of its own: whole, once, with all that is odd in it counted."""
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,3 +236,76 @@ def test_what_is_stopped_leaves_nothing_behind(market: Market, tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         import_file(okx_books(tmp_path, market), ImportOptions(tmp_path / "in"), stop)
     assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_a_line_that_is_none_may_have_been_of_any_instrument_of_the_file(tmp_path: Path) -> None:
+    both = [replace(Market("", [row(0, "100", snapshot=True)], []), instrument=n) for n in "AB"]
+    first, second = (okx_lines(market)[0] for market in both)
+    rows = [first, second, second[:50], first, second[:60], second.replace("snapshot", "update")]
+    done = imported(gzipped(tmp_path / "x.gz", lines(rows)), tmp_path / "in")
+    assert done.unreadable == 2
+    with closing(sqlite3.connect(done.recording)) as connection:
+        told = connection.execute("SELECT instrument, bids LIKE 'unreadable: %' FROM book")
+        assert told.fetchall() == [
+            ("A", 0), ("B", 0), ("A", 1), ("B", 1), ("A", 0), ("A", 1), ("B", 0),
+        ]  # fmt: skip
+
+
+def test_a_side_that_is_not_there_is_no_empty_side(tmp_path: Path) -> None:
+    text = okx_lines(Market("BTC-USDT", [row(0, "100", snapshot=True)], []))[0]
+    lacks = text.replace('"bids"', '"bid"')
+    done = imported(gzipped(tmp_path / "x.gz", lines([text, lacks])), tmp_path / "in")
+    assert done.unreadable == 1
+
+
+@pytest.mark.parametrize("levels", ["[]", '["1","1","1"]'])
+def test_a_line_of_more_levels_than_a_book_has_is_refused(levels: str, tmp_path: Path) -> None:
+    text = okx_lines(Market("BTC-USDT", [row(0, "100", snapshot=True)], []))[0]
+    deep = text.replace('["200","5","1"]', ",".join([levels] * 400_000))
+    path = gzipped(tmp_path / "x.gz", lines([text, deep]))
+    with pytest.raises(SourceError, match="a message of more than 100,000 levels"):
+        imported(path, tmp_path / "in")
+
+
+def test_a_file_of_more_instruments_than_there_are_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("formats.importing.MOST_INSTRUMENTS", 3)
+    header = "instrument_name,trade_id,side,price,size,created_time"
+    rows = (f"X-{number},1,buy,9,1,{START}" for number in range(4))
+    with pytest.raises(SourceError, match="has more than 3 instruments"):
+        imported(gzipped(tmp_path / "x.gz", lines([header, *rows])), tmp_path / "in")
+
+
+def test_a_last_line_without_an_end_is_said_of_a_file_that_is_not_packed(tmp_path: Path) -> None:
+    header = "instrument_name,trade_id,side,price,size,created_time"
+    text = lines([header, f"X-Y,1,buy,9,1,{START}"])
+    for name, data in (("whole.csv", text), ("cut.csv", text.removesuffix(b"\n"))):
+        (tmp_path / name).write_bytes(data)
+    packed = gzipped(tmp_path / "packed.gz", text.removesuffix(b"\n"))
+    for path, said in ((tmp_path / "whole.csv", 0), (tmp_path / "cut.csv", 1), (packed, 0)):
+        notes = imported(path, tmp_path / path.stem).notes
+        assert len([note for note in notes if "the last line has no end" in note]) == said
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    path = written(tmp_path, [row(0, "100", snapshot=True)])
+    (tmp_path / "in").mkdir()
+    for name in ("x.gz.CHECKSUM", "in/other.db"):
+        os.mkfifo(tmp_path / name)
+    assert imported(path, tmp_path / "in").state == "imported"
+
+
+def test_a_name_that_is_too_long_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path, [row(0, "100", snapshot=True)], "x" * 246)
+    with pytest.raises(OutputError, match="File name too long"):
+        imported(path, tmp_path / "in")
+
+
+def test_a_book_that_never_ends_to_grow_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("formats.rows.MOST_IN_BOOK", 3)
+    rows = [row(0, "100", snapshot=True), row(1, "101"), row(2, "102")]
+    with pytest.raises(SourceError, match="a book of more than 3 levels"):
+        imported(written(tmp_path, rows), tmp_path / "in")

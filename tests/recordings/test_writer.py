@@ -120,6 +120,30 @@ def test_nothing_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "x.db").read_bytes() == before
 
 
+def test_an_imported_one_that_is_there_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    first, second = (RecordingWriter(tmp_path / "x.db", imported=True) for _ in range(2))
+    first.__enter__()
+    with second:
+        second.write_notes({"source": "second"})
+    with pytest.raises(NotWrittenError, match="written by another process meanwhile"):
+        first.__exit__(None, None, None)
+    with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        assert connection.execute("SELECT value FROM import_notes").fetchall() == [("second",)]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.db"]
+
+
+def test_where_there_are_no_hard_links_it_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", fail)
+    with RecordingWriter(tmp_path / "x.db", imported=True) as writer:
+        writer.write_notes({"source": "x"})
+    assert [path.name for path in tmp_path.iterdir()] == ["x.db"]
+
+
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"x\.db can't be written: .*No such file"):
         write(tmp_path / "none" / "x.db")

@@ -22,6 +22,7 @@ from databento_dbn import (
 from recorded_market import Level, Market, whole_books
 
 ID = 5482
+MIDNIGHT = 1_749_427_200_000_000_000
 MBP_DEPTH = 10
 
 
@@ -39,12 +40,22 @@ class Mapping:
 
 
 def dbn_file(folder: Path, market: Market, schema: str, records: list[bytes]) -> Path:
-    start = market.rows[0].timestamp * 1_000_000
-    interval = Interval(date(2025, 6, 9), date(2025, 6, 10), str(ID))
-    mapping = Mapping(market.instrument, [interval])
+    return dbn_of_days(folder, schema, {market.instrument: [(9, 10, ID)]}, records)
+
+
+def dbn_of_days(
+    folder: Path, schema: str, spans: dict[str, list[tuple[int, int, int]]], records: list[bytes]
+) -> Path:
+    """Write records; `spans` are first day, day after the last, of June 2025, and id by symbol."""
+    mappings = [
+        Mapping(
+            name, [Interval(date(2025, 6, a), date(2025, 6, b), str(number)) for a, b, number in of]
+        )
+        for name, of in spans.items()
+    ]
     metadata = Metadata(
-        "GLBX.MDP3", start, SType.RAW_SYMBOL, SType.INSTRUMENT_ID, Schema.from_str(schema),
-        [market.instrument], [], [], [mapping], start + 86_400_000_000_000,
+        "GLBX.MDP3", MIDNIGHT, SType.RAW_SYMBOL, SType.INSTRUMENT_ID, Schema.from_str(schema),
+        list(spans), [], [], mappings, MIDNIGHT + 86_400_000_000_000,
     )  # fmt: skip
     path = folder / f"glbx-{schema}.dbn.zst"
     path.write_bytes(zstandard.compress(bytes(metadata) + b"".join(records)))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from real_recordings import DATA
 
 from db_interpreter import DBInterpreter
+from ohlc_processor import OHLCProcessor
 from orderbook_manager import OrderbookManager
 from synthetic_market import BUSY, NORMAL, write_recording
 
@@ -126,6 +127,15 @@ def replayed_books(path: Path, instrument: str, depth: int = 100_000) -> list[Bo
             continue
         book.update(update.bids, update.asks, update.snapshot)
         found.append((update.timestamp, *book.top_levels(depth)))
+    return found
+
+
+def reliable_rows(path: Path, name: str) -> list[bool]:
+    """Return whether the book was reliable after each row, those that can't be read included."""
+    processor, found = OHLCProcessor(), []
+    for update, _ in DBInterpreter(path, name).stream():
+        processor.update_orderbook(update)
+        found.append(processor.reliable)
     return found
 
 
