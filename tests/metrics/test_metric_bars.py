@@ -1,6 +1,7 @@
 """Bars of all kinds: where they end, what is split, and that pieces do not matter."""
 
 from array import array
+from decimal import Decimal
 from fractions import Fraction
 from math import isnan, nan
 
@@ -70,6 +71,20 @@ def volumes(bars: str, deals: list[Deal]) -> list[float]:
 )
 def test_bars_end_where_their_kind_says(bars: str, expected: list[float]) -> None:
     assert volumes(bars, DEALS) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("base", "tick"), [("60000", "0.1"), ("30227.4", "0.1"), ("0.0000001", "0.000000001")]
+)
+def test_a_range_of_so_many_ticks_is_one_whatever_doubles_make_of_the_prices(
+    base: str, tick: str
+) -> None:
+    for ticks in (1, 3):
+        size = ticks * Decimal(tick)
+        steps = range(0, 40 * (ticks + 1))
+        deals: list[Deal] = [(i, float(Decimal(base) + i * Decimal(tick)), 1, None) for i in steps]
+        found = volumes(f"range:{size}", deals)
+        assert found == [ticks + 1] * 40
 
 
 def test_a_split_trade_is_in_each_bar_with_its_price_time_and_side() -> None:
