@@ -1,5 +1,6 @@
 """Each metric against figures worked out by hand: see the comments, and docs/metrics.md."""
 
+from fractions import Fraction
 from math import log, nan, sqrt
 
 import pytest
@@ -107,6 +108,27 @@ def test_a_metric_is_what_it_is_on_paper(asked: str) -> None:
 
 def test_every_metric_has_a_golden_vector() -> None:
     assert {asked.partition(":")[0] for asked in GOLDEN} == set(METRICS)
+
+
+@pytest.mark.parametrize(("mid", "bp"), [(30_000, 10), (60_000, 50), (100, 50), (0.5, 2.5)])
+def test_the_ends_of_a_depth_are_in_it_whatever_doubles_make_of_them(mid: float, bp: float) -> None:
+    share = Fraction(str(bp)) / 10_000
+    ends = [float(Fraction(str(mid)) * (1 + sign * share)) for sign in (-1, 1)]
+    near = Fraction(str(mid)) * share / 100
+    best = [float(Fraction(str(mid)) + sign * near) for sign in (-1, 1)]
+    rows: list[Row] = [(0, [(best[0], 1), (ends[0], 2)], [(best[1], 4), (ends[1], 8)])]
+    assert values(f"depth:bp={bp}", rows) == [[15] * 4]
+
+
+def test_of_a_crossed_book_distances_are_distances_on_either_side_of_the_mid() -> None:
+    # The mid is 100: bids 100 basis points above it and 200 below, asks 100 below and 300 above.
+    rows: list[Row] = [(0, [(101, 4), (98, 6)], [(99, 2), (103, 8)])]
+    assert values("depth:bp=50", rows) == [[0] * 4]
+    assert values("depth:bp=100", rows) == [[6] * 4]
+    assert values("depth:bp=200", rows) == [[12] * 4]
+    # (100*4 + 200*10) / (100^2 + 200^2), (100*2 + 300*10) / (100^2 + 300^2)
+    assert values("slope:levels=2,side=bid", rows) == [[pytest.approx(0.048)] * 4]
+    assert values("slope:levels=2,side=ask", rows) == [[pytest.approx(0.032)] * 4]
 
 
 def test_realised_volatility_has_no_return_from_before_the_start_however_rows_are_cut() -> None:
