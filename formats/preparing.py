@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import orjson
-
 from db_interpreter import DBInterpreter
 from formats.parquet_columns import BookFile, CheckpointFile, SampleFile, TradeFile
 from formats.prepared import (
@@ -31,6 +29,7 @@ from formats.prepared import (
     difference,
     digest_of,
     place_of,
+    signed,
     tables_facts,
 )
 from formats.prepared_reading import Levels, ParquetBook, ParquetTrades, last_levels
@@ -214,7 +213,7 @@ class _Maker:
             "counts": counts,
             "options": self._options_as_json(),
         }
-        (working / MANIFEST).write_bytes(orjson.dumps(manifest))
+        (working / MANIFEST).write_bytes(signed(manifest))
         _sync(working / MANIFEST)
         rows, trades = (facts.get(name, {}).get("rows", 0) for name in ("book", "trades"))
         sizes = {name: listed["bytes"] for name, listed in files.items()}
