@@ -10,6 +10,7 @@ if __name__ == "__main__":
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -321,7 +322,7 @@ def _use_prepared(recording: Recording, prepared_dir: Path | None) -> None:
     """Read the recording from prepared copies where there are true ones; say why not, if so."""
     with suppress(OutputError):  # without a home directory there is no cache either
         root = prepared_dir or user_cache_dir() / PREPARED_CACHE
-        if prepared_dir or root.is_dir():
+        if prepared_dir or os.path.isdir(root):  # noqa: PTH112 (what may not be looked at is none)
             from formats.prepared import use_prepared  # noqa: PLC0415 (seldom needed)
 
             if why := use_prepared(recording, root, is_named=prepared_dir is not None):

@@ -179,10 +179,10 @@ def use_prepared(recording: Recording, root: Path, *, is_named: bool = False) ->
     missing, refused = [], []
     for path, tables in files.items():
         place = place_of(root, path, instrument)
-        if not place.is_dir():
-            missing.append(path)
-            continue
         try:
+            if not _is_directory(place):
+                missing.append(path)
+                continue
             copy = PreparedCopy.open(place)
             copy.check(path, instrument, tables)
             copies[path] = copy
@@ -198,6 +198,14 @@ def use_prepared(recording: Recording, root: Path, *, is_named: bool = False) ->
         return f"the prepared copy is not used: {refused[0]}{more}; the recording itself is read"
     _attach(files, copies)
     return None
+
+
+def _is_directory(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except OSError as error:
+        msg = f"{place} cannot be looked at ({error.strerror})"
+        raise CopyError(msg) from error
 
 
 def _others(root: Path, paths: Sequence[Path], instrument: str | None) -> bool:

@@ -99,7 +99,7 @@ def prepare_file(
         true_copy = PreparedCopy.open(place)
         true_copy.check(path, instrument, tables)
     except CopyError as error:
-        if place.exists():
+        if os.path.lexists(place):
             logger.info("%s: the copy is made again: %s", place, error)
     else:
         said = true_copy.manifest["tables"]
@@ -150,7 +150,7 @@ def put_in_place(working: Path, place: Path) -> None:
             break
         old = working.with_name(f"{working.name[:-4]}.old.tmp")
         place.rename(old)
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)  # the next copy tries again
 
 
 def remove_leftovers(directory: Path) -> None:

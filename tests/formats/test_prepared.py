@@ -1,5 +1,6 @@
 """A replay from a prepared copy is that of the text to the last bit, or is not of the copy."""
 
+import errno
 import json
 import os
 import shutil
@@ -315,6 +316,20 @@ class TestChanged:
         moved.parent.mkdir()
         shutil.copy2(data, moved)
         assert f"there is none of {moved}" in str(self.why(moved, tmp_path, is_named=False))
+
+    def test_a_directory_that_may_not_be_looked_at_is_said(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = place_of(tmp_path / "copies", data, "BTC-USDT")
+        is_dir = Path.is_dir
+
+        def denied(path: Path) -> bool:
+            if path == place:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return is_dir(path)
+
+        monkeypatch.setattr(Path, "is_dir", denied)
+        assert f"{place} cannot be looked at (Permission denied)" in str(self.why(data, tmp_path))
 
     def test_a_copy_replaced_while_a_run_begins_ends_it(self, data: Path, tmp_path: Path) -> None:
         found = find_recording("BTC-USDT", data, START, START + DAY)
