@@ -307,3 +307,17 @@ def test_the_database_alone_reads_back(recording: Path, tmp_path: Path) -> None:
     database = DatabaseResults(tmp_path / "some.sqlite")
     run(recording, tmp_path, repository=database)
     assert len(database.read(OHLC, Stretch("BTC-USDT", 60, START, START + DAY))) > 30
+
+
+def test_of_a_recording_that_is_followed_no_day_is_written_before_its_trades_are_read(
+    tmp_path: Path,
+) -> None:
+    # Days of rows are read at once, and the trades after them.
+    rows = [snapshot(0), *(update(at) for at in range(HOUR, DAYS * DAY, HOUR // 4))]
+    trades = [trade for day in range(DAYS) for trade in trades_of(day)]
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / "BTC-USDT.db", rows, trades)
+    run(tmp_path / "data", tmp_path / "plain", end=2 * DAY)
+    run(tmp_path / "data", tmp_path / "followed", end=2 * DAY, follow=True)
+    for table in (OHLC, METRICS):
+        assert kept(tmp_path / "followed", table) == kept(tmp_path / "plain", table)
