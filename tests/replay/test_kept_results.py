@@ -303,6 +303,22 @@ def test_windows_that_cannot_be_kept_are_a_usage_error(
     assert "divide it" in str(result.exception)
 
 
+@pytest.mark.parametrize(("start", "is_said"), [("2025-06-09T12:00", True), (DATES[0], False)])
+def test_of_a_day_that_is_replayed_in_part_it_is_said_where_cvd_begins(
+    recording: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    start: str,
+    is_said: bool,
+) -> None:
+    words = ["BTC-USDT", start, DATES[1], "--no-ui", "--no-flow", "--data-dir", str(recording)]
+    words += ["--output-dir", str(tmp_path / "out"), "--results", str(tmp_path / "results")]
+    done = CliRunner().invoke(main.app, words)
+    assert done.exit_code == 0
+    assert ("begins at 0 at START" in caplog.text + done.output) == is_said
+
+
 def test_the_database_alone_reads_back(recording: Path, tmp_path: Path) -> None:
     database = DatabaseResults(tmp_path / "some.sqlite")
     run(recording, tmp_path, repository=database)
