@@ -37,8 +37,12 @@ PATIENCE_MS = 3_600_000
 
 
 def repositories(directory: Path) -> list[Repository]:
-    """Return what a run keeps its results in. Raise `OrderflowError` without pyarrow."""
-    return [ParquetResults(directory), DatabaseResults(directory / DATABASE_NAME)]
+    """Return what a run keeps its results in. Raise `OrderflowError` without pyarrow.
+
+    The database is the first: where a run is killed in between, a batch knows by it which days are
+    not what they were.
+    """
+    return [DatabaseResults(directory / DATABASE_NAME), ParquetResults(directory)]
 
 
 class KeptResults:

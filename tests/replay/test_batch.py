@@ -24,6 +24,7 @@ from replay import __main__ as command
 from replay import batch
 from replay.batch import BatchOptions, Report, Storage
 from replay.child import run_child
+from replay.job import run_job
 from replay.schedulers import LOST, open_scheduler
 
 pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
@@ -93,6 +94,9 @@ def test_what_is_done_is_not_done_again_unless_something_has_changed(
         (results / part_of(table, "BTC-USDT", 0)).unlink()
     assert counts(run(data, results)) == (1, 1, 0, 0)
     assert files_of(results) == after
+    (results / part_of(OHLC, "BTC-USDT", 0)).unlink()
+    assert counts(run(data, results)) == (1, 1, 0, 0)
+    assert files_of(results) == after
     monkeypatch.setattr(batch, "CODE_VERSION", "another")
     assert counts(run(data, results)) == (0, DAYS, 0, 0)
 
@@ -114,6 +118,47 @@ def test_other_options_are_other_jobs_and_what_they_replace_is_done_again(
     assert counts(run(data, results)) == (DAYS, 0, 0, 0)
     limits = replace(OPTIONS, memory_mb=2048, seconds=60)
     assert counts(run(data, results, options=limits)) == (DAYS, 0, 0, 0)
+
+
+def test_a_day_that_another_batch_has_begun_to_replace_is_done_again(
+    data: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    run(data, results)
+    before = files_of(results)
+    shallow = replace(OPTIONS, depth_levels=1)
+    with closing(Storage(results, shallow)) as storage:
+        (job, _), *_ = storage.plan(["BTC-USDT"], data, START, START + DAY)
+        run_job(job)  # and the command is killed before it hears of it
+    assert files_of(results) != before
+    assert counts(run(data, results)) == (1, 1, 0, 0)
+    assert files_of(results) == before
+
+
+def test_a_torn_file_of_results_is_said_and_never_taken_for_whole(
+    data: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    run(data, results)
+    path = results / part_of(METRICS, "BTC-USDT", 0)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    report = run(data, results)
+    assert counts(report) == (1, 0, 0, 1)
+    assert "holds no results of this program" in str(report.failed[0].error)
+    path.unlink()
+    assert counts(run(data, results)) == (1, 1, 0, 0)
+    assert path.read_bytes() == whole
+
+
+def test_an_instrument_that_is_named_twice_in_other_cases_is_replayed_once(
+    data: Path, tmp_path: Path
+) -> None:
+    with closing(Storage(tmp_path / "results", OPTIONS)) as storage:
+        names = ["btc-usdt", "BTC-USDT", "BTC-USDT"]
+        todo = storage.plan(names, data, START, START + DAYS * DAY)
+    assert [job.day for job, _ in todo] == ["2025-06-09", "2025-06-10"]
+    assert storage.report.total == DAYS
 
 
 def test_a_job_is_given_its_limits(data: Path, tmp_path: Path) -> None:
