@@ -92,6 +92,8 @@ class ParquetResults:
         except OSError as error:
             msg = f"{path}: cannot be read ({error.strerror or error}); name another DIR"
             raise ResultsError(msg, path) from error
+        except MemoryError:  # of Arrow's exceptions the one that says nothing of the file
+            raise
         except (ArrowException, KeyError) as error:
             msg = f"{path}: holds no results of this program ({error}); move it away"
             raise ResultsError(msg, path) from error

@@ -341,7 +341,8 @@ def _recording_of(
     """Return what a day needs; raise as `OpenedRecordings.of_range` does.
 
     A damaged file that is named for another day would be taken to reach up to the next one: poison
-    for the days after it, which need it for the book at midnight at most.
+    for the days after it, which need it for the book at midnight at most. The book of files before
+    it is not that of midnight either, and is left out too.
     """
     day = day_of(day_ms)
 
@@ -352,13 +353,26 @@ def _recording_of(
     def usable(tables: list[RecordedTable]) -> list[RecordedTable]:
         return [table for table in tables if not table.damage or may_matter(table.path)]
 
+    known_ms = _end_of_the_unreadable(opened, broken, day)
     chosen = replace(
         opened,
-        books=usable(opened.books),
+        books=[
+            book
+            for book in usable(opened.books)
+            if book.last_ms >= day_ms or book.first_ms >= known_ms
+        ],
         trades=usable(opened.trades),
         hidden=[*opened.hidden, *(error for error in broken if may_matter(error.path))],
     )
     return chosen.of_range(day_ms, day_ms + DAY_MS, book_mode)
+
+
+def _end_of_the_unreadable(opened: OpenedRecordings, broken: list[RecordingError], day: str) -> int:
+    """Return the end of the last day before `day` whose file cannot be read, in ms; 0 for none."""
+    paths = [book.path for book in opened.books if book.damage]
+    paths += [Path(error.path) for error in broken]
+    days = [_day_of_name(path.stem, opened.instrument) for path in paths]
+    return max((parse_moment("day", one) + DAY_MS for one in days if one and one < day), default=0)
 
 
 def _day_of_name(stem: str, instrument: str) -> str | None:

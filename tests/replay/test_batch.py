@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer.main
 from batches import Inline, damage, files_of, part_of, path_of, rows_of, write_market
 from places import PROJECT
 from recording_factory import DAY, START, change
+from truth_runs import snapshot, trade, update, write
 from typer.testing import CliRunner
 
 import main
@@ -30,6 +32,7 @@ from replay.schedulers import LOST, open_scheduler
 pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
 
 DAYS = 2
+HOUR = 3_600_000
 OPTIONS = BatchOptions()
 PLAIN = (OHLC, METRICS)
 
@@ -227,6 +230,28 @@ def test_poison_fails_alone_with_its_reason(data: Path, tmp_path: Path, poison: 
         assert (row.attempts, scheduler.given.count(0)) == (2, 2)
     well = files_of(tmp_path / "well")
     assert files_of(results) == {n: well[n] for n in well if "day=2025-06-10" in n}
+
+
+@pytest.mark.parametrize("poison", [damage, lambda path: path.write_bytes(b"what is this" * 999)])
+def test_the_book_at_midnight_does_not_come_from_before_a_day_that_cannot_be_read(
+    tmp_path: Path, poison: Callable[[Path], object]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    hours = range(0, DAY, HOUR // 20)
+    for day, rows in enumerate(
+        [
+            [snapshot(0), *(update(at) for at in hours[1:])],
+            [update(DAY + at) for at in hours],
+            [*(update(2 * DAY + at) for at in hours[:20]), snapshot(2 * DAY + HOUR)],
+        ]
+    ):
+        write(path_of(data, "BTC-USDT", day), rows, [trade(day * DAY + 1, day)])
+    assert counts(run(data, tmp_path / "well", days=3)) == (0, 3, 0, 0)
+    assert jobs(tmp_path / "well")["2025-06-11"].book_from == START + 2 * DAY
+    poison(path_of(data, "BTC-USDT", 1))
+    assert counts(run(data, tmp_path / "results", days=3)) == (0, 2, 0, 1)
+    assert jobs(tmp_path / "results")["2025-06-11"].book_from is None
 
 
 FAILED = {"state": "failed", "error": "why"}
