@@ -49,6 +49,12 @@ class Mute(TradeMetric):
     def add_trades(self, trades): ...
     def value(self): return [0.0]
 
+class Twice(Half):
+    fields = ("open", "high", "open", "close")
+
+class Both(Half, TradeMetric):
+    def add_trades(self, trades): ...
+
 class NoMetric:
     pass
 '''
@@ -138,6 +144,8 @@ class TestOwn:
             ("Absent", "no class 'Absent'"),
             ("Mute", "Mute does not say its name, formula, unit, source"),
             ("Nameless", "found 1 for 2 fields"),
+            ("Twice", "its fields have a name each; found"),
+            ("Both", "Both is made of rows or of trades; found both"),
         ],
     )
     def test_a_class_that_is_no_metric_is_refused(self, name: str, message: str) -> None:
