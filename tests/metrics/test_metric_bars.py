@@ -156,6 +156,14 @@ def test_the_file_is_bounded_and_says_which_bar_is_its_first() -> None:
     assert len(raw) < MAX_FILE_BYTES / 4
 
 
+def test_the_first_bar_of_the_file_is_flat_at_a_row_before_it() -> None:
+    asked = ["mid", "ofi", "realised_volatility"]
+    for bars in ("tick:1", "time:1"):
+        deals: list[Deal] = [(1000 * i, 10, 1, "buy") for i in range(MAX_BARS + 7)]
+        _, first = made(asked, [(0, *BOTH)], deals, bars).bars()[0]
+        assert first[1:] == [[100] * 4, [0.0], [0.0]]
+
+
 def test_the_file_describes_each_metric_and_has_its_values_bar_by_bar() -> None:
     asked = ["ofi:levels=2", "vwap"]
     rows: list[Row] = [(0, *BOTH), (150, [(99, 3)], [])]
