@@ -196,6 +196,24 @@ def test_a_run_that_is_stopped_keeps_whole_windows_and_leaves_the_rest(
     assert found == [r for r in kept(tmp_path / "whole", OHLC) if (r[0] or 0) < last_window]
 
 
+def test_of_several_processes_that_are_stopped_nothing_is_kept_where_trades_were_ahead_of_rows(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_trades = ParallelReplay._read_trades
+
+    def read_and_stop(replay: ParallelReplay) -> object:
+        failure = read_trades(replay)
+        replay.stop()
+        return failure
+
+    monkeypatch.setattr(ParallelReplay, "_read_trades", read_and_stop)
+    assert run(recording, tmp_path, jobs=2).state == "stopped"
+    run(recording, tmp_path / "whole")
+    for table in (OHLC, METRICS):
+        found = kept(tmp_path, table)
+        assert found == kept(tmp_path / "whole", table)[: len(found)]
+
+
 class Failing:
     """A repository that fails some times."""
 
