@@ -231,13 +231,18 @@ def _metrics_asked(
 
 def _kept(options: ReplayOptions, directory: Path) -> "KeptResults":
     """Return what keeps the bars of a run. Raise `UsageError` for windows that are not whole."""
-    from formats.results import Stretch  # noqa: PLC0415 (a plain replay keeps nothing)
+    from formats.results import DAY_MS, Stretch  # noqa: PLC0415 (a plain replay keeps nothing)
     from replay.kept_results import KeptResults, repositories  # noqa: PLC0415
 
     whole = Stretch(options.instrument, options.window_seconds, options.start_ms, options.end_ms)
     if options.bars and options.bars.kind != "time":
         logger.warning(
             "bars of %s are in metric_bars.bin and not among the results", options.bars.kind
+        )
+    if options.start_ms % DAY_MS:
+        logger.warning(
+            "the CVD that is kept of the day of START begins at 0 at START: begin at 00:00 for "
+            "that of the whole day"
         )
     into = repositories(directory)
     return KeptResults(whole, options.depth_levels, into, options.bars, options.metrics)

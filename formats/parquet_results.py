@@ -15,6 +15,7 @@ from orderflow.atomic import remove_leftovers, replace_file
 from orderflow.errors import OrderflowError
 
 FILE_NAME = "part.parquet"
+_KEY = ("window_seconds", "timestamp")
 
 
 class ParquetResults:
@@ -67,11 +68,18 @@ class ParquetResults:
             found += [row[1:] for row in self._read_file(table, path) if _is_of(day, *row[:2])]
         return found
 
+    def row_count(self, table: ResultTable, day: Stretch) -> int:
+        """Return how many rows are kept of a stretch within a day. Raise `ResultsError`."""
+        path = self.path_of(table, day.instrument, day.start_ms)
+        return sum(_is_of(day, *row) for row in self._read_columns(path, _KEY))
+
     def _read_file(self, table: ResultTable, path: Path) -> list[tuple[Any, ...]]:
         """Return the rows of a file, each led by its window; none where there is no file."""
+        return self._read_columns(path, (*_KEY, *table.fields))
+
+    def _read_columns(self, path: Path, names: Sequence[str]) -> list[tuple[Any, ...]]:
         from pyarrow import ArrowException, parquet, types  # noqa: PLC0415
 
-        names = ("window_seconds", "timestamp", *table.fields)
         try:
             # Read as a whole: a file may be replaced meanwhile.
             read = parquet.ParquetFile(io.BytesIO(path.read_bytes())).read(list(names))
@@ -84,6 +92,8 @@ class ParquetResults:
         except OSError as error:
             msg = f"{path}: cannot be read ({error.strerror or error}); name another DIR"
             raise ResultsError(msg, path) from error
+        except MemoryError:  # of Arrow's exceptions the one that says nothing of the file
+            raise
         except (ArrowException, KeyError) as error:
             msg = f"{path}: holds no results of this program ({error}); move it away"
             raise ResultsError(msg, path) from error

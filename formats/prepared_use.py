@@ -3,6 +3,7 @@
 Where there are no copies nothing else of this package is imported.
 """
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def read_from_copies(recording: Recording, prepared_dir: Path | None) -> str | N
     """
     with suppress(OutputError):  # without a home directory there is no cache either
         root = prepared_dir or user_cache_dir() / PREPARED_CACHE
-        if prepared_dir or root.is_dir():
+        if prepared_dir or os.path.isdir(root):  # noqa: PTH112 (what may not be looked at is none)
             from formats.prepared import use_prepared  # noqa: PLC0415 (seldom needed)
 
             return use_prepared(recording, root, is_named=prepared_dir is not None)

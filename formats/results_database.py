@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from formats.results import TABLES, ResultsError, ResultTable, Row, Stretch, day_of
+from formats.results import DAY_MS, TABLES, ResultsError, ResultTable, Row, Stretch, day_of
 
 LOCK_SECONDS = 60.0
 
@@ -60,6 +60,15 @@ class DatabaseResults:
                 _bounds(stretch),
             )
             return found.fetchall()
+
+    def row_counts(self, table: ResultTable, stretch: Stretch) -> dict[int, int]:
+        """Return how many rows are kept of each UTC day of a stretch, by its begin in ms."""
+        with self.transaction() as connection:
+            found = connection.execute(
+                f"SELECT timestamp / {DAY_MS}, count(*) FROM {table.name} {_OF_STRETCH} GROUP BY 1",  # noqa: S608
+                _bounds(stretch),
+            )
+            return {day * DAY_MS: count for day, count in found}
 
 
 _OF_STRETCH = "WHERE instrument = ? AND window_seconds = ? AND timestamp >= ? AND timestamp < ?"

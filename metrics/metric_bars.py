@@ -214,15 +214,18 @@ class MetricBars:
         self, traded: dict[int, Values], booked: dict[int, Values], before: list[Values]
     ) -> list[tuple[int, Values]]:
         """Return bars of both feeds; `before` has the values before them, and then the last."""
-        keys = sorted(traded.keys() | booked.keys() if self.spec.kind == "time" else traded)
+        is_time = self.spec.kind == "time"
         feeds = (traded, self._traded.metrics), (booked, self._book.metrics)
         made = []
-        for key in keys:
+        for key in sorted(traded.keys() | booked.keys()):
             for place, (bars, metrics) in enumerate(feeds):
                 before[place] = bars.get(key) or [
                     m.without_events(old) for m, old in zip(metrics, before[place], strict=True)
                 ]
-            made.append((key, self._in_order(*before)))
+            # Bars of other kinds are made of trades: one of rows alone is before those kept, and
+            # what stays flat begins with it, or has not begun yet.
+            if is_time or key in traded:
+                made.append((key, self._in_order(*before)))
         return made
 
     def _in_order(self, traded: Values, booked: Values) -> Values:

@@ -82,6 +82,10 @@ class MetricSpec:
                 f"{wanted} fields"
             )
             raise UsageError(msg, OPTION, self.text)
+        if len({str(field) for field in metric.fields}) < wanted:
+            found_names = ", ".join(map(str, metric.fields))
+            msg = f"{OPTION} {self.text}: its fields have a name each; found {found_names}"
+            raise UsageError(msg, OPTION, self.text)
         return metric
 
 
@@ -139,6 +143,9 @@ def _own_metric(text: str, module_name: str, class_name: str) -> type[Metric]:
             f"{OPTION} {text}: {module_name} has no class {class_name!r} derived from BookMetric "
             "or TradeMetric; docs/metrics.md has an example"
         )
+        raise UsageError(msg, OPTION, text)
+    if issubclass(kind, BookMetric) and issubclass(kind, TradeMetric):
+        msg = f"{OPTION} {text}: {class_name} is made of rows or of trades; found both"
         raise UsageError(msg, OPTION, text)
     missing = [word for word in ("name", "formula", "unit", "source") if not hasattr(kind, word)]
     if missing:

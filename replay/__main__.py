@@ -6,6 +6,7 @@ if __name__ == "__main__":
     startup.begin()
 
 import gc
+import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -148,6 +149,8 @@ def job() -> None:
     """Do the job of the line on stdin, and print what became of it."""
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     given = Job.of_line(read_line())
+    # numpy, which pyarrow imports, has threads made for each core, with memory for each of them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     limit_memory(given.memory_mb)
     parent.end_with_parent(grace_seconds=0)
     command.print_result(orjson.dumps(run_job(given)).decode())

@@ -188,10 +188,10 @@ def book_from(run: Replay) -> int | None:
 class WholeResults(KeptResults):
     """The results of a run that are kept if it comes to its end, and not at all else."""
 
-    def finish(self, processor: OHLCProcessor, *, is_whole: bool) -> None:
+    def finish(self, processor: OHLCProcessor, *, is_whole: bool, is_in_step: bool = True) -> None:
         """Write the results of a run that has come to its end."""
         if is_whole:
-            super().finish(processor, is_whole=True)
+            super().finish(processor, is_whole=True, is_in_step=is_in_step)
 
 
 class NoFiles(RunFiles):

@@ -241,12 +241,14 @@ class ParallelReplay(Replay):
             self._run_and_join()
 
     def _run_and_join(self) -> None:
+        self._is_in_step = False  # trades are read apart
         failures = self._run_segments()
         problem = find_seam(self._segments, self._results)
         if problem and not self._stop_asked:
             logger.warning("%s: replaying with one process", problem)
             self._segments, self._results, self._reached, self._reports = [], [], {}, None
             self._begin()
+            self._is_in_step = True
             super()._consume()
             return
         self._join()

@@ -118,6 +118,7 @@ class Replay:
         self._seconds: float | None = None
         self._stop_asked = False
         self._is_whole = False
+        self._is_in_step = True
         self.unchecked: list[str] = []
         self.player = Player(
             options.start_ms,
@@ -268,7 +269,7 @@ class Replay:
         """Write, or keep, the bars that were closed."""
         self._bar_files.add_closed(self.processor)
         if self.results:
-            self.results.add(self.processor)
+            self.results.add(self.processor, is_in_step=self._is_in_step)
 
     def _settle(self) -> None:
         """Take note that all trades before the last row were processed (see `batches`)."""
@@ -304,7 +305,8 @@ class Replay:
         self._publish(durable=True)
         self._bar_files.finish(self.processor)
         if self.results:
-            self.results.finish(self.processor, is_whole=state == FINISHED)
+            is_whole, is_in_step = state == FINISHED, self._is_in_step
+            self.results.finish(self.processor, is_whole=is_whole, is_in_step=is_in_step)
 
     def _publish(self, *, durable: bool = False, waits: bool = False) -> None:
         processor = self.processor

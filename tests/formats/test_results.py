@@ -26,7 +26,7 @@ from formats.results import (
 from formats.results_database import DatabaseResults
 from orderflow.errors import OrderflowError
 
-pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
+pyarrow = pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
 
 MINUTE = 60_000
 WHOLE = Stretch("BTC-USDT", 60, START, START + 2 * DAY)
@@ -150,6 +150,20 @@ def test_parquet_files_lie_by_instrument_and_day_and_the_same_rows_are_the_same_
     other.write(part(0, 60, window=1), ohlc(1))
     other.write(part(4, 9), ohlc(5))
     assert other.path_of(OHLC, "BTC-USDT", START).read_bytes() == first.read_bytes()
+
+
+def test_too_little_memory_is_no_fault_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ParquetResults(tmp_path)
+    made.write(part(0, 10), ohlc(1))
+
+    def too_little(_: object) -> None:
+        raise pyarrow.lib.ArrowMemoryError("malloc of size 64 failed")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", too_little)
+    with pytest.raises(MemoryError, match="malloc"):
+        made.read(OHLC, part(0, 10))
 
 
 def test_a_day_without_rows_has_no_file(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ cdef extern from "book_side.h" nogil:
     int book_side_sum(const BookSide *side, double *sum)
     const double *book_side_summed(const BookSide *side, size_t *count)
     int sum_sizes(const double *sizes, size_t count, double *sum)
-    size_t book_side_sizes_to(const BookSide *side, Key limit, double *sizes)
+    size_t book_side_sizes_between(
+        const BookSide *side, Key worst, Key best, double *sizes)
 
 
 cdef extern from "level_text.h" nogil:
