@@ -69,15 +69,16 @@ class ParquetResults:
 
     def _read_file(self, table: ResultTable, path: Path) -> list[tuple[Any, ...]]:
         """Return the rows of a file, each led by its window; none where there is no file."""
-        from pyarrow import ArrowException, parquet, types  # noqa: PLC0415
+        from pyarrow import ArrowException, parquet  # noqa: PLC0415
 
         names = ("window_seconds", "timestamp", *table.fields)
         try:
             # Read as a whole: a file may be replaced meanwhile.
-            read = parquet.ParquetFile(io.BytesIO(path.read_bytes())).read(list(names))
+            file = parquet.ParquetFile(io.BytesIO(path.read_bytes()))
+            missing = {*table.added} - {*file.schema_arrow.names}
+            read = file.read([name for name in names if name not in missing])
             columns = [
-                (column.cast("int64") if types.is_timestamp(column.type) else column).to_pylist()
-                for column in (read[name] for name in names)
+                [None] * len(read) if name in missing else _values_of(read[name]) for name in names
             ]
         except FileNotFoundError:
             return []
@@ -90,11 +91,21 @@ class ParquetResults:
         return list(zip(*columns, strict=True))
 
 
+def _values_of(column: Any) -> list[Any]:
+    from pyarrow import types  # noqa: PLC0415
+
+    values: list[Any] = (
+        column.cast("int64") if types.is_timestamp(column.type) else column
+    ).to_pylist()
+    return values
+
+
 def _packed(table: ResultTable, rows: Sequence[tuple[Any, ...]]) -> bytes:
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow import parquet  # noqa: PLC0415
 
-    types = dict.fromkeys(table.integers, pa.int32()) | dict.fromkeys(table.keys, pa.string())
+    types = dict.fromkeys(table.integers, pa.int32()) | dict.fromkeys(table.texts, pa.string())
+    types |= dict.fromkeys(table.times, pa.timestamp("ms", "UTC"))
     schema = pa.schema(
         [
             pa.field("window_seconds", pa.int32(), nullable=False),

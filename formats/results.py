@@ -1,5 +1,7 @@
 """Results of runs, kept: bars and metrics by instrument and UTC day; see docs/results.md.
 
+Beside them lies what strategies have made of these bars.
+
 What is kept lies twice in the directory of results: as Parquet files in the hive layout, and as
 tables of an SQLite file. Both are behind one `Repository`.
 """
@@ -23,27 +25,65 @@ Row = tuple[Any, ...]
 class ResultTable:
     """A kind of results: the name of its folder and table, and its columns after the timestamp.
 
-    Rows are told apart by instrument, window, timestamp and `keys`, the first of the fields, which
-    are texts. The others are doubles, but for `integers`.
+    Rows are told apart by instrument, window, timestamp and `keys`, the first of the fields. Fields
+    are doubles, but for `integers`, `texts` and `times`, which are ms, UTC. Those `added` since the
+    first version have no value in older files.
     """
 
     name: str
     fields: tuple[str, ...]
     integers: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
 
 def _parts(name: str) -> tuple[str, ...]:
     return tuple(f"{name}_{part}" for part in ("open", "high", "low", "close"))
 
 
-OHLC = ResultTable("ohlc", ("open", "high", "low", "close", "volume"))
+OHLC = ResultTable(
+    "ohlc",
+    ("open", "high", "low", "close", "volume", "trades"),
+    integers=("trades",),
+    added=("trades",),
+)
 METRICS = ResultTable(
     "metrics", (*_parts("obi"), *_parts("tot"), *_parts("cvd"), "depth_levels"), ("depth_levels",)
 )
-METRIC_VALUES = ResultTable("metric_values", ("metric", "field", "value"), keys=("metric", "field"))
+METRIC_VALUES = ResultTable(
+    "metric_values",
+    ("metric", "field", "value"),
+    keys=("metric", "field"),
+    texts=("metric", "field"),
+)
 """What was asked for by `--metric`, a row for each field of each metric of a bar."""
 TABLES = (OHLC, METRICS, METRIC_VALUES)
+"""What a run keeps."""
+
+_DECIDED = ("strategy", "kind", "settings", "number")
+SIGNALS = ResultTable(
+    "signals",
+    (
+        *(*_DECIDED, "time", "side", "order_type", "price", "quantity"),
+        *("valid_until", "cancel_at", "reference", "reason", "mid"),
+    ),
+    integers=("number", "reference"),
+    keys=_DECIDED,
+    texts=(*_DECIDED[:3], "side", "order_type", "reason"),
+    times=("time", "valid_until", "cancel_at"),
+)
+ALERTS = ResultTable(
+    "alerts",
+    (*_DECIDED, "time", "text", "price"),
+    integers=("number",),
+    keys=_DECIDED,
+    texts=(*_DECIDED[:3], "text"),
+    times=("time",),
+)
+DECISIONS = (SIGNALS, ALERTS)
+"""What strategies made of kept bars, beside the bar that made them do so."""
 
 
 @dataclass(frozen=True)

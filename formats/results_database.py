@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from formats.results import TABLES, ResultsError, ResultTable, Row, Stretch, day_of
+from formats.results import (
+    DECISIONS,
+    TABLES,
+    ResultsError,
+    ResultTable,
+    Row,
+    Stretch,
+    day_of,
+)
 
 LOCK_SECONDS = 60.0
 
@@ -37,8 +45,8 @@ class DatabaseResults:
             opened = sqlite3.connect(self._path, timeout=LOCK_SECONDS, isolation_level=None)
             with closing(opened) as connection:
                 connection.execute("BEGIN IMMEDIATE")
-                for table in TABLES:
-                    connection.execute(_schema(table))
+                for table in (*TABLES, *DECISIONS):
+                    _prepare(connection, table)
                 connection.execute(JOBS)
                 yield connection
                 connection.execute("COMMIT")
@@ -76,6 +84,8 @@ def write_rows(
             f"INSERT OR REPLACE INTO {table.name} VALUES ({marks})",  # noqa: S608
             ((stretch.instrument, stretch.window_seconds, *row) for row in given),
         )
+    if rows.keys().isdisjoint(TABLES):
+        return  # strategies decide on results, and replace none
     for day in stretch.days():
         connection.execute(
             "UPDATE jobs SET state = 'replaced' WHERE instrument = ? AND window_seconds = ? "
@@ -88,12 +98,19 @@ def _bounds(stretch: Stretch) -> tuple[str | int, ...]:
     return stretch.instrument, stretch.window_seconds, stretch.start_ms, stretch.end_ms
 
 
-def _schema(table: ResultTable) -> str:
-    types = dict.fromkeys(table.integers, "INTEGER") | dict.fromkeys(table.keys, "TEXT")
-    fields = ", ".join(f"{name} {types.get(name, 'REAL')}" for name in table.fields)
+def _prepare(connection: sqlite3.Connection, table: ResultTable) -> None:
+    """Make a table, or add to one of an older version what has been added to it since."""
+    types = dict.fromkeys((*table.integers, *table.times), "INTEGER")
+    types |= dict.fromkeys(table.texts, "TEXT")
+    columns = {name: f"{name} {types.get(name, 'REAL')}" for name in table.fields}
     key = ", ".join(("instrument", "window_seconds", "timestamp", *table.keys))
-    return (
+    connection.execute(
         f"CREATE TABLE IF NOT EXISTS {table.name}(instrument TEXT, window_seconds INTEGER, "
-        f"timestamp INTEGER, {fields}, "
+        f"timestamp INTEGER, {', '.join(columns.values())}, "
         f"PRIMARY KEY ({key})) WITHOUT ROWID"
     )
+    if table.added:
+        found = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table.name})")}
+        for name in table.added:
+            if name not in found:
+                connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {columns[name]}")
