@@ -10,11 +10,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from formats.results import ResultsError, ResultTable, Row, Stretch, day_of
+from formats.results import (
+    METRICS,
+    NothingKeptError,
+    ResultsError,
+    ResultTable,
+    Row,
+    Stretch,
+    day_of,
+)
 from orderflow.atomic import remove_leftovers, replace_file
 from orderflow.errors import OrderflowError
+from orderflow.times import format_utc
 
 FILE_NAME = "part.parquet"
+_INSTRUMENTS = f"{METRICS.name}/instrument=*"
+"""Every run that keeps anything keeps metric bars."""
 
 
 class ParquetResults:
@@ -36,6 +47,27 @@ class ParquetResults:
         """Return where a day's results lie, by any time of the day."""
         folder = self._directory / table.name / f"instrument={instrument}"
         return folder / f"day={day_of(start_ms)}" / FILE_NAME
+
+    def nothing_kept(self, stretch: Stretch) -> NothingKeptError:
+        """Return the error for a stretch of which nothing is kept; it says what there is."""
+        kept = [self._described(folder) for folder in sorted(self._directory.glob(_INSTRUMENTS))]
+        there = f"there are {', '.join(filter(None, kept))}" if any(kept) else "it has no results"
+        msg = (
+            f"{self._directory}: nothing is kept of {stretch.instrument} in bars of "
+            f"{stretch.window_seconds} s from {format_utc(stretch.start_ms)} to "
+            f"{format_utc(stretch.end_ms)}; {there}"
+        )
+        return NothingKeptError(msg, stretch, self._directory)
+
+    def _described(self, folder: Path) -> str:
+        """Return what is in the folder of an instrument, nothing where it is empty."""
+        files = sorted(folder.glob(f"day=*/{FILE_NAME}"))
+        if not files:
+            return ""
+        windows = sorted({row[0] for row in self._read_file(METRICS, files[-1])})
+        first, last = (file.parent.name.removeprefix("day=") for file in (files[0], files[-1]))
+        name, lengths = folder.name.removeprefix("instrument="), " and ".join(map(str, windows))
+        return f"{name} {first} to {last} in bars of {lengths} s"
 
     def write(self, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]) -> None:
         """Replace what is kept of a stretch: see `Repository`."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from orderflow.errors import OutputError
+from orderflow.errors import OrderflowError, OutputError
 
 DAY_MS = 86_400_000
 DATABASE_NAME = "results.sqlite"
@@ -128,6 +128,47 @@ class ResultsError(OutputError):
     def __init__(self, message: str, path: Path) -> None:
         super().__init__(message)
         self.path = path
+
+
+class NothingKeptError(OrderflowError):
+    """Report that nothing is kept of an instrument's bars in a range, under `directory`."""
+
+    def __init__(self, message: str, stretch: Stretch, directory: Path) -> None:
+        super().__init__(message)
+        self.stretch = stretch
+        self.directory = directory
+
+
+class JoinedDays:
+    """The rows of `METRICS` of successive days, as one run over all of them has them.
+
+    The CVD runs on from the day before, to rounding, and is 0 before the first bar; until the first
+    sample of a day OBI and TOT stay at the last close.
+    """
+
+    def __init__(self) -> None:
+        self._obi: float | None = None
+        self._tot: float | None = None
+        self._cvd = 0.0
+
+    def join(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows of the next day, or of a part of it."""
+        if not rows:
+            return []
+        carried = [self._obi] * 4 + [self._tot] * 4
+        before = self._cvd - rows[0][9]
+        joined: list[Row] = [
+            (
+                row[0],
+                *(carried if row[1] is None else row[1:9]),
+                *(value + before for value in row[9:13]),
+                *row[13:],
+            )
+            for row in rows
+        ]
+        last = joined[-1]
+        self._obi, self._tot, self._cvd = last[4], last[8], last[12]
+        return joined
 
 
 def day_of(ms: int) -> str:
