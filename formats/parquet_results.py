@@ -6,7 +6,7 @@ locked: one process at a time may write a day of an instrument.
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +91,22 @@ class ParquetResults:
             msg = f"{path}: cannot be written ({error.strerror}); make room, or name another DIR"
             raise ResultsError(msg, path) from error
 
-    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+    def read(
+        self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
+    ) -> list[Row]:
         """Return the rows kept of a stretch: see `Repository`."""
         found: list[Row] = []
         for day in stretch.days():
             path = self.path_of(table, day.instrument, day.start_ms)
-            found += [row[1:] for row in self._read_file(table, path) if _is_of(day, *row[:2])]
+            rows = self._read_file(table, path, among)
+            found += [row[1:] for row in rows if _is_of(day, *row[:2])]
         return found
 
-    def _read_file(self, table: ResultTable, path: Path) -> list[tuple[Any, ...]]:
+    def _read_file(
+        self, table: ResultTable, path: Path, among: Collection[str] | None = None
+    ) -> list[tuple[Any, ...]]:
         """Return the rows of a file, each led by its window; none where there is no file."""
-        from pyarrow import ArrowException, parquet  # noqa: PLC0415
+        from pyarrow import ArrowException, array, compute, parquet, string  # noqa: PLC0415
 
         names = ("window_seconds", "timestamp", *table.fields)
         try:
@@ -109,6 +114,9 @@ class ParquetResults:
             file = parquet.ParquetFile(io.BytesIO(path.read_bytes()))
             missing = {*table.added} - {*file.schema_arrow.names}
             read = file.read([name for name in names if name not in missing])
+            if among is not None:
+                wanted = array([*among], string())
+                read = read.filter(compute.is_in(read[table.keys[0]], value_set=wanted))
             columns = [
                 [None] * len(read) if name in missing else _values_of(read[name]) for name in names
             ]

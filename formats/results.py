@@ -6,7 +6,7 @@ What is kept lies twice in the directory of results: as Parquet files in the hiv
 tables of an SQLite file. Both are behind one `Repository`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,8 +118,13 @@ class Repository(Protocol):
         All rows lie in the stretch. Raise `ResultsError` where that fails.
         """
 
-    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
-        """Return the rows kept of a stretch, in time order. Raise `ResultsError`."""
+    def read(
+        self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
+    ) -> list[Row]:
+        """Return the rows kept of a stretch, in time order. Raise `ResultsError`.
+
+        With `among` those whose first key is one of these: no others are in memory.
+        """
 
 
 class ResultsError(OutputError):

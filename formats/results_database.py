@@ -5,7 +5,7 @@ a shared file system too.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -59,13 +59,17 @@ class DatabaseResults:
         with self.transaction() as connection:
             write_rows(connection, stretch, rows)
 
-    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+    def read(
+        self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
+    ) -> list[Row]:
         """Return the rows kept of a stretch: see `Repository`."""
+        marks = ", ".join("?" * len(among or ()))
+        only = "" if among is None else f"AND {table.keys[0]} IN ({marks}) "
         with self.transaction() as connection:
             found = connection.execute(
                 f"SELECT timestamp, {', '.join(table.fields)} FROM {table.name} {_OF_STRETCH} "  # noqa: S608 (our own names)
-                f"ORDER BY {', '.join(('timestamp', *table.keys))}",
-                _bounds(stretch),
+                f"{only}ORDER BY {', '.join(('timestamp', *table.keys))}",
+                (*_bounds(stretch), *(among or ())),
             )
             return found.fetchall()
 

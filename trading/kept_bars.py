@@ -70,7 +70,8 @@ class KeptBars:
     def _values(self, part: Stretch) -> dict[str, dict[int, dict[str, float | None]]]:
         """Return the values of metrics by what asked for them, window and field."""
         found: dict[str, dict[int, dict[str, float | None]]] = {}
-        for start, asked, name, value in self._repository.read(METRIC_VALUES, part):
+        among = [metric.text for metric in self._asked]
+        for start, asked, name, value in self._repository.read(METRIC_VALUES, part, among):
             found.setdefault(asked, {}).setdefault(start, {})[name] = value
         return found
 

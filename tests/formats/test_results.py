@@ -88,6 +88,8 @@ class TestRepository:
         made.write(WHOLE, {METRIC_VALUES: rows})
         assert made.read(METRIC_VALUES, WHOLE) == rows
         assert made.read(METRIC_VALUES, part(1, 2)) == rows[3:]
+        assert made.read(METRIC_VALUES, WHOLE, ["ofi", "cvd"]) == [*rows[:2], rows[3]]
+        assert made.read(METRIC_VALUES, WHOLE, []) == []
 
     def test_decisions_of_one_bar_are_told_apart_by_strategy_settings_and_number(
         self, made: Repository

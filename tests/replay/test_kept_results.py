@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from math import isnan
@@ -209,7 +210,9 @@ class Failing:
             raise ResultsError("full", Path("x"))
         self.into.write(stretch, rows)
 
-    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+    def read(
+        self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
+    ) -> list[Row]:
         raise NotImplementedError
 
 

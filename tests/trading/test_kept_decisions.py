@@ -260,7 +260,7 @@ def test_metrics_without_prices_and_bars_of_an_older_version_are_not_decided_on(
     other = Stretch(INSTRUMENT, 30, START, START + DAY)
     repository.write(other, {METRIC_VALUES: [(START, "ofi", "value", 1.0)]})
     assert "older version, without the number of trades" in decide(results, 0, 1, *RARE).output
-    done = decide(results, 0, 1, *RARE, "--window-seconds", "30")
+    done = decide(results, 0, 1, *RARE, *asked("ofi"), "--window-seconds", "30")
     assert done.exit_code == 1
     assert "no prices are kept beside its metrics; keep bars of 30 s" in done.output
 
