@@ -24,6 +24,7 @@ from orderflow.errors import OrderflowError
 from orderflow.times import format_utc
 
 FILE_NAME = "part.parquet"
+_ROWS_AT_ONCE = 16_384
 _INSTRUMENTS = f"{METRICS.name}/instrument=*"
 """Every run that keeps anything keeps metric bars."""
 
@@ -106,20 +107,23 @@ class ParquetResults:
         self, table: ResultTable, path: Path, among: Collection[str] | None = None
     ) -> list[tuple[Any, ...]]:
         """Return the rows of a file, each led by its window; none where there is no file."""
-        from pyarrow import ArrowException, array, compute, parquet, string  # noqa: PLC0415
+        # pyarrow.compute, imported before a file is read, aborts some processes at their end.
+        from pyarrow import ArrowException, parquet  # noqa: PLC0415
 
         names = ("window_seconds", "timestamp", *table.fields)
+        rows: list[tuple[Any, ...]] = []
         try:
             # Read as a whole: a file may be replaced meanwhile.
             file = parquet.ParquetFile(io.BytesIO(path.read_bytes()))
             missing = {*table.added} - {*file.schema_arrow.names}
-            read = file.read([name for name in names if name not in missing])
-            if among is not None:
-                wanted = array([*among], string())
-                read = read.filter(compute.is_in(read[table.keys[0]], value_set=wanted))
-            columns = [
-                [None] * len(read) if name in missing else _values_of(read[name]) for name in names
-            ]
+            there = [name for name in names if name not in missing]
+            for read in file.iter_batches(_ROWS_AT_ONCE, columns=there):
+                columns = [
+                    [None] * len(read) if name in missing else _values_of(read[name])
+                    for name in names
+                ]
+                found = zip(*columns, strict=True)
+                rows += found if among is None else (row for row in found if row[2] in among)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -128,7 +132,7 @@ class ParquetResults:
         except (ArrowException, KeyError) as error:
             msg = f"{path}: holds no results of this program ({error}); move it away"
             raise ResultsError(msg, path) from error
-        return list(zip(*columns, strict=True))
+        return rows
 
 
 def _values_of(column: Any) -> list[Any]:

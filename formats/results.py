@@ -181,6 +181,18 @@ def day_of(ms: int) -> str:
     return datetime.fromtimestamp(ms // 1000, UTC).date().isoformat()
 
 
+def describe_days(starts: Sequence[int]) -> str:
+    """Return days, given as times in ms in order, as `2025-06-09 to 2025-06-11, 2025-06-13`."""
+    said: list[str] = []
+    days = [ms // DAY_MS for ms in starts]
+    for place, day in enumerate(days):
+        if place and days[place - 1] == day - 1:
+            said[-1] = f"{said[-1].partition(' to ')[0]} to {day_of(day * DAY_MS)}"
+        else:
+            said.append(day_of(day * DAY_MS))
+    return ", ".join(said)
+
+
 def check_window(window_seconds: int, start_ms: int, end_ms: int) -> str | None:
     """Return why bars of a range cannot be kept; None if they can.
 

@@ -88,7 +88,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "formats.results_database",
         "recordings",
     },
-    "replay.__main__": {"orderflow", "formats.results", "metrics", "recordings"},
+    "replay.stored_run": {"orderflow", "formats.results", "metrics", "viz_io"},
+    "replay.__main__": {
+        "orderflow",
+        "formats.parquet_results",
+        "formats.results",
+        "metrics",
+        "recordings",
+        "viz_io",
+    },
     "simulator": {
         "orderflow",
         "level_parser",

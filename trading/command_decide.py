@@ -14,12 +14,12 @@ from formats.parquet_results import ParquetResults
 from formats.results import (
     ALERTS,
     DATABASE_NAME,
-    DAY_MS,
     SIGNALS,
     Repository,
     Stretch,
     check_window,
     day_of,
+    describe_days,
 )
 from formats.results_database import DatabaseResults
 from metrics.registry import MetricSpec
@@ -223,22 +223,10 @@ def _say(report: DecideReport, *, is_whole: bool, as_json: bool, quiet: bool) ->
     _say_days(report.lacking, say_error)
 
 
-def _say_days(days: Sequence[tuple[str, int, str]], say_line: Callable[[str], None]) -> None:
-    """Say what is wrong with days, those that follow one another in a line."""
-    place = 0
-    while place < len(days):
-        name, first, why = days[place]
-        last = place
-        while last + 1 < len(days) and days[last + 1] == (
-            name,
-            _midnight(days[last][1]) + DAY_MS,
-            why,
-        ):
-            last += 1
-        more = "" if last == place else f" to {day_of(days[last][1])}"
-        say_line(f"{name} {day_of(first)}{more}: {why}")
-        place = last + 1
-
-
-def _midnight(ms: int) -> int:
-    return ms - ms % DAY_MS
+def _say_days(days: Iterable[tuple[str, int, str]], say_line: Callable[[str], None]) -> None:
+    """Say what is wrong with days: those of one instrument and problem in a line."""
+    grouped: dict[tuple[str, str], list[int]] = {}
+    for name, start_ms, why in days:
+        grouped.setdefault((name, why), []).append(start_ms)
+    for (name, why), starts in grouped.items():
+        say_line(f"{name} {describe_days(starts)}: {why}")
