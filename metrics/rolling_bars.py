@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from orderflow.compiled import fastest
 from orderflow.errors import OrderflowError, TimeOrderError
 
+SHORT_RUN = 32
+
 Bar = list[float]
 Event = TypeVar("Event", bound=tuple[Any, ...])
 
@@ -120,7 +122,16 @@ class RollingBars:
         index = 0
         while index < len(events):
             self._move_to(time_of(events[index]))
-            stop = bisect_left(events, self._end, index, key=time_of)
+            # Near, where windows are short: a bisection of all the rest looks at more events.
+            near = index + SHORT_RUN
+            far = near < len(events) and time_of(events[near]) < self._end
+            stop = bisect_left(
+                events,
+                self._end,
+                index,
+                len(events) if far else min(near, len(events)),
+                key=time_of,
+            )
             yield events[index:stop]
             index = stop
 

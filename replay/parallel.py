@@ -129,7 +129,7 @@ def replay_segment(number: int, segment: Segment) -> SegmentResult:
     )
     # Read to the end of the range, to notice rows that belong to the next segment.
     reader = DBInterpreter.of_tables(
-        segment.books, [], segment.start_ms, options.end_ms, segment.book_mode
+        segment.books, [], segment.start_ms, options.end_ms, segment.book_mode, parsed=True
     )
     result = SegmentResult()
     with BarSpool(segment.spool) as spool:

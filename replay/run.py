@@ -158,6 +158,7 @@ class Replay:
             self.options.start_ms,
             self.options.end_ms,
             self.recording.book_mode,
+            parsed=True,
         )
 
     @property

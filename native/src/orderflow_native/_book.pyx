@@ -126,6 +126,7 @@ cdef enum:
 include "_recorder.pxi"
 include "_level_log.pxi"
 include "_parsed.pxi"
+include "_book_reader.pxi"
 
 
 cdef inline const char *text_of(PyObject *raw, size_t *length) noexcept nogil:
