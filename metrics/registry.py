@@ -109,14 +109,20 @@ def parse_metric(text: str, read_moment: ReadMoment | None = None) -> MetricSpec
     name, a parameter or a value that is not known, and for a class that is no metric.
     """
     name, _, rest = text.partition(":")
-    class_name, _, after = rest.partition(":")
-    if rest and "=" not in class_name:
-        kind, rest = _own_metric(text, name, class_name), after
+    if is_own(text):
+        class_name, _, rest = rest.partition(":")
+        kind = _own_metric(text, name, class_name)
     else:
         kind = _known_metric(name)
     spec = MetricSpec(text, kind, tuple(_arguments(text, kind, rest, read_moment)))
     spec.make()
     return spec
+
+
+def is_own(text: str) -> bool:
+    """Return whether a text asks for a class of one's own, which is code to be imported."""
+    rest = text.partition(":")[2]
+    return bool(rest) and "=" not in rest.partition(":")[0]
 
 
 def _known_metric(name: str) -> type[Metric]:

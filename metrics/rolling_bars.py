@@ -88,9 +88,10 @@ class RollingBars:
         if self._values:
             bar = self._current_bar()
             self._closed.append(bar)
-            for kept in (self.fresh, self.kept):
-                if kept is not None:
-                    kept.append(bar)
+            if self.fresh is not None:
+                self.fresh.append(bar)
+            if self.kept is not None:
+                self.kept.append(self._kept_bar())
             self._values = []
             self.made += 1
 
@@ -101,12 +102,15 @@ class RollingBars:
         """
         bars = self.kept or []
         self.kept = [bar for bar in bars if bar[0] >= until_ms]
-        current = [self._current_bar()] if self._values else []
+        current = [self._kept_bar()] if self._values else []
         begin, self._kept_until = self._kept_until, max(until_ms, self._kept_until)
         return [bar for bar in (*bars, *current) if begin <= bar[0] < until_ms]
 
     def _current_bar(self) -> Bar:
         return [int(self._start), *self._values]
+
+    def _kept_bar(self) -> Bar:
+        return self._current_bar()
 
     def _runs(
         self, events: Sequence[Event], time_of: Callable[[Event], int]

@@ -76,7 +76,7 @@ class Status:
     `event_time`, `start`, `end` and `written` are ms, UTC; `seconds` is wall clock. `live`: a
     recording in progress is followed, and all that it has is shown but the last `behind_ms`.
     `control` is the last order that the run has done; None where it obeys none. `speed` is a
-    number or "max".
+    number or "max". `stored`: it is no run, but what was kept of runs.
     """
 
     state: str
@@ -115,6 +115,7 @@ class Status:
     speed: float | str | None = None
     seeking: int | None = None
     control: int | None = None
+    stored: bool | None = None
     monitoring: dict[str, Any] = field(default_factory=dict)
 
 
@@ -274,7 +275,7 @@ def parse_status(document: Any) -> Status:
     if "speed" in found:
         is_max = found["speed"] == "max"
         values["speed"] = "max" if is_max else checks.number(found["speed"], "'speed'")
-    for name in ("reliable", "live", "paused", "uncross", "follow"):
+    for name in ("reliable", "live", "paused", "uncross", "follow", "stored"):
         if name in found:
             values[name] = checks.typed(found[name], bool, f"'{name}'")
     if "monitoring" in found:

@@ -40,7 +40,7 @@ from replay.schedulers import LOST, Outcome, Scheduler
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """To be raised when the same recording gives other results: all jobs are then done again."""
 MOST_ATTEMPTS = 2
 MOST_LOSSES = 5

@@ -122,7 +122,9 @@ def test_the_book_at_midnight_comes_from_the_file_before(tmp_path: Path) -> None
 def test_a_day_without_rows_is_empty_and_what_was_kept_of_it_goes(tmp_path: Path) -> None:
     path = file(tmp_path, 0, snapshot(0), snapshot(3 * DAY), trades=[trade(3 * DAY)])
     made = job(tmp_path, path, day=1)
-    ParquetResults(Path(made.results)).write(made.stretch, {OHLC: [(START + DAY, 1, 1, 1, 1, 1)]})
+    ParquetResults(Path(made.results)).write(
+        made.stretch, {OHLC: [(START + DAY, 1, 1, 1, 1, 1, 1)]}
+    )
     outcome = run_job(made)
     assert (outcome["state"], outcome["rows"], outcome["error"]) == ("empty", 0, None)
     assert files_of(Path(made.results)) == {}

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from math import isnan
@@ -152,7 +153,7 @@ def test_it_does_not_matter_how_days_are_replayed(
     assert kept(tmp_path / "whole", METRICS) == kept(tmp_path / "daily", METRICS)
 
 
-def test_cvd_begins_at_0_each_day_and_volume_is_that_of_the_trades(
+def test_cvd_begins_at_0_each_day_and_volume_and_count_are_those_of_the_trades(
     recording: Path, tmp_path: Path
 ) -> None:
     run(recording, tmp_path)
@@ -161,8 +162,9 @@ def test_cvd_begins_at_0_each_day_and_volume_is_that_of_the_trades(
         signed = [size if side == "buy" else -size for *_, size, side in trades_of(day)]
         assert rows[0][9] == 0.0
         assert rows[-1][12] == pytest.approx(sum(signed), abs=1e-9)
-        volume = [row[5] or 0.0 for row in kept(tmp_path, OHLC, day * DAY, (day + 1) * DAY)]
-        assert sum(volume) == pytest.approx(sum(t[3] for t in trades_of(day)))
+        bars = kept(tmp_path, OHLC, day * DAY, (day + 1) * DAY)
+        assert sum(row[5] for row in bars) == pytest.approx(sum(t[3] for t in trades_of(day)))
+        assert sum(row[6] for row in bars) == len(trades_of(day))
 
 
 def test_before_the_first_sample_of_a_day_there_is_no_value(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_a_run_that_is_stopped_keeps_whole_windows_and_leaves_the_rest(
     recording: Path, tmp_path: Path
 ) -> None:
     stretch = Stretch("BTC-USDT", 60, START, START + DAYS * DAY)
-    row: Row = (START + 2 * DAY, 1.0, 1.0, 1.0, 1.0, 1.0)
+    row: Row = (START + 2 * DAY, 1.0, 1.0, 1.0, 1.0, 1.0, 1)
     for repository in repositories(tmp_path / "results"):
         repository.write(stretch, {OHLC: [row]})
     with small_batches(16, 64):
@@ -226,7 +228,9 @@ class Failing:
             raise ResultsError("full", Path("x"))
         self.into.write(stretch, rows)
 
-    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+    def read(
+        self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
+    ) -> list[Row]:
         raise NotImplementedError
 
 
