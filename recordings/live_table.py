@@ -31,6 +31,7 @@ class LiveTable(RecordedTable):
 
     def __init__(self, path: Path, spec: TableSpec, instrument: str | None = None) -> None:
         super().__init__(path, spec, instrument, along_key=True)
+        self._raw = self._reading()
         self.is_dry = False
         self.newest_ms: int | None = None
         self._last: Row | None = None
@@ -41,7 +42,7 @@ class LiveTable(RecordedTable):
     @property
     def capacity(self) -> int:
         """Return how many rows are to be held back to sort them while there is more to read."""
-        return min(self._spec.reorder, self._held_back)
+        return min(self._spec.reorder, self._raw.held_back)
 
     def saved(self) -> dict[str, Any]:
         """Return the state of reading, to go back to with `restore`."""
@@ -98,15 +99,15 @@ class LiveTable(RecordedTable):
     def _read_page(self, connection: sqlite3.Connection) -> list[Row]:
         """Read rows beyond the last one; step over a row with a value that is too large."""
         while True:
-            _, rows, error = self._fetch(connection, None, self._last, immutable=False)
-            if self._cut_at_disorder(self._last, rows):
-                raise self._cannot_read_on(self._last, None, self._rows_read)
+            _, rows, error = self._raw.fetch(connection, None, self._last, immutable=False)
+            if self._raw.cut_at_disorder(self._last, rows):
+                raise self._raw.cannot_read_on(self._last, None, self._rows_read)
             if rows or not error:
                 return rows
             if is_passing(error):
                 raise error
             before = self._last
-            rows, self._last = self._step_over(connection, before, error, self._rows_read)
+            rows, self._last = self._raw.step_over(connection, before, error, self._rows_read)
             self._mark = None
             if rows:
                 return rows

@@ -8,38 +8,30 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from copy import copy
-from functools import cached_property
-from itertools import islice, pairwise
-from operator import gt, itemgetter, lt
+from functools import cached_property, partial
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from orderflow.errors import RecordingError
 from orderflow.events import LostRows
-from orderflow.times import format_utc, to_nanoseconds
+from orderflow.times import to_nanoseconds
 from recordings.connection import (
     RECOVER,
     connect,
     identity,
-    lock_reason,
     not_opened,
-    not_while_written,
     recording_error,
 )
 from recordings.file_merge import TimedSource
 from recordings.integrity import IntegrityCheck
 from recordings.parsed_table import (
-    BATCH_BYTES,
-    CHUNK_ROWS,
     HeldRows,
     ParsedReading,
-    RowReader,
-    open_reader,
-    rows_held_back,
 )
 from recordings.prepared_rows import PreparedRows, Rows
+from recordings.raw_rows import RawReading, check_unchanged
 from recordings.row_order import (
-    NANOSECONDS_PER_MS,
     ReorderBuffer,
     Row,
     is_sorted,
@@ -92,7 +84,6 @@ class RecordedTable:
         self.exists = self._shape.exists
         self.first_ms, self.last_ms = self._shape.first_ms, self._shape.last_ms
         self.damage = self._shape.damage
-        self._held_back = spec.reorder
         self.prepared: PreparedRows | None = None
         self.cut: str | None = None
         self.parses = False
@@ -196,7 +187,8 @@ class RecordedTable:
         as immutable; whatever was read before has been yielded then.
         """
         self._begin()
-        yield from self._in_order(self._raw_batches(), ReorderBuffer(self._spec.reorder))
+        raw = self._reading()
+        yield from self._in_order(raw, raw.batches(), ReorderBuffer(self._spec.reorder))
 
     def parsed_batches(self) -> Iterator[Rows]:
         """Yield the rows as `batches` does, parsed as long as they are as most are."""
@@ -205,7 +197,8 @@ class RecordedTable:
             return
         self._begin()
         as_opened = identity(self.path)
-        reading = ParsedReading(self.path, self._shape, lambda: self._check_unchanged(as_opened))
+        check = partial(check_unchanged, self.path, as_opened)
+        reading = ParsedReading(self.path, self._shape, check)
         for rows in reading.batches():
             self._note_late(reading.held)
             yield rows
@@ -214,9 +207,15 @@ class RecordedTable:
             return
         buffer = ReorderBuffer(self._spec.reorder)
         buffer.resume(reading.held.rows(), reading.held.released)
-        self._held_back = reading.held_back
-        raw = self._raw_batches(reading.last, total=reading.total)
-        yield from self._in_order(raw, buffer, usable=reading.total > 0)
+        raw = self._reading()
+        raw.held_back = reading.held_back
+        batches = raw.batches(reading.last, reading.total)
+        yield from self._in_order(raw, batches, buffer, usable=reading.total > 0)
+
+    def _reading(self) -> RawReading:
+        return RawReading(
+            self.path, self._shape, self._skip, damage=self.damage, parses=self.parses
+        )
 
     def _has_untimed(self) -> bool:
         """Return whether there may be rows that the index, where one is read along, leaves out."""
@@ -230,13 +229,18 @@ class RecordedTable:
             return True
 
     def _in_order(
-        self, raw_batches: Iterator[list[Row]], buffer: ReorderBuffer, *, usable: bool = False
+        self,
+        reading: RawReading,
+        batches: Iterator[list[Row]],
+        buffer: ReorderBuffer,
+        *,
+        usable: bool = False,
     ) -> Iterator[list[Row]]:
         """Yield rows as fetched in time order; `usable` says that some were before."""
         failure: RecordingError | None = None
         while failure is None:
             try:
-                raw = next(raw_batches, None)
+                raw = next(batches, None)
             except RecordingError as error:
                 raw, failure = None, error
             if raw is None:
@@ -247,7 +251,7 @@ class RecordedTable:
             for before in untimed:
                 self._skip(before if in_place else None)
             usable = usable or bool(rows)
-            rows = rows if self._shape.exact else buffer.push(rows, self._held_back)
+            rows = rows if self._shape.exact else buffer.push(rows, reading.held_back)
             self._note_late(buffer)
             if rows:
                 yield rows
@@ -269,7 +273,7 @@ class RecordedTable:
 
     def read_times(self, after_ms: int) -> Iterator[list[Row]]:
         """Yield the rows later than `after_ms`, in time order, in lists. Errors as in `batches`."""
-        yield from copy(self)._raw_batches((after_ms, MAX_KEY))
+        yield from copy(self)._reading().batches((after_ms, MAX_KEY))
 
     @cached_property
     def _along_key(self) -> "RecordedTable":
@@ -281,7 +285,7 @@ class RecordedTable:
         They are `(ms, order, *payload)`; what has no usable time is left out. Errors as in
         `batches`.
         """
-        for raw in self._along_key._raw_batches((None, max(low - 1, -MAX_KEY))):
+        for raw in self._along_key._reading().batches((None, max(low - 1, -MAX_KEY))):
             inside = [row for row in raw if row[1] <= high]
             yield normalise_times(inside)[0]
             if raw[-1][1] >= high:
@@ -313,192 +317,6 @@ class RecordedTable:
             f"no row of table {self._spec.name} has a usable timestamp; found "
             f"{'NULL' if shown is None else repr(shown)}; understood are {TIME_FORMS}",
         )
-
-    def _raw_batches(self, last: Row | None = None, total: int = 0) -> Iterator[list[Row]]:
-        """Yield the rows as fetched, `(timestamp, tie, *payload)`, in the order of reading.
-
-        Given `last`, the time and key of a row, only those after it; `total` were read before.
-        """
-        as_opened = identity(self.path)
-        connection, immutable = connect(self.path, self._spec.max_value)
-        with closing(connection):
-            if last is None:
-                self._count_untimed(connection)
-            cursor: sqlite3.Cursor | None = None
-            reader = self._reader(last, immutable=immutable)
-            while True:
-                error = None
-                rows = reader.read(self._spec.batch) if reader else None
-                if rows is None:
-                    reader = None
-                    cursor, rows, error = self._fetch(connection, cursor, last, immutable=immutable)
-                if immutable:
-                    self._check_unchanged(as_opened)
-                # Damage must not lead reading in a circle, nor an index give rows in its own order.
-                disorder = not ((reader or cursor) and self._is_in_order(last, rows))
-                disorder = disorder and self._cut_at_disorder(last, rows)
-                if error and not (rows or disorder):
-                    rows, last = self._step_over(connection, last, error, total)
-                elif not (rows or disorder):
-                    return
-                if rows:
-                    total, last = total + len(rows), rows[-1]
-                    yield rows if self._shape.ties_by_key else [row[:-1] for row in rows]
-                if disorder:
-                    raise self._cannot_read_on(last, None, total)
-
-    def _reader(self, last: Row | None, *, immutable: bool) -> Any:
-        """Return what reads rows more quickly than a cursor, for as long as it can; or None."""
-        is_book = self._spec.name == BOOK.name  # whose lists are bounded in bytes too
-        if is_book or not (self.parses and immutable and last is None):
-            return None
-        return open_reader(RowReader, self.path, self._shape)
-
-    def _check_unchanged(self, as_opened: tuple[int, int, int] | None) -> None:
-        if identity(self.path) != as_opened:
-            why = "changed while it was read; run again when it is done"
-            raise recording_error(self.path, why)
-
-    def _count_untimed(self, connection: sqlite3.Connection) -> None:
-        try:
-            for count in self._shape.untimed_counts(connection):
-                if count:
-                    self._skip(None, count)
-            if self._shape.has_bad_times:  # they lie behind all others, and are met too late
-                self._skip(None, 0)
-        except sqlite3.Error as error:
-            raise self._cannot_read_on(None, error, 0) from error
-
-    def _fetch(
-        self,
-        connection: sqlite3.Connection,
-        cursor: sqlite3.Cursor | None,
-        last: Row | None,
-        *,
-        immutable: bool,
-    ) -> tuple[sqlite3.Cursor | None, list[Row], sqlite3.Error | None]:
-        """Read on; return the cursor if it may stay open, the rows, and what ended them."""
-        rows: list[Row] = []
-        error = None
-        try:
-            # To the end, or a page of a live file.
-            limit = -1 if immutable else self._spec.batch
-            cursor = cursor or not_while_written(
-                lambda: self._shape.read_on(connection, self._shape.select, last, limit)
-            )
-            self._fill(rows, cursor)
-        except sqlite3.Error as problem:
-            error = problem
-        if cursor and (error or not immutable):
-            # A statement left open would hold up the writer of a live recording.
-            cursor.close()
-            cursor = None
-        return cursor, rows, error
-
-    def _cut_at_disorder(self, last: Row | None, rows: list[Row]) -> bool:
-        """Cut `rows` before the first that does not lie beyond the one before it."""
-        positions = [self._position_of(row) for row in ([last] if last else []) + rows]
-        for number, (position, beyond) in enumerate(pairwise(positions)):
-            if (position > beyond) if self._shape.descending else (position < beyond):
-                continue
-            del rows[number + (last is None) :]
-            return True
-        return False
-
-    def _is_in_order(self, last: Row | None, rows: list[Row]) -> bool:
-        """Return whether rows surely come in order; a quick look that may miss that they do."""
-        rows = [last, *rows] if last else rows
-        try:
-            if self._shape.exact:
-                return is_sorted(rows)
-            keys = [self._shape.key_of(row) for row in rows]
-            if self._shape.indexed:
-                keys = list(zip([row[0] for row in rows], keys, strict=True))
-            return all(map(gt if self._shape.descending else lt, keys, keys[1:]))
-        except TypeError:  # numbers beside text, or a NULL
-            return False
-
-    def _position_of(self, row: Row) -> Row:
-        """Return what SQLite compares positions by: numbers come before text."""
-        time = row[:1] if self._shape.indexed else ()
-        key = self._shape.key_of(row)
-        return tuple(part for raw in (*time, key) for part in (isinstance(raw, bytes), raw))
-
-    def _fill(self, rows: list[Row], cursor: sqlite3.Cursor) -> None:
-        """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""
-        size = known = 0
-        chunk = 1
-        weighed = self._spec.name == BOOK.name
-        try:
-            while len(rows) < self._spec.batch and size < BATCH_BYTES:
-                rows.extend(islice(cursor, chunk))
-                if len(rows) == known:
-                    break
-                if weighed:
-                    chunk_rows = rows[known:]
-                    size += sum(map(len, map(_bids, chunk_rows)))
-                    size += sum(map(len, map(_asks, chunk_rows)))
-                known = len(rows)
-                # Not all at once: a row may have megabytes.
-                chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)
-        finally:
-            if rows:
-                self._held_back = rows_held_back(len(rows), size)
-
-    def _step_over(
-        self,
-        connection: sqlite3.Connection,
-        last: Row | None,
-        error: sqlite3.Error,
-        rows_read: int,
-    ) -> tuple[list[Row], Row]:
-        """Return the position of the row after `last`, and the row if it can be read by itself.
-
-        Python's cursor drops the row before the one that fails, and an index that leaves ties to
-        be sorted fails at the first of them. A row with a value over the limit is skipped. Raise
-        `RecordingError` for any other error.
-        """
-        position = row = None
-        try:
-            if not lock_reason(self.path, error):
-                position = self._shape.position_after(connection, last)
-            if position:
-                row = self._shape.row_at(connection, position)
-        except sqlite3.Error as problem:
-            if not (position and _is_too_big(problem)):
-                position = None
-        if (
-            position is None
-            or not (row or _is_too_big(error))
-            # Where index and table disagree, reading would go round in a circle.
-            or (row and self._position_of(row) != self._position_of(position))
-            or self._cut_at_disorder(last, [position])
-        ):
-            raise self._cannot_read_on(last, error, rows_read) from error
-        if row is None:
-            nanoseconds = to_nanoseconds(self._shape.time_at(connection, position))
-            self._skip(None if nanoseconds is None else nanoseconds // NANOSECONDS_PER_MS)
-        return ([row] if row else []), position
-
-    def _cannot_read_on(
-        self, last: Row | None, error: sqlite3.Error | None, rows_read: int
-    ) -> RecordingError:
-        where = f"after {rows_read} rows of table {self._spec.name}"
-        if last and (time_ns := to_nanoseconds(last[0])) is not None:
-            where += f", up to {format_utc(time_ns // NANOSECONDS_PER_MS)} UTC"
-        reason = error and lock_reason(self.path, error)
-        advice = "" if reason else f", {RECOVER}"
-        damage = str(reason or error or "its rows are not in the order of their keys")
-        if self.damage not in (None, reason, damage):
-            damage = f"{damage}; {self.damage}"
-        return recording_error(
-            self.path,
-            f"cannot be read further ({damage}), {where}; what came before is used{advice}",
-        )
-
-
-def _is_too_big(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorname == "SQLITE_TOOBIG"
 
 
 def _as_text(name: object) -> str | None:

@@ -15,7 +15,7 @@ import pytest
 from level_parser import parse_levels
 from orderflow.errors import RecordingError
 from orderflow.parsed_rows import HEARTBEAT, READ, UNREADABLE, ParsedRows
-from recordings import parsed_table, recorded_table
+from recordings import parsed_table, raw_rows
 from recordings.book_decoder import is_heartbeat, marks_of
 from recordings.parsed_table import BookReader, RowReader
 from recordings.recorded_table import RecordedTable
@@ -123,7 +123,7 @@ def test_an_odd_recording_gives_the_same_as_read_as_text(
 ) -> None:
     if seed % 3 == 0:  # so that bytes, and not rows, bound the lists and what is held back
         monkeypatch.setattr(parsed_table, "HELD_BYTES", 3_000)
-        for module in (parsed_table, recorded_table):
+        for module in (parsed_table, raw_rows):
             monkeypatch.setattr(module, "BATCH_BYTES", 4_000)
     path = tmp_path / "odd.db"
     write_odd_recording(path, seed)
