@@ -320,6 +320,8 @@ def _find(
         options.instrument, data_dir, options.start_ms, options.end_ms, book_mode
     )
     _use_prepared(recording, prepared_dir)
+    if results:
+        results.rename((*recording.books, *recording.trades)[0].instrument or options.instrument)
     return lambda files, tick: new_replay(options, recording, files, tick, results)
 
 
