@@ -323,6 +323,8 @@ def _find(
     if why := read_from_copies(recording, prepared_dir):
         logger.warning(why)
     options = replace(options, files=files)
+    if results:
+        results.rename((*recording.books, *recording.trades)[0].instrument or options.instrument)
     return lambda files, tick: new_replay(options, recording, files, tick, results)
 
 

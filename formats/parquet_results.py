@@ -1,12 +1,15 @@
 """Keep results as Parquet files, one for each table, instrument and UTC day.
 
-A file is replaced as a whole, so that it is there or not, whatever is killed when. Nothing is
-locked: one process at a time may write a day of an instrument.
+A file is replaced as a whole, so that it is there or not, whatever is killed when. The directory
+is locked meanwhile, so that bars of several lengths can be written to a day at once. One process at
+a time may write those of one.
 """
 
 import contextlib
+import fcntl
 import io
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +76,23 @@ class ParquetResults:
 
     def write(self, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]) -> None:
         """Replace what is kept of a stretch: see `Repository`."""
-        for day in stretch.days():
-            for table, given in rows.items():
-                of_day = [row for row in given if day.start_ms <= _time_of(row) < day.end_ms]
-                self._write_day(table, day, of_day)
+        with self._locked():
+            for day in stretch.days():
+                for table, given in rows.items():
+                    of_day = [row for row in given if day.start_ms <= _time_of(row) < day.end_ms]
+                    self._write_day(table, day, of_day)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let nobody else write meanwhile: a file is read, and written with what is new in it."""
+        with contextlib.ExitStack() as stack:
+            # What cannot be made or opened is said by the write itself; not all disks have locks.
+            with contextlib.suppress(OSError):
+                self._directory.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
 
     def _write_day(self, table: ResultTable, day: Stretch, rows: Sequence[Row]) -> None:
         path = self.path_of(table, day.instrument, day.start_ms)

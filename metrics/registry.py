@@ -171,7 +171,7 @@ def _arguments(
             known = ", ".join(parameters) or "none"
             msg = f"{OPTION} {text}: {part!r} is none of its parameters, once: {known}"
             raise UsageError(msg, OPTION, text)
-        if name in kind.moments and value[:4].isdecimal() and "-" in value and read_moment:
+        if name in kind.moments and value[:4].isdecimal() and read_moment:
             value = str(read_moment(value))
         arguments[name] = _converted(text, parameters[name], value)
     for name, parameter in parameters.items():

@@ -108,6 +108,8 @@ class FollowReplay(Replay):
 
     def _process_left(self, events: Iterable[tuple[BookBatch, list[Trade]]]) -> None:
         """Process events, also of a run that was asked to stop."""
+        if self.results:
+            self.results.rename(self._source.instrument)
         for batch, trades in events:
             self.processor.process_rows(batch)
             self.processor.process_trades(trades)

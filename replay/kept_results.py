@@ -6,6 +6,7 @@ the day's first sample.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 
@@ -69,6 +70,10 @@ class KeptResults:
                 raise UsageError(why, "--results")
         self.failure: ResultsError | None = None
         self.begin_anew()
+
+    def rename(self, instrument: str) -> None:
+        """Keep results under the recorded name: the one asked for may be in another case."""
+        self._whole = replace(self._whole, instrument=instrument)
 
     def begin_anew(self) -> None:
         """Forget what was gathered: the next bars are the first of the run."""

@@ -220,6 +220,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "duckdb": {"formats.export_parquet"},
     "numpy": {"formats.frames"},
     "fcntl": {
+        "formats.parquet_results",
         "messaging.endpoints",
         "orderflow.cache",
         "recordings.day_files",

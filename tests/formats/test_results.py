@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -195,6 +196,21 @@ def test_parquet_files_lie_by_instrument_and_day_and_the_same_rows_are_the_same_
     other.write(part(0, 60, window=1), ohlc(1))
     other.write(part(4, 9), ohlc(5))
     assert other.path_of(OHLC, "BTC-USDT", START).read_bytes() == first.read_bytes()
+
+
+def test_bars_of_several_lengths_can_be_written_to_a_day_at_once(tmp_path: Path) -> None:
+    windows = (1, 5, 60, 300)
+    with ThreadPoolExecutor(len(windows)) as pool:
+        for _ in range(5):
+            made = [
+                pool.submit(ParquetResults(tmp_path).write, part(0, 10, window), ohlc(1, 2))
+                for window in windows
+            ]
+            assert [future.result() for future in made] == [None] * len(windows)
+            found = [ParquetResults(tmp_path).row_count(OHLC, part(0, 10, w)) for w in windows]
+            assert found == [2] * len(windows)
+            for path in tmp_path.rglob("*.parquet"):
+                path.unlink()
 
 
 def test_too_little_memory_is_no_fault_of_a_file(

@@ -83,6 +83,9 @@ def test_parameters_are_read_as_their_type_and_all_are_told() -> None:
 def test_a_time_may_be_typed_where_a_parameter_is_one() -> None:
     spec = parse_metric("vwap:anchor=2025-06-09T12:30", lambda text: parse_moment("anchor", text))
     assert spec.parameters == {"anchor": "1749472200000"}
+    # As START may be typed; taken for ms it would be a day of 1970, and so the same as START.
+    spec = parse_metric("vwap:anchor=20250609", lambda text: parse_moment("anchor", text))
+    assert spec.parameters == {"anchor": "1749427200000"}
 
 
 @pytest.mark.parametrize(

@@ -325,6 +325,17 @@ def test_windows_that_cannot_be_kept_are_a_usage_error(
     assert "divide it" in str(result.exception)
 
 
+@pytest.mark.parametrize("more", [[], ["--follow"]])
+def test_a_name_in_another_case_is_kept_as_it_is_recorded(
+    recording: Path, tmp_path: Path, more: list[str]
+) -> None:
+    words = ["btc-usdt", *DATES, *more, "--no-ui", "--no-flow", "--data-dir", str(recording)]
+    words += ["--output-dir", str(tmp_path / "out"), "--results", str(tmp_path / "results")]
+    assert CliRunner().invoke(main.app, words).exit_code == 0
+    run(recording, tmp_path / "other")
+    assert kept(tmp_path, METRICS) == kept(tmp_path / "other", METRICS)
+
+
 @pytest.mark.parametrize(("start", "is_said"), [("2025-06-09T12:00", True), (DATES[0], False)])
 def test_of_a_day_that_is_replayed_in_part_it_is_said_where_cvd_begins(
     recording: Path,
