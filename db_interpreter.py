@@ -114,8 +114,19 @@ class DBInterpreter:
         start_ms: int | None = None,
         end_ms: int | None = None,
         book_mode: str = "auto",
+        *,
+        parsed: bool = False,
     ) -> "DBInterpreter":
-        """Return an interpreter of tables that are already open; the rest as in the constructor."""
+        """Return an interpreter of tables that are already open; the rest as in the constructor.
+
+        With `parsed`, the levels of rows may come as numbers, in `ParsedRows`: for `batches`.
+        """
+        for group in standing_apart(books):
+            for table in group:
+                # Where files overlap, what one repeats of another is told by its text.
+                table.parses = parsed and len(group) == 1
+        for table in trades:
+            table.parses = parsed
         interpreter = cls.__new__(cls)
         interpreter._setup(books, trades, start_ms, end_ms, book_mode)
         return interpreter

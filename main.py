@@ -12,7 +12,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,18 +21,19 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from formats.prepared_use import read_from_copies
 from messaging.notification import Listener
 from messaging.specs import open_listener
 from metrics.bar_kinds import BarSpec, parse_bars
 from metrics.registry import MetricSpec, parse_metrics
 from orderflow import command, parent
 from orderflow import options as shared
-from orderflow.cache import PREPARED_CACHE, user_cache_dir
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
-from orderflow.errors import OutputError, UsageError
+from orderflow.errors import UsageError
 from orderflow.instruments import check_instrument
 from orderflow.times import parse_moment, parse_range
-from recordings.discovery import DEFAULT_DATA_DIR, BookMode, Recording, find_recording
+from recordings.discovery import DEFAULT_DATA_DIR, BookMode, Recording, open_recordings
+from recordings.search import find_files
 from replay.keys import HELP as KEYS_HELP
 from replay.keys import terminal_keys
 from replay.pacing import parse_speed
@@ -230,13 +231,18 @@ def _metrics_asked(
 
 def _kept(options: ReplayOptions, directory: Path) -> "KeptResults":
     """Return what keeps the bars of a run. Raise `UsageError` for windows that are not whole."""
-    from formats.results import Stretch  # noqa: PLC0415 (a plain replay keeps nothing)
+    from formats.results import DAY_MS, Stretch  # noqa: PLC0415 (a plain replay keeps nothing)
     from replay.kept_results import KeptResults, repositories  # noqa: PLC0415
 
     whole = Stretch(options.instrument, options.window_seconds, options.start_ms, options.end_ms)
     if options.bars and options.bars.kind != "time":
         logger.warning(
             "bars of %s are in metric_bars.bin and not among the results", options.bars.kind
+        )
+    if options.start_ms % DAY_MS:
+        logger.warning(
+            "the CVD that is kept of the day of START begins at 0 at START: begin at 00:00 for "
+            "that of the whole day"
         )
     into = repositories(directory)
     return KeptResults(whole, options.depth_levels, into, options.bars, options.metrics)
@@ -263,18 +269,19 @@ def _run(
     quiet: bool,
 ) -> int:
     listener = open_listener(notify, data_dir)
-    make = _find(options, data_dir, prepared_dir, book_mode, listener, results)
+    is_quiet = quiet or json_summary
+    make = _find(options, data_dir, prepared_dir, book_mode, listener, results, quiet=is_quiet)
     files = RunFiles(output_dir)
     page = PageProcess(output_dir, *page_options) if page_options else None
     try:
         progress = Progress(shown=not quiet)
         waiting = WaitingLine(shown=not quiet)
         run = make(files, lambda run: _tick(run, progress, waiting, page))
-        if not (quiet or json_summary):
+        if not is_quiet:
             say(start_line(run))
         with progress, command.stop_on_signals(run.stop) as signals, _keys(run) as has_keys:
             is_slow = options.start_paused or options.speed is not None
-            if has_keys and is_slow and not (quiet or json_summary):
+            if has_keys and is_slow and not is_quiet:
                 say(KEYS_HELP)
             state = run.run()
     finally:
@@ -302,6 +309,8 @@ def _find(
     book_mode: BookMode,
     listener: Listener,
     results: "KeptResults | None",
+    *,
+    quiet: bool,
 ) -> MakeReplay:
     """Find what is to be replayed, or followed; return what makes the run, given its files."""
     if options.follow:
@@ -310,22 +319,28 @@ def _find(
         return lambda files, tick: FollowReplay(
             options, data_dir, book_mode, files, tick, listener.wait_blocking, results
         )
-    recording = find_recording(
-        options.instrument, data_dir, options.start_ms, options.end_ms, book_mode
-    )
-    _use_prepared(recording, prepared_dir)
+    recording, files = _recording(options, data_dir, book_mode, quiet=quiet)
+    if why := read_from_copies(recording, prepared_dir):
+        logger.warning(why)
+    options = replace(options, files=files)
     return lambda files, tick: new_replay(options, recording, files, tick, results)
 
 
-def _use_prepared(recording: Recording, prepared_dir: Path | None) -> None:
-    """Read the recording from prepared copies where there are true ones; say why not, if so."""
-    with suppress(OutputError):  # without a home directory there is no cache either
-        root = prepared_dir or user_cache_dir() / PREPARED_CACHE
-        if prepared_dir or root.is_dir():
-            from formats.prepared import use_prepared  # noqa: PLC0415 (seldom needed)
+def _recording(
+    options: ReplayOptions, data_dir: Path, book_mode: BookMode, *, quiet: bool
+) -> tuple[Recording, tuple[Path, ...]]:
+    """Find what is to be replayed; return it, and its files where archives are among them."""
+    found = find_files(data_dir)
+    times = options.start_ms, options.end_ms
+    if not found.others:
+        opened = open_recordings(options.instrument, found, data_dir)
+        return opened.of_range(*times, book_mode), ()
+    from formats.archive_request import Asked  # noqa: PLC0415 (databases alone need none of it)
+    from formats.archives import find_with_archives  # noqa: PLC0415
 
-            if why := use_prepared(recording, root, is_named=prepared_dir is not None):
-                logger.warning(why)
+    asked = Asked(options.instrument, data_dir, *times, book_mode, quiet)
+    with_archives = find_with_archives(asked, found)
+    return with_archives.recording, with_archives.files
 
 
 def new_replay(

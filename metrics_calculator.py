@@ -19,6 +19,7 @@ from math import inf
 from operator import itemgetter
 
 from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc
+from metrics.traded_bars import add_deltas
 from orderflow.compiled import fastest
 from orderflow.events import MAX_BARS, BookSample, Trade, time_of_trade
 from orderflow.issues import IssueLog
@@ -157,16 +158,13 @@ class CvdBars(RollingBars):
 
     def add(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
-        for run in self._runs(trades, time_of_trade):
-            signed = [
-                size if side == "buy" else -size
-                for _, _, _, size, side, _ in run
-                if side in ("buy", "sell")
-            ]
-            if len(signed) < len(run):
-                self._note_unknown(run)
-            before = self._values or [self.cumulative] * 4
-            self._values = extend_ohlc(before, self._sum.add(signed) or before[3:])
+        given, place = trades if isinstance(trades, list) else list(trades), 0
+        while place < len(given):
+            self._move_to(given[place][5])
+            begun, before = place, self._values or [self.cumulative] * 4
+            place, self._values, unknown = add_deltas(given, place, self._end, before, self._sum)
+            if unknown:
+                self._note_unknown(given[begun:place])
             self.cumulative = self._values[3]
 
     def _note_unknown(self, trades: Sequence[Trade]) -> None:

@@ -8,7 +8,8 @@ from metrics.book_rows import PythonRowRecorder
 from metrics.flow import Flow
 from metrics.level_log import PythonLevelLog
 from metrics.metric_bars import MetricBars
-from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc
+from metrics.rolling_bars import Bar, CompensatedSum, RollingBars
+from metrics.traded_bars import add_prices
 from metrics_calculator import MetricBar, MetricsCalculator
 from orderbook_manager import OrderbookManager
 from orderflow.continuity import BookReliability, Silences
@@ -18,7 +19,6 @@ from orderflow.events import (
     BookSample,
     OrderbookUpdate,
     Trade,
-    time_of_trade,
 )
 from orderflow.issues import IssueLog
 from orderflow.parsed_rows import times_of
@@ -259,8 +259,9 @@ class OHLCProcessor:
     def take_kept(self, until_ms: float = inf) -> tuple[list[Bar], list[Bar], list[Bar]]:
         """Return the bars that begin before a time and were not returned before, with `keep`.
 
-        They are OHLC bars, bars of book samples, and of a CVD that begins at 0 each day, UTC. A bar
-        in progress is among them: what comes later into it is not.
+        They are OHLC bars, each with the number of its trades at the end, bars of book samples, and
+        of a CVD that begins at 0 each day, UTC. A bar in progress is among them: what comes later
+        into it is not.
         """
         daily = self.metrics.daily_cvd
         return (
@@ -276,6 +277,7 @@ class OhlcBars(RollingBars):
     def __init__(self, window_seconds: int, max_bars: int = MAX_BARS) -> None:
         super().__init__(window_seconds, max_bars)
         self._bar_volume = CompensatedSum()
+        self._bar_trades = 0
         self._closed_volume = CompensatedSum()
 
     @property
@@ -288,15 +290,24 @@ class OhlcBars(RollingBars):
 
     def add(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
-        for run in self._runs(trades, time_of_trade):
-            self._values = extend_ohlc(self._values, [trade[2] for trade in run])
-            self._bar_volume.add([trade[3] for trade in run])
+        given, place = trades if isinstance(trades, list) else list(trades), 0
+        while place < len(given):
+            self._move_to(given[place][5])
+            before = place
+            place, self._values = add_prices(
+                given, place, self._end, self._values, self._bar_volume
+            )
+            self._bar_trades += place - before
 
     def finalize(self) -> None:
         """Close the bar in progress, as at the end of the data; harmless when repeated."""
         super().finalize()
         self._closed_volume.merge(self._bar_volume)
         self._bar_volume = CompensatedSum()
+        self._bar_trades = 0
 
     def _current_bar(self) -> Bar:
         return [*super()._current_bar(), self._bar_volume.value]
+
+    def _kept_bar(self) -> Bar:
+        return [*self._current_bar(), self._bar_trades]

@@ -1,9 +1,11 @@
-"""Time a whole replay of busy rows beside the bare fetch of the same rows.
+"""Time a whole replay of busy rows beside the bare fetch of the same rows, and the book alone.
 
     uv run -m benchmarks.replay [--rows 200000] [--repeat 3]
 
 The recording is made once, by `synthetic_market`, under the system's temporary directory. Each
-figure is of whole processes, taken in turn; the ratio is what compares across machines.
+figure is of whole processes, taken in turn; the ratio is what compares across machines. "Work
+alone" is a replay without its start-up, as its summary has it; the book alone applies the same rows
+from memory, a list at a time, and sums the best 50 levels after each.
 """
 
 import argparse
@@ -31,6 +33,18 @@ while batch := cursor.fetchmany(2048):
 print(rows / (time.perf_counter() - began))
 """
 
+BOOK = """
+import sys, time
+from db_interpreter import DBInterpreter
+from orderbook_manager import OrderbookManager
+batches = [batch for batch, _ in DBInterpreter(sys.argv[1]).batches()]
+book = OrderbookManager(50)
+began = time.perf_counter()
+for batch in batches:
+    book.update_rows(batch.rows, batch.snapshots)
+print(sum(map(len, batches)) / (time.perf_counter() - began))
+"""
+
 
 def recording(rows: int) -> Path:
     """Make, or find, a recording of `rows` busy rows."""
@@ -44,14 +58,15 @@ def recording(rows: int) -> Path:
     return path
 
 
-def fetch_rate(path: Path) -> float:
-    """Return the rows a second of fetching alone."""
-    command = [sys.executable, "-c", FETCH, str(path)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def rate_of(script: str, path: Path) -> float:
+    """Return the rows a second that a script prints."""
+    command = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT)
+    return float(done.stdout)
 
 
-def replay_rate(path: Path, *, pure: bool) -> tuple[str, float, int]:
-    """Return the book in use, the whole command's rows a second and its peak memory in kB."""
+def replay_rate(path: Path, *, pure: bool) -> tuple[str, float, float, int]:
+    """Return the book in use, rows a second of the whole command and of its work, peak in kB."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, str(PROJECT / "main.py"), "BTC-USDT", "2025-06-09", "2035-01-01"]
         command += ["--data-dir", str(path.parent), "--output-dir", out, "--no-ui", "--json"]
@@ -65,7 +80,8 @@ def replay_rate(path: Path, *, pure: bool) -> tuple[str, float, int]:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - began
-    return summary["engine"], summary["rows"] / seconds, usage.ru_maxrss
+    rows = summary["rows"]
+    return summary["engine"], rows / seconds, rows / summary["seconds"], usage.ru_maxrss
 
 
 def main() -> None:
@@ -75,20 +91,21 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
     path = recording(options.rows)
-    fetched: list[float] = []
-    replayed: dict[str, list[float]] = {}
+    rates: dict[str, list[float]] = {}
     peaks: list[int] = []
     for _ in range(options.repeat):
-        fetched.append(fetch_rate(path))
+        rates.setdefault("bare fetch", []).append(rate_of(FETCH, path))
+        rates.setdefault("book alone", []).append(rate_of(BOOK, path))
         for pure in (True, False):
-            engine, rate, peak = replay_rate(path, pure=pure)
-            replayed.setdefault(engine, []).append(rate)
+            engine, whole, work, peak = replay_rate(path, pure=pure)
+            rates.setdefault(f"replay, {engine}", []).append(whole)
+            rates.setdefault(f"work alone, {engine}", []).append(work)
             peaks.append(peak)
-    fetch = statistics.median(fetched)
-    print(f"bare fetch         {fetch:>10,.0f} rows/s")
-    for engine, rates in replayed.items():
-        rate = statistics.median(rates)
-        print(f"replay, {engine:<10} {rate:>10,.0f} rows/s  {rate / fetch:.3f} of the fetch")
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    fetch, book = medians["bare fetch"], medians["book alone"]
+    for name, rate in medians.items():
+        shares = f"{rate / fetch:.3f} of the fetch  {rate / book:.3f} of the book alone"
+        print(f"{name:<22} {rate:>10,.0f} rows/s  {shares}")
     print(f"peak memory        {max(peaks) / 1024:>10,.0f} MB")
 
 

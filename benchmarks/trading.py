@@ -72,7 +72,7 @@ class Figures:
         (alone,) = run(["in-process"], given | {"options": self._window})
         self._note("in process", alone["ticks"], alone["seconds"])
         # The replay counts rows; a tick is a row or a trade.
-        _, rows, _ = replay_rate(self._path, pure=False)
+        _, rows, _, _ = replay_rate(self._path, pure=False)
         self._note("replay", alone["ticks"] * rows, self._rows)
         self._add_waits()
 

@@ -67,6 +67,24 @@ class JobsTable:
         with self._database.transaction() as connection:
             connection.executemany(_PUT, map(astuple, rows))
 
+    def put_planned(self, rows: Sequence[JobRow]) -> None:
+        """Write jobs that are to be done.
+
+        What jobs with other options have kept of these days is `replaced` from now on: a job writes
+        its files before this table hears of it.
+        """
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "UPDATE jobs SET state = ? WHERE instrument = ? AND day = ? AND window_seconds = ? "
+                "AND state = 'done' AND options_hash <> ?",
+                (
+                    (REPLACED, row.instrument, row.day, row.window_seconds, row.options_hash)
+                    for row in rows
+                    if row.state == WAITING
+                ),
+            )
+            connection.executemany(_PUT, map(astuple, rows))
+
     def put_done(
         self, row: JobRow, stretch: Stretch, results: Mapping[ResultTable, Sequence[Row]]
     ) -> None:

@@ -6,15 +6,28 @@ locked: one process at a time may write a day of an instrument.
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from formats.results import ResultsError, ResultTable, Row, Stretch, day_of
+from formats.results import (
+    METRICS,
+    NothingKeptError,
+    ResultsError,
+    ResultTable,
+    Row,
+    Stretch,
+    day_of,
+)
 from orderflow.atomic import remove_leftovers, replace_file
 from orderflow.errors import OrderflowError
+from orderflow.times import format_utc
 
 FILE_NAME = "part.parquet"
+_KEY = ("window_seconds", "timestamp")
+_ROWS_AT_ONCE = 16_384
+_INSTRUMENTS = f"{METRICS.name}/instrument=*"
+"""Every run that keeps anything keeps metric bars."""
 
 
 class ParquetResults:
@@ -36,6 +49,27 @@ class ParquetResults:
         """Return where a day's results lie, by any time of the day."""
         folder = self._directory / table.name / f"instrument={instrument}"
         return folder / f"day={day_of(start_ms)}" / FILE_NAME
+
+    def nothing_kept(self, stretch: Stretch) -> NothingKeptError:
+        """Return the error for a stretch of which nothing is kept; it says what there is."""
+        kept = [self._described(folder) for folder in sorted(self._directory.glob(_INSTRUMENTS))]
+        there = f"there are {', '.join(filter(None, kept))}" if any(kept) else "it has no results"
+        msg = (
+            f"{self._directory}: nothing is kept of {stretch.instrument} in bars of "
+            f"{stretch.window_seconds} s from {format_utc(stretch.start_ms)} to "
+            f"{format_utc(stretch.end_ms)}; {there}"
+        )
+        return NothingKeptError(msg, stretch, self._directory)
+
+    def _described(self, folder: Path) -> str:
+        """Return what is in the folder of an instrument, nothing where it is empty."""
+        files = sorted(folder.glob(f"day=*/{FILE_NAME}"))
+        if not files:
+            return ""
+        windows = sorted({row[0] for row in self._read_file(METRICS, files[-1])})
+        first, last = (file.parent.name.removeprefix("day=") for file in (files[0], files[-1]))
+        name, lengths = folder.name.removeprefix("instrument="), " and ".join(map(str, windows))
+        return f"{name} {first} to {last} in bars of {lengths} s"
 
     def write(self, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]) -> None:
         """Replace what is kept of a stretch: see `Repository`."""
@@ -59,42 +93,80 @@ class ParquetResults:
             msg = f"{path}: cannot be written ({error.strerror}); make room, or name another DIR"
             raise ResultsError(msg, path) from error
 
-    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+    def read(
+        self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
+    ) -> list[Row]:
         """Return the rows kept of a stretch: see `Repository`."""
         found: list[Row] = []
         for day in stretch.days():
             path = self.path_of(table, day.instrument, day.start_ms)
-            found += [row[1:] for row in self._read_file(table, path) if _is_of(day, *row[:2])]
+            rows = self._read_file(table, path, among)
+            found += [row[1:] for row in rows if _is_of(day, *row[:2])]
         return found
 
-    def _read_file(self, table: ResultTable, path: Path) -> list[tuple[Any, ...]]:
-        """Return the rows of a file, each led by its window; none where there is no file."""
-        from pyarrow import ArrowException, parquet, types  # noqa: PLC0415
+    def row_count(self, table: ResultTable, day: Stretch) -> int:
+        """Return how many rows are kept of a stretch within a day. Raise `ResultsError`."""
+        path = self.path_of(table, day.instrument, day.start_ms)
+        return sum(_is_of(day, *row) for row in self._read_columns(path, _KEY))
 
-        names = ("window_seconds", "timestamp", *table.fields)
+    def _read_file(
+        self, table: ResultTable, path: Path, among: Collection[str] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a file, each led by its window; none where there is no file."""
+        return self._read_columns(path, (*_KEY, *table.fields), table.added, among)
+
+    def _read_columns(
+        self,
+        path: Path,
+        names: Sequence[str],
+        added: Collection[str] = (),
+        among: Collection[str] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Return columns as rows; those `added` may be missing, and are then None."""
+        # pyarrow.compute, imported before a file is read, aborts some processes at their end.
+        from pyarrow import ArrowException, parquet  # noqa: PLC0415
+
+        rows: list[tuple[Any, ...]] = []
         try:
             # Read as a whole: a file may be replaced meanwhile.
-            read = parquet.ParquetFile(io.BytesIO(path.read_bytes())).read(list(names))
-            columns = [
-                (column.cast("int64") if types.is_timestamp(column.type) else column).to_pylist()
-                for column in (read[name] for name in names)
-            ]
+            file = parquet.ParquetFile(io.BytesIO(path.read_bytes()))
+            missing = {*added} - {*file.schema_arrow.names}
+            there = [name for name in names if name not in missing]
+            for read in file.iter_batches(_ROWS_AT_ONCE, columns=there):
+                columns = [
+                    [None] * len(read) if name in missing else _values_of(read[name])
+                    for name in names
+                ]
+                found = zip(*columns, strict=True)
+                rows += found if among is None else (row for row in found if row[2] in among)
         except FileNotFoundError:
             return []
         except OSError as error:
             msg = f"{path}: cannot be read ({error.strerror or error}); name another DIR"
             raise ResultsError(msg, path) from error
+        except MemoryError:  # of Arrow's exceptions the one that says nothing of the file
+            raise
         except (ArrowException, KeyError) as error:
             msg = f"{path}: holds no results of this program ({error}); move it away"
             raise ResultsError(msg, path) from error
-        return list(zip(*columns, strict=True))
+        return rows
+
+
+def _values_of(column: Any) -> list[Any]:
+    from pyarrow import types  # noqa: PLC0415
+
+    values: list[Any] = (
+        column.cast("int64") if types.is_timestamp(column.type) else column
+    ).to_pylist()
+    return values
 
 
 def _packed(table: ResultTable, rows: Sequence[tuple[Any, ...]]) -> bytes:
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow import parquet  # noqa: PLC0415
 
-    types = dict.fromkeys(table.integers, pa.int32()) | dict.fromkeys(table.keys, pa.string())
+    types = dict.fromkeys(table.integers, pa.int32()) | dict.fromkeys(table.texts, pa.string())
+    types |= dict.fromkeys(table.times, pa.timestamp("ms", "UTC"))
     schema = pa.schema(
         [
             pa.field("window_seconds", pa.int32(), nullable=False),

@@ -5,6 +5,7 @@ all (`formats.preparing`), with a manifest that names the recording as it was, a
 each file. Whatever differs, the copy is not used. docs/prepared.md says the rest.
 """
 
+import errno
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from recordings.connection import recording_state
 from recordings.discovery import Recording
 from recordings.recorded_table import RecordedTable
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the files and of how text is read into them; a copy of another one is made anew."""
 BOOK, TRADES, SAMPLES, CHECKPOINTS = FILES = tuple(
     f"{name}.parquet" for name in ("book", "trades", "samples", "checkpoints")
@@ -52,12 +53,19 @@ def place_of(root: Path, path: Path, instrument: str | None) -> Path:
 
 
 def digest_of(path: Path) -> dict[str, int]:
-    """Return the size of a file and a checksum of its content."""
+    """Return the size of a file and a checksum of its content. Raise `OSError` for no file."""
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(errno.ENOENT, "no plain file", str(path))
     size = checksum = 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             size, checksum = size + len(block), zlib.crc32(block, checksum)
     return {"bytes": size, "crc32": checksum}
+
+
+def signed(facts: dict[str, Any]) -> bytes:
+    """Return the manifest that says these facts, and a checksum of them."""
+    return orjson.dumps({**facts, "crc32": zlib.crc32(orjson.dumps(facts))})
 
 
 def tables_facts(tables: Sequence[RecordedTable]) -> dict[str, Any]:
@@ -81,10 +89,11 @@ class PreparedCopy:
         """Read the manifest of a copy. Raise `CopyError` for what is none of this version."""
         path = place / MANIFEST
         try:
-            if path.stat().st_size > MOST_MANIFEST_BYTES:
+            if not path.is_file() or path.stat().st_size > MOST_MANIFEST_BYTES:
                 msg = "its manifest is none"
                 raise CopyError(msg)
-            manifest = orjson.loads(path.read_bytes())
+            content = path.read_bytes()
+            manifest = orjson.loads(content)
         except OSError as error:
             msg = f"its manifest cannot be read ({error.strerror})"
             raise CopyError(msg) from error
@@ -93,6 +102,10 @@ class PreparedCopy:
             raise CopyError(msg) from error
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
             msg = f"it is of another version than {SCHEMA}"
+            raise CopyError(msg)
+        manifest.pop("crc32", None)
+        if signed(manifest) != content:
+            msg = "its manifest was changed"
             raise CopyError(msg)
         return cls(place, manifest)
 
@@ -166,10 +179,10 @@ def use_prepared(recording: Recording, root: Path, *, is_named: bool = False) ->
     missing, refused = [], []
     for path, tables in files.items():
         place = place_of(root, path, instrument)
-        if not place.is_dir():
-            missing.append(path)
-            continue
         try:
+            if not _is_directory(place):
+                missing.append(path)
+                continue
             copy = PreparedCopy.open(place)
             copy.check(path, instrument, tables)
             copies[path] = copy
@@ -185,6 +198,14 @@ def use_prepared(recording: Recording, root: Path, *, is_named: bool = False) ->
         return f"the prepared copy is not used: {refused[0]}{more}; the recording itself is read"
     _attach(files, copies)
     return None
+
+
+def _is_directory(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except OSError as error:
+        msg = f"{place} cannot be looked at ({error.strerror})"
+        raise CopyError(msg) from error
 
 
 def _others(root: Path, paths: Sequence[Path], instrument: str | None) -> bool:

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import orjson
-
 from db_interpreter import DBInterpreter
 from formats.parquet_columns import BookFile, CheckpointFile, SampleFile, TradeFile
 from formats.prepared import (
@@ -31,6 +29,7 @@ from formats.prepared import (
     difference,
     digest_of,
     place_of,
+    signed,
     tables_facts,
 )
 from formats.prepared_reading import Levels, ParquetBook, ParquetTrades, last_levels
@@ -100,7 +99,7 @@ def prepare_file(
         true_copy = PreparedCopy.open(place)
         true_copy.check(path, instrument, tables)
     except CopyError as error:
-        if place.exists():
+        if os.path.lexists(place):
             logger.info("%s: the copy is made again: %s", place, error)
     else:
         said = true_copy.manifest["tables"]
@@ -151,7 +150,7 @@ def put_in_place(working: Path, place: Path) -> None:
             break
         old = working.with_name(f"{working.name[:-4]}.old.tmp")
         place.rename(old)
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)  # the next copy tries again
 
 
 def remove_leftovers(directory: Path) -> None:
@@ -214,7 +213,7 @@ class _Maker:
             "counts": counts,
             "options": self._options_as_json(),
         }
-        (working / MANIFEST).write_bytes(orjson.dumps(manifest))
+        (working / MANIFEST).write_bytes(signed(manifest))
         _sync(working / MANIFEST)
         rows, trades = (facts.get(name, {}).get("rows", 0) for name in ("book", "trades"))
         sizes = {name: listed["bytes"] for name, listed in files.items()}

@@ -1,16 +1,18 @@
 """Results of runs, kept: bars and metrics by instrument and UTC day; see docs/results.md.
 
+Beside them lies what strategies have made of these bars.
+
 What is kept lies twice in the directory of results: as Parquet files in the hive layout, and as
 tables of an SQLite file. Both are behind one `Repository`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from orderflow.errors import OutputError
+from orderflow.errors import OrderflowError, OutputError
 
 DAY_MS = 86_400_000
 DATABASE_NAME = "results.sqlite"
@@ -23,27 +25,65 @@ Row = tuple[Any, ...]
 class ResultTable:
     """A kind of results: the name of its folder and table, and its columns after the timestamp.
 
-    Rows are told apart by instrument, window, timestamp and `keys`, the first of the fields, which
-    are texts. The others are doubles, but for `integers`.
+    Rows are told apart by instrument, window, timestamp and `keys`, the first of the fields. Fields
+    are doubles, but for `integers`, `texts` and `times`, which are ms, UTC. Those `added` since the
+    first version have no value in older files.
     """
 
     name: str
     fields: tuple[str, ...]
     integers: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
 
 def _parts(name: str) -> tuple[str, ...]:
     return tuple(f"{name}_{part}" for part in ("open", "high", "low", "close"))
 
 
-OHLC = ResultTable("ohlc", ("open", "high", "low", "close", "volume"))
+OHLC = ResultTable(
+    "ohlc",
+    ("open", "high", "low", "close", "volume", "trades"),
+    integers=("trades",),
+    added=("trades",),
+)
 METRICS = ResultTable(
     "metrics", (*_parts("obi"), *_parts("tot"), *_parts("cvd"), "depth_levels"), ("depth_levels",)
 )
-METRIC_VALUES = ResultTable("metric_values", ("metric", "field", "value"), keys=("metric", "field"))
+METRIC_VALUES = ResultTable(
+    "metric_values",
+    ("metric", "field", "value"),
+    keys=("metric", "field"),
+    texts=("metric", "field"),
+)
 """What was asked for by `--metric`, a row for each field of each metric of a bar."""
 TABLES = (OHLC, METRICS, METRIC_VALUES)
+"""What a run keeps."""
+
+_DECIDED = ("strategy", "kind", "settings", "number")
+SIGNALS = ResultTable(
+    "signals",
+    (
+        *(*_DECIDED, "time", "side", "order_type", "price", "quantity"),
+        *("valid_until", "cancel_at", "reference", "reason", "mid"),
+    ),
+    integers=("number", "reference"),
+    keys=_DECIDED,
+    texts=(*_DECIDED[:3], "side", "order_type", "reason"),
+    times=("time", "valid_until", "cancel_at"),
+)
+ALERTS = ResultTable(
+    "alerts",
+    (*_DECIDED, "time", "text", "price"),
+    integers=("number",),
+    keys=_DECIDED,
+    texts=(*_DECIDED[:3], "text"),
+    times=("time",),
+)
+DECISIONS = (SIGNALS, ALERTS)
+"""What strategies made of kept bars, beside the bar that made them do so."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +118,13 @@ class Repository(Protocol):
         All rows lie in the stretch. Raise `ResultsError` where that fails.
         """
 
-    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
-        """Return the rows kept of a stretch, in time order. Raise `ResultsError`."""
+    def read(
+        self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
+    ) -> list[Row]:
+        """Return the rows kept of a stretch, in time order. Raise `ResultsError`.
+
+        With `among` those whose first key is one of these: no others are in memory.
+        """
 
 
 class ResultsError(OutputError):
@@ -90,9 +135,62 @@ class ResultsError(OutputError):
         self.path = path
 
 
+class NothingKeptError(OrderflowError):
+    """Report that nothing is kept of an instrument's bars in a range, under `directory`."""
+
+    def __init__(self, message: str, stretch: Stretch, directory: Path) -> None:
+        super().__init__(message)
+        self.stretch = stretch
+        self.directory = directory
+
+
+class JoinedDays:
+    """The rows of `METRICS` of successive days, as one run over all of them has them.
+
+    The CVD runs on from the day before, to rounding, and is 0 before the first bar; until the first
+    sample of a day OBI and TOT stay at the last close.
+    """
+
+    def __init__(self) -> None:
+        self._obi: float | None = None
+        self._tot: float | None = None
+        self._cvd = 0.0
+
+    def join(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows of the next day, or of a part of it."""
+        if not rows:
+            return []
+        carried = [self._obi] * 4 + [self._tot] * 4
+        before = self._cvd - rows[0][9]
+        joined: list[Row] = [
+            (
+                row[0],
+                *(carried if row[1] is None else row[1:9]),
+                *(value + before for value in row[9:13]),
+                *row[13:],
+            )
+            for row in rows
+        ]
+        last = joined[-1]
+        self._obi, self._tot, self._cvd = last[4], last[8], last[12]
+        return joined
+
+
 def day_of(ms: int) -> str:
     """Return the UTC day of a time in ms, as `2025-06-09`."""
     return datetime.fromtimestamp(ms // 1000, UTC).date().isoformat()
+
+
+def describe_days(starts: Sequence[int]) -> str:
+    """Return days, given as times in ms in order, as `2025-06-09 to 2025-06-11, 2025-06-13`."""
+    said: list[str] = []
+    days = [ms // DAY_MS for ms in starts]
+    for place, day in enumerate(days):
+        if place and days[place - 1] == day - 1:
+            said[-1] = f"{said[-1].partition(' to ')[0]} to {day_of(day * DAY_MS)}"
+        else:
+            said.append(day_of(day * DAY_MS))
+    return ", ".join(said)
 
 
 def check_window(window_seconds: int, start_ms: int, end_ms: int) -> str | None:

@@ -5,11 +5,20 @@ a shared file system too.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from formats.results import TABLES, ResultsError, ResultTable, Row, Stretch, day_of
+from formats.results import (
+    DAY_MS,
+    DECISIONS,
+    TABLES,
+    ResultsError,
+    ResultTable,
+    Row,
+    Stretch,
+    day_of,
+)
 
 LOCK_SECONDS = 60.0
 
@@ -37,8 +46,8 @@ class DatabaseResults:
             opened = sqlite3.connect(self._path, timeout=LOCK_SECONDS, isolation_level=None)
             with closing(opened) as connection:
                 connection.execute("BEGIN IMMEDIATE")
-                for table in TABLES:
-                    connection.execute(_schema(table))
+                for table in (*TABLES, *DECISIONS):
+                    _prepare(connection, table)
                 connection.execute(JOBS)
                 yield connection
                 connection.execute("COMMIT")
@@ -51,15 +60,28 @@ class DatabaseResults:
         with self.transaction() as connection:
             write_rows(connection, stretch, rows)
 
-    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+    def read(
+        self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
+    ) -> list[Row]:
         """Return the rows kept of a stretch: see `Repository`."""
+        marks = ", ".join("?" * len(among or ()))
+        only = "" if among is None else f"AND {table.keys[0]} IN ({marks}) "
         with self.transaction() as connection:
             found = connection.execute(
                 f"SELECT timestamp, {', '.join(table.fields)} FROM {table.name} {_OF_STRETCH} "  # noqa: S608 (our own names)
-                f"ORDER BY {', '.join(('timestamp', *table.keys))}",
-                _bounds(stretch),
+                f"{only}ORDER BY {', '.join(('timestamp', *table.keys))}",
+                (*_bounds(stretch), *(among or ())),
             )
             return found.fetchall()
+
+    def row_counts(self, table: ResultTable, stretch: Stretch) -> dict[int, int]:
+        """Return how many rows are kept of each UTC day of a stretch, by its begin in ms."""
+        with self.transaction() as connection:
+            found = connection.execute(
+                f"SELECT timestamp / {DAY_MS}, count(*) FROM {table.name} {_OF_STRETCH} GROUP BY 1",  # noqa: S608
+                _bounds(stretch),
+            )
+            return {day * DAY_MS: count for day, count in found}
 
 
 _OF_STRETCH = "WHERE instrument = ? AND window_seconds = ? AND timestamp >= ? AND timestamp < ?"
@@ -76,6 +98,8 @@ def write_rows(
             f"INSERT OR REPLACE INTO {table.name} VALUES ({marks})",  # noqa: S608
             ((stretch.instrument, stretch.window_seconds, *row) for row in given),
         )
+    if rows.keys().isdisjoint(TABLES):
+        return  # strategies decide on results, and replace none
     for day in stretch.days():
         connection.execute(
             "UPDATE jobs SET state = 'replaced' WHERE instrument = ? AND window_seconds = ? "
@@ -88,12 +112,19 @@ def _bounds(stretch: Stretch) -> tuple[str | int, ...]:
     return stretch.instrument, stretch.window_seconds, stretch.start_ms, stretch.end_ms
 
 
-def _schema(table: ResultTable) -> str:
-    types = dict.fromkeys(table.integers, "INTEGER") | dict.fromkeys(table.keys, "TEXT")
-    fields = ", ".join(f"{name} {types.get(name, 'REAL')}" for name in table.fields)
+def _prepare(connection: sqlite3.Connection, table: ResultTable) -> None:
+    """Make a table, or add to one of an older version what has been added to it since."""
+    types = dict.fromkeys((*table.integers, *table.times), "INTEGER")
+    types |= dict.fromkeys(table.texts, "TEXT")
+    columns = {name: f"{name} {types.get(name, 'REAL')}" for name in table.fields}
     key = ", ".join(("instrument", "window_seconds", "timestamp", *table.keys))
-    return (
+    connection.execute(
         f"CREATE TABLE IF NOT EXISTS {table.name}(instrument TEXT, window_seconds INTEGER, "
-        f"timestamp INTEGER, {fields}, "
+        f"timestamp INTEGER, {', '.join(columns.values())}, "
         f"PRIMARY KEY ({key})) WITHOUT ROWID"
     )
+    if table.added:
+        found = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table.name})")}
+        for name in table.added:
+            if name not in found:
+                connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {columns[name]}")

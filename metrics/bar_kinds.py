@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, isfinite
 from operator import mul
+from sys import float_info
 
 from metrics.metric import Trades
 from metrics.portions import ROUNDING, Portions
@@ -128,10 +129,11 @@ class RangeBars:
     def cut(self, trades: Trades) -> Iterator[Run]:
         """Yield the trades of each bar, in order; the last may go on."""
         start = 0
-        low, high = self._low, self._high
+        low, high, epsilon = self._low, self._high, float_info.epsilon
         for place, price in enumerate(trades.price):
             low, high = min(low, price), max(high, price)
-            if high - low >= self._size:
+            # Prices are the doubles next to what was recorded: 60000.1 - 60000.0 is below 0.1.
+            if high - low + high * epsilon >= self._size:
                 low, high = inf, -inf
                 yield trades.part(start, place + 1), True
                 start = place + 1

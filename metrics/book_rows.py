@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol
 
 from orderflow.compiled import fastest
 
+ROUNDING = 2.0**-50
+"""So small a share of a price is rounding: 1.001 times 30000 is below 30030."""
+
 Columns = list["array[float]"]
 Pair = tuple["array[float]", "array[float]"]
 """A column of the bids and one of the asks."""
@@ -148,8 +151,10 @@ class PythonRowRecorder:
         bids, asks = book.all_levels()
         for place, points in enumerate(self._ranges):
             low, high = range_around(mid, points)
-            self._within[2 * place].append(_sum(size for price, size in bids if price >= low))
-            self._within[2 * place + 1].append(_sum(size for price, size in asks if price <= high))
+            # Of a crossed book bids may be above the range, and asks below it.
+            for side, levels in enumerate((bids, asks)):
+                within = (size for price, size in levels if low <= price <= high)
+                self._within[2 * place + side].append(_sum(within))
 
     def take(self) -> tuple[Columns, Columns, Columns, Columns]:
         """Return the columns recorded, and begin anew.
@@ -164,7 +169,8 @@ class PythonRowRecorder:
 
 def range_around(mid: float, points: float) -> tuple[float, float]:
     """Return the prices `points` basis points below and above `mid`, which belong to the range."""
-    return mid * (1.0 - points / 10_000.0), mid * (1.0 + points / 10_000.0)
+    share = points / 10_000.0
+    return mid * (1.0 - share - ROUNDING), mid * (1.0 + share + ROUNDING)
 
 
 def _sum(sizes: Iterable[float]) -> float:

@@ -107,9 +107,9 @@ class BookSlope(SampledMetric):
         """Return the slope after each row; of both sides, their mean."""
         mids = kernels.mids(rows.bid, rows.ask)
         prices, sizes, count = rows.levels.bid_price, rows.levels.bid_size, rows.levels.per_row
-        bids = kernels.slopes(prices, sizes, mids, count, self._levels, -1.0)
+        bids = kernels.slopes(prices, sizes, mids, count, self._levels)
         prices, sizes = rows.levels.ask_price, rows.levels.ask_size
-        asks = kernels.slopes(prices, sizes, mids, count, self._levels, 1.0)
+        asks = kernels.slopes(prices, sizes, mids, count, self._levels)
         return kernels.mids(bids, asks) if self._side == "both" else _of(self._side, bids, asks)
 
 

@@ -96,6 +96,7 @@ class Footprint:
         self._made = 0
         self._gone_delta = 0.0  # of the bars that are no longer kept
         self._height = RowHeight(grid)
+        self._grid_version = -1
         self._window: int | None = None
         self._cells = VolumeByRow()
         self._day: int | None = None
@@ -107,9 +108,11 @@ class Footprint:
         times = trades[0]
         start, count = 0, len(times)
         while start < count:
-            self._move_to(int(times[start]))
-            end = min((times[start] // length + 1) * length for length in (self._window_ms, DAY_MS))
-            stop = bisect_left(times, end, start)
+            time = int(times[start])
+            self._move_to(time)
+            stop = bisect_left(
+                times, min(_end_of(time, self._window_ms), _end_of(time, DAY_MS)), start
+            )
             self._add_cells(trades, start, stop)
             self._add_profile(trades, start, stop)
             start = stop
@@ -189,6 +192,9 @@ class Footprint:
         return True
 
     def _follow_grid(self) -> None:
+        if self._grid.version == self._grid_version:
+            return
+        self._grid_version = self._grid.version
         finer = self._height.follow()
         if finer != 1:
             self._rescale(finer, 1)
@@ -244,6 +250,11 @@ class Footprint:
             "vah": rows[high],
             "val": rows[low],
         }
+
+
+def _end_of(time: int, length: int) -> int:
+    """Return the end of the window of so many ms that a time is in."""
+    return (time // length + 1) * length
 
 
 def _delta(bar: Bar) -> float:

@@ -86,13 +86,11 @@ def python_slopes(
     mids: "array[float]",
     count: int,
     used: int,
-    sign: float,
 ) -> "array[float]":
     """Return the least-squares slope through 0 of cumulative size against distance from the mid.
 
-    Distances are in basis points, above the mid with a `sign` of 1 and below it with -1; each row
-    has `count` levels, best first, of which the first `used` count. Levels of size 0 are left out.
-    NaN where there is no slope.
+    Distances are in basis points; each row has `count` levels, best first, of which the first
+    `used` count. Levels of size 0 are left out. NaN where there is no slope.
     """
     slopes = array("d")
     for row, mid in enumerate(mids):
@@ -100,7 +98,7 @@ def python_slopes(
         for place in range(row * count, row * count + used):
             if sizes[place] > 0.0:
                 total += sizes[place]
-                distance = sign * (prices[place] - mid) / mid * 10_000.0
+                distance = abs(prices[place] - mid) / mid * 10_000.0
                 products += distance * total
                 squares += distance * distance
         slope = products / squares if squares > 0.0 else nan

@@ -214,15 +214,18 @@ class MetricBars:
         self, traded: dict[int, Values], booked: dict[int, Values], before: list[Values]
     ) -> list[tuple[int, Values]]:
         """Return bars of both feeds; `before` has the values before them, and then the last."""
-        keys = sorted(traded.keys() | booked.keys() if self.spec.kind == "time" else traded)
+        is_time = self.spec.kind == "time"
         feeds = (traded, self._traded.metrics), (booked, self._book.metrics)
         made = []
-        for key in keys:
+        for key in sorted(traded.keys() | booked.keys()):
             for place, (bars, metrics) in enumerate(feeds):
                 before[place] = bars.get(key) or [
                     m.without_events(old) for m, old in zip(metrics, before[place], strict=True)
                 ]
-            made.append((key, self._in_order(*before)))
+            # Bars of other kinds are made of trades: one of rows alone is before those kept, and
+            # what stays flat begins with it, or has not begun yet.
+            if is_time or key in traded:
+                made.append((key, self._in_order(*before)))
         return made
 
     def _in_order(self, traded: Values, booked: Values) -> Values:
@@ -233,25 +236,33 @@ class MetricBars:
 
     def file(self, asked: Sequence[MetricSpec]) -> FileParts:
         """Return the fields and arrays of the file; `asked` are the specs of the metrics."""
-        bars = self.bars()
-        is_time = self.spec.kind == "time"
-        starts = [key if is_time else values[0][6] for key, values in bars]
-        arrays = {"time": _array([starts], len(bars))}
-        for place, name in enumerate(Prices.fields[:6]):
-            arrays[name] = _array([[values[0][place] for _, values in bars]], len(bars))
-        arrays["last_trade"] = _array([[values[0][7] for _, values in bars]], len(bars))
-        for place, metric in enumerate(self.metrics):
-            rows = [values[place + 1] for _, values in bars]
-            arrays[f"metric_{place}"] = _array(rows, len(bars), len(metric.fields))
-        metrics = [
-            _described(f"metric_{place}", metric, spec)
-            for place, (metric, spec) in enumerate(zip(self.metrics, asked, strict=True))
-        ]
-        first = bars[0][0] if bars else 0
-        if is_time:
-            first //= int(self.spec.size) * 1000
-        bar = {"kind": self.spec.kind, "size": self.spec.size}
-        return {"kind": "metrics", "bars": bar, "first": first, "metrics": metrics}, arrays
+        described = [describe(*each) for each in zip(self.metrics, asked, strict=True)]
+        return bars_file(self.spec, self.bars(), described)
+
+
+def bars_file(
+    spec: BarSpec, bars: Sequence[tuple[int, Values]], described: Sequence[dict[str, Any]]
+) -> FileParts:
+    """Return the fields and arrays of the file of bars, which are as `MetricBars.bars` has them.
+
+    `described` is what `describe` says of each metric.
+    """
+    is_time = spec.kind == "time"
+    starts = [key if is_time else values[0][6] for key, values in bars]
+    arrays = {"time": _array([starts], len(bars))}
+    for place, name in enumerate(Prices.fields[:6]):
+        arrays[name] = _array([[values[0][place] for _, values in bars]], len(bars))
+    arrays["last_trade"] = _array([[values[0][7] for _, values in bars]], len(bars))
+    metrics = []
+    for place, told in enumerate(described):
+        rows = [values[place + 1] for _, values in bars]
+        arrays[f"metric_{place}"] = _array(rows, len(bars), len(told["fields"]))
+        metrics.append({"array": f"metric_{place}", **told})
+    first = bars[0][0] if bars else 0
+    if is_time:
+        first //= int(spec.size) * 1000
+    bar = {"kind": spec.kind, "size": spec.size}
+    return {"kind": "metrics", "bars": bar, "first": first, "metrics": metrics}, arrays
 
 
 def _needs_of(metrics: Sequence[BookMetric]) -> Needs:
@@ -261,9 +272,9 @@ def _needs_of(metrics: Sequence[BookMetric]) -> Needs:
     return needs
 
 
-def _described(name: str, metric: Metric, spec: MetricSpec) -> dict[str, Any]:
+def describe(metric: Metric, spec: MetricSpec) -> dict[str, Any]:
+    """Return what the file says of a metric."""
     return {
-        "array": name,
         "asked": spec.text,
         "name": metric.name,
         "fields": list(metric.fields),

@@ -8,6 +8,7 @@ from typing import Any
 
 from metrics.book_rows import BookRows
 from metrics.metric import SampledMetric, check_positive, check_range
+from metrics.portions import ROUNDING
 from orderflow.errors import UsageError
 
 DOUBLINGS = 10
@@ -66,7 +67,9 @@ class MicroPrice(SampledMetric):
         if ask <= bid or bid_size + ask_size == inf:
             return None
         ticks = round(min((ask - bid) / self._tick, self._spreads))
-        bucket = min(int(bid_size / (bid_size + ask_size) * self._buckets), self._buckets - 1)
+        # 2.948 of 3.685 is 0.8, and not below it, as doubles have it.
+        share = bid_size / (bid_size + ask_size) * (1.0 + ROUNDING)
+        bucket = min(int(share * self._buckets), self._buckets - 1)
         return bucket * self._spreads + min(max(ticks, 1), self._spreads) - 1
 
     def _count(self, state: int, mid: float) -> None:

@@ -12,9 +12,12 @@ from metrics.portions import Portions
 from metrics.rolling_bars import CompensatedSum
 from metrics.trade_columns import BUY, OTHER
 from metrics.volume_metrics import signed_sizes
+from orderflow.errors import UsageError
 
 MAX_SECONDS = 86_400
 MAX_KEPT = 10_000
+ROUNDING = 2.0**-50
+"""So small a share of a volume is rounding: 0.1 + 0.2 is not 0.3."""
 
 
 class RealisedVolatility(BookMetric):
@@ -30,9 +33,7 @@ class RealisedVolatility(BookMetric):
     source = "Andersen, Bollerslev, Diebold, Labys (2003)"
 
     def __init__(self, seconds: float = 1.0) -> None:
-        check_range("seconds", seconds, 0.001, MAX_SECONDS)
-        self._seconds = seconds
-        self._interval_ms = seconds * 1000
+        self._interval_ms = _whole_ms(seconds)
         self._interval = self._sampled = self._mid = nan
         self._squares = CompensatedSum()
 
@@ -135,13 +136,11 @@ class KyleLambda(TradeMetric):
     source = "Kyle (1985); estimated by least squares as in Hasbrouck (2009)"
 
     def __init__(self, seconds: float = 10.0, intervals: int = 60) -> None:
-        check_range("seconds", seconds, 0.001, MAX_SECONDS)
         check_range("intervals", intervals, 2, MAX_KEPT)
-        self._seconds, self._count = seconds, intervals
-        self._interval_ms = seconds * 1000
+        self._interval_ms, self._count = _whole_ms(seconds), intervals
         self._interval = self._price = self._price_before = nan
-        self._net = CompensatedSum()
-        self._intervals: deque[tuple[float, float]] = deque(maxlen=intervals)
+        self._net, self._gross = CompensatedSum(), 0.0
+        self._intervals: deque[tuple[float, float, float]] = deque(maxlen=intervals)
 
     def add_trades(self, trades: Trades) -> None:
         """Add trades of the bar in progress."""
@@ -152,33 +151,55 @@ class KyleLambda(TradeMetric):
                 self._close_interval()
                 self._interval = interval
             stop = bisect_left(trades.time, (interval + 1) * self._interval_ms, start)
-            self._net.add(signed_sizes(trades.part(start, stop)))
+            signed = signed_sizes(trades.part(start, stop))
+            self._net.add(signed)
+            self._gross += fsum(map(abs, signed))
             self._price = trades.price[stop - 1]
             start = stop
 
     def _close_interval(self) -> None:
         if not isnan(self._price_before):
-            self._intervals.append((self._net.value, self._price - self._price_before))
+            self._intervals.append(self._current())
         self._price_before = self._price
-        self._net = CompensatedSum()
+        self._net, self._gross = CompensatedSum(), 0.0
+
+    def _current(self) -> tuple[float, float, float]:
+        """Return the interval in progress: net volume, change of price, volume."""
+        return self._net.value, self._price - self._price_before, self._gross
 
     def value(self) -> Sequence[float]:
         """Return the slope; NaN while the net volumes do not differ."""
         found = list(self._intervals)
         if not isnan(self._price_before):
-            found = [*found, (self._net.value, self._price - self._price_before)][-self._count :]
-        return [slope(found)]
+            found = [*found, self._current()][-self._count :]
+        noise = ROUNDING * max((gross for *_, gross in found), default=0.0)
+        return [slope([(net, change) for net, change, _ in found], noise)]
 
     def without_events(self, before: Sequence[float]) -> Sequence[float]:
         """Return the slope as it was."""
         return before
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Return the slope of the least-squares line through points (x, y); NaN where there is none."""
+def _whole_ms(seconds: float) -> int:
+    """Return a parameter in ms. Raise `UsageError` for one that is not so many whole ms."""
+    check_range("seconds", seconds, 0.001, MAX_SECONDS)
+    ms = round(seconds * 1000)
+    if abs(seconds * 1000 - ms) > 1e-6:
+        msg = f"times are in ms, so that the parameter seconds has 3 decimals; found {seconds:.15g}"
+        raise UsageError(msg, "seconds", seconds)
+    return ms
+
+
+def slope(points: Sequence[tuple[float, float]], noise: float = 0.0) -> float:
+    """Return the slope of the least-squares line through points (x, y); NaN where there is none.
+
+    Values of x that differ by no more than `noise` from their mean are one.
+    """
     if not points:
         return nan
     mean_x = fsum(x for x, _ in points) / len(points)
+    if all(abs(x - mean_x) <= noise for x, _ in points):
+        return nan
     mean_y = fsum(y for _, y in points) / len(points)
     squares = fsum((x - mean_x) ** 2 for x, _ in points)
     products = fsum((x - mean_x) * (y - mean_y) for x, y in points)

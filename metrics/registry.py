@@ -82,6 +82,10 @@ class MetricSpec:
                 f"{wanted} fields"
             )
             raise UsageError(msg, OPTION, self.text)
+        if len({str(field) for field in metric.fields}) < wanted:
+            found_names = ", ".join(map(str, metric.fields))
+            msg = f"{OPTION} {self.text}: its fields have a name each; found {found_names}"
+            raise UsageError(msg, OPTION, self.text)
         return metric
 
 
@@ -105,14 +109,20 @@ def parse_metric(text: str, read_moment: ReadMoment | None = None) -> MetricSpec
     name, a parameter or a value that is not known, and for a class that is no metric.
     """
     name, _, rest = text.partition(":")
-    class_name, _, after = rest.partition(":")
-    if rest and "=" not in class_name:
-        kind, rest = _own_metric(text, name, class_name), after
+    if is_own(text):
+        class_name, _, rest = rest.partition(":")
+        kind = _own_metric(text, name, class_name)
     else:
         kind = _known_metric(name)
     spec = MetricSpec(text, kind, tuple(_arguments(text, kind, rest, read_moment)))
     spec.make()
     return spec
+
+
+def is_own(text: str) -> bool:
+    """Return whether a text asks for a class of one's own, which is code to be imported."""
+    rest = text.partition(":")[2]
+    return bool(rest) and "=" not in rest.partition(":")[0]
 
 
 def _known_metric(name: str) -> type[Metric]:
@@ -139,6 +149,9 @@ def _own_metric(text: str, module_name: str, class_name: str) -> type[Metric]:
             f"{OPTION} {text}: {module_name} has no class {class_name!r} derived from BookMetric "
             "or TradeMetric; docs/metrics.md has an example"
         )
+        raise UsageError(msg, OPTION, text)
+    if issubclass(kind, BookMetric) and issubclass(kind, TradeMetric):
+        msg = f"{OPTION} {text}: {class_name} is made of rows or of trades; found both"
         raise UsageError(msg, OPTION, text)
     missing = [word for word in ("name", "formula", "unit", "source") if not hasattr(kind, word)]
     if missing:

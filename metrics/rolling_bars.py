@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from orderflow.compiled import fastest
 from orderflow.errors import OrderflowError, TimeOrderError
 
+SHORT_RUN = 32
+
 Bar = list[float]
 Event = TypeVar("Event", bound=tuple[Any, ...])
 
@@ -86,9 +88,10 @@ class RollingBars:
         if self._values:
             bar = self._current_bar()
             self._closed.append(bar)
-            for kept in (self.fresh, self.kept):
-                if kept is not None:
-                    kept.append(bar)
+            if self.fresh is not None:
+                self.fresh.append(bar)
+            if self.kept is not None:
+                self.kept.append(self._kept_bar())
             self._values = []
             self.made += 1
 
@@ -99,12 +102,15 @@ class RollingBars:
         """
         bars = self.kept or []
         self.kept = [bar for bar in bars if bar[0] >= until_ms]
-        current = [self._current_bar()] if self._values else []
+        current = [self._kept_bar()] if self._values else []
         begin, self._kept_until = self._kept_until, max(until_ms, self._kept_until)
         return [bar for bar in (*bars, *current) if begin <= bar[0] < until_ms]
 
     def _current_bar(self) -> Bar:
         return [int(self._start), *self._values]
+
+    def _kept_bar(self) -> Bar:
+        return self._current_bar()
 
     def _runs(
         self, events: Sequence[Event], time_of: Callable[[Event], int]
@@ -116,7 +122,16 @@ class RollingBars:
         index = 0
         while index < len(events):
             self._move_to(time_of(events[index]))
-            stop = bisect_left(events, self._end, index, key=time_of)
+            # Near, where windows are short: a bisection of all the rest looks at more events.
+            near = index + SHORT_RUN
+            far = near < len(events) and time_of(events[near]) < self._end
+            stop = bisect_left(
+                events,
+                self._end,
+                index,
+                len(events) if far else min(near, len(events)),
+                key=time_of,
+            )
             yield events[index:stop]
             index = stop
 

@@ -4,12 +4,16 @@ import fcntl
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from orderflow.errors import OutputError
 
 PREPARED_CACHE = Path("orderflow-replay", "prepared")
 """Where in a cache directory prepared copies of recordings are (`formats.prepared`)."""
+ARCHIVES_CACHE = Path("orderflow-replay", "archives")
+"""Where in a cache directory recordings made of archives are (`formats.archive_cache`)."""
 
 
 class DirectoryCache:
@@ -53,12 +57,23 @@ class DirectoryCache:
         while self._in_use:
             os.close(self._in_use.pop())
 
-    def trim(self) -> None:
-        """Remove the least recently used entries until the rest is within the bounds."""
-        entries = sorted(
+    def names(self) -> list[str]:
+        """Return the names of the entries, those least recently used first."""
+        return [path.name for path in self._entries()] if self._root.is_dir() else []
+
+    def remove(self, name: str) -> bool:
+        """Remove an entry and return True; return False where somebody uses it."""
+        return self._remove(self._root / name)
+
+    def _entries(self) -> list[Path]:
+        return sorted(
             (path for path in self._root.iterdir() if self._is_own(path)),
             key=lambda path: path.stat().st_mtime_ns,
         )
+
+    def trim(self) -> None:
+        """Remove the least recently used entries until the rest is within the bounds."""
+        entries = self._entries()
         sizes = {path: sum(file.lstat().st_size for file in path.iterdir()) for path in entries}
         left, taken = len(entries), sum(sizes.values())
         for path in entries:
@@ -76,7 +91,6 @@ class DirectoryCache:
         )
 
     def _remove(self, path: Path) -> bool:
-        """Remove an entry and return True; return False where somebody uses it."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,6 +102,24 @@ class DirectoryCache:
         finally:
             os.close(descriptor)
         return True
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of a file, made where it is missing; wait for whoever holds it.
+
+    Before it waits it calls `on_wait`.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def user_cache_dir() -> Path:

@@ -12,6 +12,7 @@ import math
 import os
 import struct
 from array import array
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -62,12 +63,18 @@ class Found:
 
 
 class BarFile:
-    """One file of all bars, whose header names `kind` and at least `columns`."""
+    """One file of all bars, whose header names `kind` and at least `columns`.
 
-    def __init__(self, path: Path, kind: str, columns: tuple[str, ...]) -> None:
+    In those of `unknown` a bar may have NaN.
+    """
+
+    def __init__(
+        self, path: Path, kind: str, columns: tuple[str, ...], unknown: Collection[str] = ()
+    ) -> None:
         self._path = path
         self._kind = kind
         self._wanted = columns
+        self._unknown = unknown
         self._warned: set[str] = set()
         self.refused = 0
         """How many blocks, torn tails among them, were not used."""
@@ -109,7 +116,8 @@ class BarFile:
         missing = {*self._wanted} - {*names}
         if header.get("kind") != self._kind or missing or names[0] != "time":
             raise FileContentError(f"it is no file of {self._kind}, or lacks columns", "kind")
-        blocks = _Blocks(file, start, len(names))
+        unknown = {names.index(name) for name in self._unknown}
+        blocks = _Blocks(file, start, len(names), unknown)
         found, is_cut = self._blocks_in(blocks, low, high)
         columns = {name: _joined(found, names.index(name)) for name in self._wanted}
         if not all(map(_is_ascending, found)) or not _is_ascending([columns["time"]]):
@@ -146,7 +154,8 @@ class BarFile:
 class _Blocks:
     """The blocks of an open file; its length is that at the beginning of a question."""
 
-    def __init__(self, file: int, start: int, columns: int) -> None:
+    def __init__(self, file: int, start: int, columns: int, unknown: Collection[int]) -> None:
+        self._unknown = unknown
         self._file = file
         self._start = start
         self._columns = columns
@@ -162,11 +171,14 @@ class _Blocks:
         length = self._rest if number == self._whole else self._length
         block = os.pread(self._file, length, self._start + number * self._length)
         columns = unpack_block(block, self._columns)
-        for values in columns:
-            if not (max(values) <= MAX_NUMBER and min(values) >= -MAX_NUMBER):
-                raise ArrayFileError(f"a bar holds a number beyond ±{MAX_NUMBER:g}", "number")
+        for place, values in enumerate(columns):
+            known: Sequence[float] = values
             if math.isnan(sum(values)):
-                raise ArrayFileError("a bar holds what is no number", "number")
+                if place not in self._unknown:
+                    raise ArrayFileError("a bar holds what is no number", "number")
+                known = [value for value in values if not math.isnan(value)] or [0.0]
+            if not (max(known) <= MAX_NUMBER and min(known) >= -MAX_NUMBER):
+                raise ArrayFileError(f"a bar holds a number beyond ±{MAX_NUMBER:g}", "number")
         if columns[0][0] < 0 or columns[0][-1] > MAX_TIMESTAMP_MS:
             raise ArrayFileError("a bar's time is none", "number")
         return columns

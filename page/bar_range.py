@@ -52,7 +52,10 @@ class BarRanges:
 
     def __init__(self, directory: Path) -> None:
         self._trades = BarFile(
-            directory / TRADE_BARS_FILE.name, "trade_bars", ("time", *PRICES, *SIDES)
+            directory / TRADE_BARS_FILE.name,
+            "trade_bars",
+            ("time", *PRICES, *SIDES),
+            unknown=SIDES[:-1],  # of kept results
         )
         self._book = BarFile(directory / BOOK_BARS_FILE.name, "book_bars", ("time", *OBI))
         self._lock = threading.Lock()
@@ -308,8 +311,11 @@ def _deltas(columns: Columns, parts: Sequence[tuple[int, int]]) -> Columns:
             low = min(low, delta + columns["min_delta"][place])
             high = max(high, delta + columns["max_delta"][place])
             delta += columns["buy"][place] - columns["sell"][place]
-        least.append(low if stop > start + 1 else columns["min_delta"][start])
-        most.append(high if stop > start + 1 else columns["max_delta"][start])
+        if stop == start + 1:
+            low, high = columns["min_delta"][start], columns["max_delta"][start]
+        is_known = not math.isnan(delta)
+        least.append(low if is_known else math.nan)
+        most.append(high if is_known else math.nan)
     return {"min_delta": least, "max_delta": most}
 
 

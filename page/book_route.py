@@ -157,6 +157,7 @@ def command_for(run: Status) -> list[str]:
     """Return the command that serves moments of a run."""
     command = [sys.executable, "-m", "recordings", "moments"]
     command += ["--data-dir", str(run.data_dir), "--book-mode", run.asked_book_mode or "auto"]
+    command += [f"--file={path}" for path in run.files]
     command += ["--uncross"] if run.uncross else []
     command += ["--growing"] if run.follow and run.state == "running" else []
     return [*command, "--", str(run.instrument), str(run.start), str(run.end)]

@@ -23,6 +23,7 @@ MAX_COUNTS = 100
 """Most kinds of data issues in a status."""
 MAX_ISSUES = 5_000
 """Most spans of data issues."""
+MAX_FILES = 5_000
 MAX_PATH = 4096
 """Longest path: no system has longer ones."""
 ISSUES_SCHEMA = 1
@@ -75,7 +76,7 @@ class Status:
     `event_time`, `start`, `end` and `written` are ms, UTC; `seconds` is wall clock. `live`: a
     recording in progress is followed, and all that it has is shown but the last `behind_ms`.
     `control` is the last order that the run has done; None where it obeys none. `speed` is a
-    number or "max".
+    number or "max". `stored`: it is no run, but what was kept of runs.
     """
 
     state: str
@@ -106,6 +107,7 @@ class Status:
     recorder_losses: dict[str, int] = field(default_factory=dict)
     pid: int | None = None
     data_dir: str | None = None
+    files: list[str] = field(default_factory=list)
     asked_book_mode: str | None = None
     uncross: bool | None = None
     follow: bool | None = None
@@ -113,6 +115,7 @@ class Status:
     speed: float | str | None = None
     seeking: int | None = None
     control: int | None = None
+    stored: bool | None = None
     monitoring: dict[str, Any] = field(default_factory=dict)
 
 
@@ -265,10 +268,14 @@ def parse_status(document: Any) -> Status:
     values |= {key: checks.text(found[key], f"'{key}'") for key in _TEXTS if key in found}
     if "data_dir" in found:  # a path that was cut would be another one
         values["data_dir"] = _path(found["data_dir"], "'data_dir'")
+    if "files" in found:
+        paths = checks.typed(found["files"], list, "'files'")
+        checks.bounded(paths, MAX_FILES, "'files'", "paths")
+        values["files"] = [_path(path, "'files'") for path in paths]
     if "speed" in found:
         is_max = found["speed"] == "max"
         values["speed"] = "max" if is_max else checks.number(found["speed"], "'speed'")
-    for name in ("reliable", "live", "paused", "uncross", "follow"):
+    for name in ("reliable", "live", "paused", "uncross", "follow", "stored"):
         if name in found:
             values[name] = checks.typed(found[name], bool, f"'{name}'")
     if "monitoring" in found:

@@ -113,8 +113,9 @@ def _trading_section(version: str, data: PageData, shown: Shown) -> Section:
     )
 
 
-def _panels_section(version: str, _: PageData, __: Shown) -> Section:
-    return Section(version, panels=trading_charts.panels(trading=bool(version)))
+def _panels_section(version: str, data: PageData, _: Shown) -> Section:
+    executes = data.trading_run is None or data.trading_run.executes
+    return Section(version, panels=trading_charts.panels(trading=bool(version), executes=executes))
 
 
 def _measured_section(version: str, data: PageData, _: Shown) -> Section:
@@ -260,7 +261,8 @@ class Sections:
         ]
         told = replace(data, undrawn=tuple(undrawn))
         words = _words_version(told, shown)
-        with_panels = name_of("panels") if data.trading_run else ""
+        run = data.trading_run
+        with_panels = name_of(("panels", run.executes)) if run else ""
         measured = data.measured.content
         others = (
             ("panels", with_panels, _panels_section),

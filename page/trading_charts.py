@@ -57,12 +57,21 @@ PANELS: Layout = {
 """What of the time figure's layout a trading run changes, by path: it adds two panels."""
 
 
-def panels(*, trading: bool) -> Layout:
-    """Return `PANELS`, or what takes them away again."""
-    if trading:
+ALERTS_ALONE: Layout = {
+    ("yaxis", "domain"): [0.465, 1.0],
+    ("yaxis5", "domain"): [0.453, 0.461],
+    ("yaxis9",): unseen_axis(domain=[0.425, 0.447], range=[0, 1]),
+}
+"""What it changes where strategies have decided on kept bars, without an account."""
+
+
+def panels(*, trading: bool, executes: bool = True) -> Layout:
+    """Return `PANELS`, or the strip of alerts alone, or what takes either away again."""
+    if trading and executes:
         return PANELS
     plain = time_layout({})
-    return {path: unseen_axis() if path[0] not in plain else _at(plain, path) for path in PANELS}
+    back = {path: unseen_axis() if path[0] not in plain else _at(plain, path) for path in PANELS}
+    return back | ALERTS_ALONE if trading else back
 
 
 def _at(layout: dict[str, Any], path: tuple[str, ...]) -> Any:

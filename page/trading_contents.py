@@ -67,11 +67,13 @@ class Trading:
     """Hold a trading run so far; what its writer left out is None, 0 or empty.
 
     The counts are of all there were, the lists of the newest; open orders nearest to the mid first.
+    `executes` is False of strategies that have decided on kept bars: there was no account.
     """
 
     instrument: str
     strategies: tuple[str, ...]
     state: str
+    executes: bool = True
     reason: str | None = None
     written: int | None = None
     event_time: int | None = None
@@ -119,6 +121,7 @@ def parse_trading(document: Any) -> Trading:
     values |= {key: checks.number(given[key], f"'{key}'") for key in _NUMBERS if key in given}
     values |= {key: checks.timestamp(given[key], f"'{key}'") for key in _TIMES if key in given}
     values |= {key: checks.text(given[key], f"'{key}'") for key in _TEXTS if key in given}
+    values["executes"] = checks.typed(given.get("executes", True), bool, "'executes'")
     balance = checks.number(given.get("balance", 0), "'balance'")
     return Trading(
         **values,

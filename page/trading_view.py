@@ -44,13 +44,13 @@ def panel(run: Trading | None, decimals: int, *, stale: bool) -> list[Any]:
     return [
         html.Div(
             [
-                html.H2("Trading"),
+                html.H2("Trading" if run.executes else "Decisions"),
                 html.Span(label, className=f"badge {tone}", id="trading-badge"),
                 html.Span(", ".join(run.strategies), className="strategies"),
             ],
             className="trading-head",
         ),
-        html.Div(_figures(run), className="trading-figures"),
+        html.Div(_figures(run) if run.executes else [], className="trading-figures"),
         *_refusals(run),
         *_orders(run, decimals),
         *(html.Div(text, className=f"remark {tone}") for text, tone in _remarks(run, stale=stale)),

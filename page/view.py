@@ -22,6 +22,9 @@ from page.wording import MINUS, fixed, liveness, short
 LADDER_LEVELS = 12
 DASH = "\N{EN DASH}"
 MAX_SECONDS_LEFT = 10 * 365 * 86_400
+STORED = (
+    "What runs have kept: bars and metrics. The book, the order flow and data issues are not kept."
+)
 HOW_TO_START = "uv run main.py BTC-USDT 2025-06-09 2025-06-10"
 
 
@@ -110,6 +113,8 @@ def _ended_state(status: Status, *, has_bars: bool) -> RunState:
     words = " · ".join(detail)
     if status.state == "finished":
         note = None if has_bars else "The range holds no trades: there are no bars to draw."
+        if status.stored:
+            return RunState("kept results", "good", f"written {_clock(status)}", note or STORED)
         return RunState("finished", "good", f"{words} · written {_clock(status)}", note)
     done = "" if status.progress is None else f" at {status.progress:.0%}".replace("%", " %")
     if status.state == "stopped":

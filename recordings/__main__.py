@@ -227,15 +227,16 @@ def moments_command(
     book_mode: Annotated[BookMode, typer.Option()] = BookMode.AUTO,
     uncross: Annotated[bool, typer.Option("--uncross")] = False,
     growing: Annotated[bool, typer.Option("--growing")] = False,
+    files: Annotated[list[Path] | None, typer.Option("--file")] = None,
 ) -> None:
     """Serve moments of a run to the page that has started this process."""
     from recordings.moment_service import Run, serve_standard_streams  # noqa: PLC0415
 
     set_up_logging(0, quiet=False)
     check_instrument(instrument)
-    run = Run(
-        instrument, data_dir or DEFAULT_DATA_DIR, start_ms, end_ms, book_mode, uncross, growing
-    )
+    directory = data_dir or DEFAULT_DATA_DIR
+    asked = (start_ms, end_ms, book_mode, uncross, growing)
+    run = Run(instrument, directory, *asked, files=tuple(files or ()))
     serve_standard_streams(run)
 
 

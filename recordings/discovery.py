@@ -43,6 +43,12 @@ class Recording:
     first_ms: int
     last_ms: int
 
+    @property
+    def begins_whole(self) -> bool:
+        """Return whether no book row before the first of these matters to the book."""
+        first = min(self.books, key=_span, default=None)
+        return first is None or begins_with_snapshot(first)
+
 
 def find_recording(
     instrument: str, data_dir: Path, start_ms: int, end_ms: int, book_mode: str = "auto"
@@ -108,7 +114,7 @@ def open_recordings(instrument: str, found: FoundFiles, data_dir: Path) -> Opene
         instrument, tables = recorded, _open_all(found, recorded)
     if not tables:
         _check_hidden(found.hidden, [], 0, 1)
-        why = _nothing_found(instrument, data_dir, found.files)
+        why = _nothing_found(instrument, data_dir, found)
         raise NothingToReplayError(why, instrument, data_dir)
     books = sorted((book for book, _ in tables if not book.is_empty), key=_span)
     trades = sorted((table for _, table in tables if not table.is_empty), key=_span)
@@ -234,16 +240,19 @@ def _in_other_case(instrument: str, data_dir: Path, files: list[Path]) -> str | 
     return next(iter(names), None)
 
 
-def _nothing_found(instrument: str, data_dir: Path, files: list[Path]) -> str:
+def _nothing_found(instrument: str, data_dir: Path, found: FoundFiles) -> str:
     seen: dict[str, tuple[int, int]] = {}
-    for path in files:
+    for path in found.files:
         for name, span in _instruments_of(path).items():
             known = [t for t in (*seen.get(name, ()), *span) if t]
             seen[name] = (min(known), max(known)) if known else (0, 0)
     if not seen:
+        importer = "uv run -m formats import FILE… --into DIR"
+        others = f"; {importer} takes archives, other files here: {len(found.others):,}"
         return (
-            f"no recording under {data_dir} ({len(files)} database files seen); name another "
-            "directory with --data-dir, or try --demo"
+            f"no recording under {data_dir} ({len(found.files)} database files "
+            f"seen{others if found.others else ''}); name another directory with --data-dir, or "
+            "try --demo"
         )
     nearest = nearest_first(instrument, seen)
     listed = ", ".join(f"{name} ({_days(*seen[name])})" for name in nearest[:10])

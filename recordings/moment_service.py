@@ -15,9 +15,10 @@ from typing import Any, TextIO
 import orjson
 
 from orderflow.errors import OrderflowError
-from recordings.discovery import Recording, find_recording
+from recordings.discovery import Recording, open_recordings
 from recordings.moment_sources import FOREVER_MS
 from recordings.moments import MAX_LEVELS, MAX_TRADES, Moments
+from recordings.search import FoundFiles, find_files
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,10 @@ FIRST_WAIT_SECONDS = 0.4
 
 @dataclass(frozen=True)
 class Run:
-    """The run whose moments are asked for: what to find, and how its book was kept."""
+    """The run whose moments are asked for: what to find, and how its book was kept.
+
+    `files` are all its files; where there are none they are those under `data_dir`.
+    """
 
     instrument: str
     data_dir: Path
@@ -36,12 +40,13 @@ class Run:
     book_mode: str = "auto"
     uncross: bool = False
     growing: bool = False
+    files: tuple[Path, ...] = ()
 
     def find(self) -> Recording:
         """Find its recording. Errors as in `find_recording`."""
-        return find_recording(
-            self.instrument, self.data_dir, self.start_ms, self.end_ms, self.book_mode
-        )
+        found = FoundFiles([*self.files]) if self.files else find_files(self.data_dir)
+        opened = open_recordings(self.instrument, found, self.data_dir)
+        return opened.of_range(self.start_ms, self.end_ms, self.book_mode)
 
 
 class MomentService:

@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import islice, pairwise
 from operator import gt, itemgetter, lt
 from pathlib import Path
+from typing import Any
 
 from orderflow.errors import RecordingError
 from orderflow.events import LostRows
@@ -27,6 +28,15 @@ from recordings.connection import (
 )
 from recordings.file_merge import TimedSource
 from recordings.integrity import IntegrityCheck
+from recordings.parsed_table import (
+    BATCH_BYTES,
+    CHUNK_ROWS,
+    HeldRows,
+    ParsedReading,
+    RowReader,
+    open_reader,
+    rows_held_back,
+)
 from recordings.prepared_rows import PreparedRows, Rows
 from recordings.row_order import (
     NANOSECONDS_PER_MS,
@@ -38,12 +48,6 @@ from recordings.row_order import (
 from recordings.table_shape import TIME_FORMS, TableShape
 from recordings.table_spec import BOOK, TRADES, TableSpec
 
-CHUNK_ROWS = 32
-"""Rows fetched between two looks at how many bytes a batch has."""
-BATCH_BYTES = 4_000_000
-"""About how many bytes of levels are read at once."""
-HELD_BYTES = 16_000_000
-"""About how many bytes of levels are held back at most, to sort them."""
 MAX_KEY = 2**63 - 1
 """The highest key that SQLite has."""
 
@@ -62,6 +66,8 @@ class RecordedTable:
 
     The whole file is checked while the `source` is read, once for all tables given one `check`.
     Rows that were `prepared` are read instead of the file's, which was checked when they were.
+    `cut` says that what the file was made of has no end, where that is so: reading fails there.
+    With `parses`, the source's rows come with their levels parsed where that is quicker.
 
     Raise `RecordingError` for a view, or when a required column is missing.
     """
@@ -88,6 +94,8 @@ class RecordedTable:
         self.damage = self._shape.damage
         self._held_back = spec.reorder
         self.prepared: PreparedRows | None = None
+        self.cut: str | None = None
+        self.parses = False
 
     @property
     def name(self) -> str:
@@ -140,16 +148,20 @@ class RecordedTable:
     def source(self) -> TimedSource:
         """Return the table as a source for `FileMerge`, which fails in the end if it is damaged."""
         if self.prepared:
-            return TimedSource(self.first_ms, self.last_ms, self._read_prepared)
-        source = TimedSource(self.first_ms, self.last_ms, self._read_whole, self._check.verdict)
-        if self.damage:
-            why = f"rows may be missing ({self.damage}); what could be read is used, {RECOVER}"
-            source.failure = recording_error(self.path, why)
+            source = TimedSource(self.first_ms, self.last_ms, self._read_prepared)
+        else:
+            source = TimedSource(self.first_ms, self.last_ms, self._read_whole, self._check.verdict)
+            if self.damage:
+                why = f"rows may be missing ({self.damage}); what could be read is used, {RECOVER}"
+                source.failure = recording_error(self.path, why)
+        if self.cut:
+            source.failure = RecordingError(self.cut, str(self.path))
         return source
 
-    def _read_whole(self) -> Iterator[list[Row]]:
+    def _read_whole(self) -> Iterator[Rows]:
         self._check.begin()
-        return self.batches()
+        is_book = self._spec.name == BOOK.name
+        return self.parsed_batches() if self.parses and is_book else self.batches()
 
     def _read_prepared(self) -> Iterator[Rows]:
         self._begin()
@@ -162,7 +174,8 @@ class RecordedTable:
 
     def read_through(self) -> Iterator[list[Row]]:
         """Yield the rows as `batches` does; raise `RecordingError` also for a file with a fault."""
-        yield from self._read_whole()
+        self._check.begin()
+        yield from self.batches()
         if self.damage:
             raise recording_error(self.path, f"damaged ({self.damage}); {RECOVER}")
         if error := self._check.verdict():
@@ -183,10 +196,44 @@ class RecordedTable:
         as immutable; whatever was read before has been yielded then.
         """
         self._begin()
+        yield from self._in_order(self._raw_batches(), ReorderBuffer(self._spec.reorder))
+
+    def parsed_batches(self) -> Iterator[Rows]:
+        """Yield the rows as `batches` does, parsed as long as they are as most are."""
+        if self._has_untimed():
+            yield from self.batches()
+            return
+        self._begin()
+        as_opened = identity(self.path)
+        reading = ParsedReading(self.path, self._shape, lambda: self._check_unchanged(as_opened))
+        for rows in reading.batches():
+            self._note_late(reading.held)
+            yield rows
+        self._note_late(reading.held)
+        if reading.whole:
+            return
         buffer = ReorderBuffer(self._spec.reorder)
+        buffer.resume(reading.held.rows(), reading.held.released)
+        self._held_back = reading.held_back
+        raw = self._raw_batches(reading.last, total=reading.total)
+        yield from self._in_order(raw, buffer, usable=reading.total > 0)
+
+    def _has_untimed(self) -> bool:
+        """Return whether there may be rows that the index, where one is read along, leaves out."""
+        if not self._shape.indexed:
+            return False
+        try:
+            with closing(connect(self.path)[0]) as connection:
+                counts = self._shape.untimed_counts(connection)
+                return self._shape.has_bad_times or any(counts)
+        except (sqlite3.Error, RecordingError):  # which the reading of rows will meet too
+            return True
+
+    def _in_order(
+        self, raw_batches: Iterator[list[Row]], buffer: ReorderBuffer, *, usable: bool = False
+    ) -> Iterator[list[Row]]:
+        """Yield rows as fetched in time order; `usable` says that some were before."""
         failure: RecordingError | None = None
-        usable = False
-        raw_batches = self._raw_batches()
         while failure is None:
             try:
                 raw = next(raw_batches, None)
@@ -244,7 +291,7 @@ class RecordedTable:
         self.skipped += count
         self.lost.append(LostRows(f"{self._spec.rows}_skipped", timestamp, count))
 
-    def _note_late(self, buffer: ReorderBuffer) -> None:
+    def _note_late(self, buffer: ReorderBuffer | HeldRows) -> None:
         self.late += len(buffer.late_times)
         self.lost += [LostRows(self._late_kind, ms) for ms in buffer.late_times]
         buffer.late_times = []
@@ -267,10 +314,10 @@ class RecordedTable:
             f"{'NULL' if shown is None else repr(shown)}; understood are {TIME_FORMS}",
         )
 
-    def _raw_batches(self, last: Row | None = None) -> Iterator[list[Row]]:
+    def _raw_batches(self, last: Row | None = None, total: int = 0) -> Iterator[list[Row]]:
         """Yield the rows as fetched, `(timestamp, tie, *payload)`, in the order of reading.
 
-        Given `last`, the time and key of a row, only those after it.
+        Given `last`, the time and key of a row, only those after it; `total` were read before.
         """
         as_opened = identity(self.path)
         connection, immutable = connect(self.path, self._spec.max_value)
@@ -278,15 +325,17 @@ class RecordedTable:
             if last is None:
                 self._count_untimed(connection)
             cursor: sqlite3.Cursor | None = None
-            total = 0
+            reader = self._reader(last, immutable=immutable)
             while True:
-                cursor, rows, error = self._fetch(connection, cursor, last, immutable=immutable)
-                if immutable and identity(self.path) != as_opened:
-                    raise recording_error(
-                        self.path, "changed while it was read; run again when it is done"
-                    )
+                error = None
+                rows = reader.read(self._spec.batch) if reader else None
+                if rows is None:
+                    reader = None
+                    cursor, rows, error = self._fetch(connection, cursor, last, immutable=immutable)
+                if immutable:
+                    self._check_unchanged(as_opened)
                 # Damage must not lead reading in a circle, nor an index give rows in its own order.
-                disorder = not (cursor and self._is_in_order(last, rows))
+                disorder = not ((reader or cursor) and self._is_in_order(last, rows))
                 disorder = disorder and self._cut_at_disorder(last, rows)
                 if error and not (rows or disorder):
                     rows, last = self._step_over(connection, last, error, total)
@@ -297,6 +346,18 @@ class RecordedTable:
                     yield rows if self._shape.ties_by_key else [row[:-1] for row in rows]
                 if disorder:
                     raise self._cannot_read_on(last, None, total)
+
+    def _reader(self, last: Row | None, *, immutable: bool) -> Any:
+        """Return what reads rows more quickly than a cursor, for as long as it can; or None."""
+        is_book = self._spec.name == BOOK.name  # whose lists are bounded in bytes too
+        if is_book or not (self.parses and immutable and last is None):
+            return None
+        return open_reader(RowReader, self.path, self._shape)
+
+    def _check_unchanged(self, as_opened: tuple[int, int, int] | None) -> None:
+        if identity(self.path) != as_opened:
+            why = "changed while it was read; run again when it is done"
+            raise recording_error(self.path, why)
 
     def _count_untimed(self, connection: sqlite3.Connection) -> None:
         try:
@@ -382,7 +443,7 @@ class RecordedTable:
                 chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)
         finally:
             if rows:
-                self._held_back = HELD_BYTES * len(rows) // (size + 1) + 1
+                self._held_back = rows_held_back(len(rows), size)
 
     def _step_over(
         self,

@@ -91,6 +91,12 @@ class ReorderBuffer:
         self._released: tuple[int, ...] = ()
         self.late_times: list[int] = []
 
+    def resume(self, held: list[Row], released: Row) -> None:
+        """Take over rows in order that were held back, and the time and order of the row before."""
+        self._released = released
+        if held:
+            self._hold(held)
+
     def push(self, rows: list[Row], capacity: int | None = None) -> list[Row]:
         """Take the next rows and return those that are now in order, oldest first.
 

@@ -16,6 +16,7 @@ from orderflow.errors import NothingToReplayError, RecordingError
 logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
+_MAGIC = b"SQLite format 3\0"
 
 _DATE = r"(?:(?:\d{2}|\d{4})-\d{2}-\d{2}|\d{8})"
 # What an exchange calls an instrument, such as BTC-USDT-SWAP or BTC-USD-220527, perhaps dated;
@@ -30,12 +31,14 @@ class FoundFiles:
     """The database files found, by path, and what may hide more of them.
 
     `hidden` has an error for each folder, file or link that could not be looked into.
-    `is_outright`: the one file was named by the user, not found by its suffix.
+    `is_outright`: the one file was named by the user, not found by its suffix. `others` are files
+    that are no databases, among which archives may be.
     """
 
     files: list[Path] = field(default_factory=list)
     hidden: list[RecordingError] = field(default_factory=list)
     is_outright: bool = False
+    others: list[Path] = field(default_factory=list)
 
     def hide(self, error: RecordingError) -> None:
         """Note, and log, what cannot be looked into; once, however often it is tried."""
@@ -51,7 +54,8 @@ class FoundFiles:
 def find_files(data_dir: Path) -> FoundFiles:
     """Find the database files under `data_dir`, in all folders and links to folders below it.
 
-    A file in place of a directory is taken as it is. Raise `NothingToReplayError` when there is
+    A file in place of a directory is taken as it is, and is among `others` too where it is no
+    database. Raise `NothingToReplayError` when there is
     nothing of that name, `RecordingError` when it cannot be looked at.
     """
     try:
@@ -65,13 +69,23 @@ def find_files(data_dir: Path) -> FoundFiles:
     except OSError as error:
         raise _refused(data_dir, error) from error
     if not S_ISDIR(mode):
-        return FoundFiles([data_dir], is_outright=True)
+        others = [] if _is_database(data_dir) else [data_dir]
+        return FoundFiles([data_dir], is_outright=True, others=others)
     found = FoundFiles()
     for path in _entries_below(data_dir, found):
-        if path.suffix in SUFFIXES:
-            found.files.append(path)
+        (found.files if path.suffix in SUFFIXES else found.others).append(path)
     found.files.sort()
+    found.others.sort()
     return found
+
+
+def _is_database(path: Path) -> bool:
+    """Return whether a file may be a database: also an empty one, and one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) in (_MAGIC, b"")
+    except OSError:
+        return True
 
 
 def _entries_below(top: Path, found: FoundFiles) -> Iterator[Path]:

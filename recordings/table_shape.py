@@ -51,10 +51,11 @@ class TableShape:
     Rows are read along an index on the timestamp where one gives the right order (`indexed`), else
     along the key (`descending` where the newest come first). `exact`: along the index, times need
     neither conversion nor sorting. `has_bad_times`: among the texts of an index are some that are
-    no times. `ties_by_key`: rows of one time go by the key, which then stands
-    second in a row; else it stands last. `first_ms` and `last_ms` bound the rows as far as the file
-    tells, `last_ms` below `first_ms` where there is none. `damage` says why some of its rows may be
-    missing although the file can be opened, None where nothing tells so.
+    no times. `ties_by_key`: rows of one time go by the key, which then stands second in a row; else
+    it stands last. `has_trailing`: rows have the columns that some tables lack. `is_utf8`: so
+    text is stored. `first_ms` and `last_ms` bound the rows as far as the file tells, `last_ms`
+    below `first_ms` where there is none. `damage` says why some of its rows may be missing although
+    the file can be opened, None where nothing tells so.
 
     `along_key`: read along the key, which says what was appended, whatever indexes there are.
 
@@ -66,10 +67,10 @@ class TableShape:
     ) -> None:
         self.path = path
         self.spec = spec
-        self._instrument = instrument
+        self.instrument = instrument
         self._along_key = along_key
         self.exists = True
-        self.filtered = self.ties_by_key = False
+        self.filtered = self.ties_by_key = self.has_trailing = self.is_utf8 = False
         self.indexed = self.descending = self.exact = self.has_bad_times = False
         self._time_index_first = self._keyed_by_time = self._has_rowid = False
         self.first_ms, self.last_ms = UNKNOWN_SPAN
@@ -96,6 +97,11 @@ class TableShape:
         if not self.indexed:
             time = f"CASE WHEN {_TIMED} THEN timestamp END"
         return f"{time}, {self._payload}"
+
+    @property
+    def whole_sql(self) -> str:
+        """Return the statement that reads all rows as `select`; it binds `:instrument` alone."""
+        return self._page_sql(self.select, None, -1)
 
     def key_of(self, row: Row) -> Any:
         """Return the key of a row that was read as `select`, or as `(timestamp, key)`."""
@@ -215,7 +221,7 @@ class TableShape:
         )
 
     def _run(self, connection: sqlite3.Connection, sql: str, **values: Any) -> sqlite3.Cursor:
-        return connection.execute(sql, {"instrument": self._instrument, **values})
+        return connection.execute(sql, {"instrument": self.instrument, **values})
 
     def _bind(self, last: Row | None) -> dict[str, object]:
         return {} if last is None else {"time": _bound(last[0]), "key": _bound(self.key_of(last))}
@@ -236,12 +242,13 @@ class TableShape:
             if required not in columns:
                 why = f"table {self.spec.name} has no column {required}; found {', '.join(columns)}"
                 raise recording_error(self.path, why)
-        self.filtered = "instrument" in columns and self._instrument is not None
+        self.filtered = "instrument" in columns and self.instrument is not None
         tie = self._choose_key(connection, columns)
         extra = [] if self.ties_by_key else [self._key]
         (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-        recorded = [column for column in self.spec.trailing if column in columns]
-        names = self.spec.payload + (self.spec.trailing if recorded else ())
+        self.is_utf8 = encoding == b"UTF-8"
+        self.has_trailing = any(column in columns for column in self.spec.trailing)
+        names = self.spec.payload + (self.spec.trailing if self.has_trailing else ())
         payload = [_as_read(c, encoding) if c in columns else "NULL" for c in names]
         self._payload = ", ".join([tie, *payload, *extra])
         return True

@@ -1,4 +1,7 @@
-"""Replay many days of many instruments into kept results: `uv run -m replay batch …`."""
+"""Replay many days of many instruments into kept results, and show what is kept.
+
+`uv run -m replay batch …`, and `uv run -m replay show …`.
+"""
 
 from orderflow import startup
 
@@ -6,6 +9,7 @@ if __name__ == "__main__":
     startup.begin()
 
 import gc
+import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +17,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from formats.results import DAY_MS, check_window
+from formats.parquet_results import ParquetResults
+from formats.results import DAY_MS, Stretch, check_window, describe_days
 from metrics.registry import parse_metrics
 from orderflow import command, parent
 from orderflow import options as shared
@@ -24,9 +29,13 @@ from orderflow.times import format_duration, parse_moment, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, BookMode
 from replay.batch import BatchOptions, Report, Storage
 from replay.job import Job, limit_memory, read_line, run_job
+from replay.page_process import PageProcess, check_port
 from replay.run import OBJECTS_PER_COLLECTION
+from replay.run_files import RunFiles
 from replay.schedulers import MOST_WORKERS, check_scheduler, open_scheduler
+from replay.stored_run import StoredRun, has_anything
 from replay.terminal import StatusLine
+from viz_io import OUTPUT_DIR
 
 MOST_FAILURES_SAID = 20
 
@@ -35,7 +44,7 @@ app = command.new_app()
 
 @app.callback()
 def _replay() -> None:
-    """Replay many days of many instruments into kept results."""
+    """Replay many days of many instruments into kept results, and show what is kept."""
 
 
 @app.command()
@@ -49,6 +58,7 @@ def batch(
     ],
     results: Annotated[Path, typer.Option(metavar="DIR", help="Where bars and metrics are kept.")],
     data_dir: shared.DataDir = None,
+    prepared_dir: shared.PreparedDir = None,
     scheduler: Annotated[
         str,
         typer.Option(
@@ -105,7 +115,14 @@ def batch(
     check_scheduler(scheduler, _checked(workers))
     parse_metrics(metric or [], partial(parse_moment, "anchor"))
     options = BatchOptions(
-        window_seconds, depth_levels, book_mode, uncross, memory_mb, time_limit, tuple(metric or ())
+        window_seconds,
+        depth_levels,
+        book_mode,
+        uncross,
+        memory_mb,
+        time_limit,
+        tuple(metric or ()),
+        prepared_dir,
     )
     storage = Storage(results, options)
     try:
@@ -140,9 +157,84 @@ def job() -> None:
     """Do the job of the line on stdin, and print what became of it."""
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     given = Job.of_line(read_line())
+    # numpy, which pyarrow imports, has threads made for each core, with memory for each of them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     limit_memory(given.memory_mb)
     parent.end_with_parent(grace_seconds=0)
     command.print_result(orjson.dumps(run_job(given)).decode())
+
+
+@app.command()
+def show(
+    instrument: shared.Instrument,
+    start_date: shared.Start,
+    end_date: shared.End,
+    results: Annotated[Path, typer.Option(metavar="DIR", help="Where bars and metrics are kept.")],
+    window_seconds: shared.WindowSeconds = 60,
+    output_dir: shared.OutputDir = None,
+    ui: shared.Page = True,
+    host: shared.PageHost = shared.LOOPBACK,
+    port: shared.PagePort = 8050,
+    allow_host: shared.AllowHosts = None,
+    json_summary: shared.JsonSummary = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Show kept bars, metrics and alerts on the page, as after a replay of that range."""
+    command.set_up_logging(verbose, quiet=quiet)
+    check_instrument(instrument)
+    stretch = Stretch(instrument, window_seconds, *parse_range(start_date, end_date))
+    if why := check_window(window_seconds, stretch.start_ms, stretch.end_ms):
+        raise UsageError(why, "--window-seconds", window_seconds)
+    kept = ParquetResults(results)
+    if not has_anything(kept, stretch):
+        raise kept.nothing_kept(stretch)
+    if ui:
+        check_port(host, port)
+    files = RunFiles(output_dir or OUTPUT_DIR)
+    page = PageProcess(files.directory, host, port, allow_host or []) if ui else None
+    try:
+        code = _write_stored(StoredRun(kept, stretch, files), json_summary, quiet=quiet)
+        if files.failure:
+            why = f"the files are not up to date ({files.failure.strerror})"
+            say_error(f"{files.directory}: {why}; run again, with room there")
+            code = code or EXIT_FAILED
+        files.close()
+        if page and code < 128:
+            if page.is_up and not quiet:
+                say("The page stays until Ctrl+C; --no-ui ends with the files.")
+            page.keep()
+    finally:
+        files.close()
+        if page:
+            page.close()
+    raise typer.Exit(code)
+
+
+def _write_stored(run: StoredRun, as_json: bool, *, quiet: bool) -> int:
+    """Write the files of kept bars, and say what is in them; return the exit code."""
+    stopped: list[bool] = []
+    with (
+        StatusLine(shown=not quiet) as line,
+        command.stop_on_signals(lambda: stopped.append(True)) as signals,
+    ):
+
+        def go_on(share: float) -> bool:
+            line.write(f"{share:4.0%} of the range".replace("%", " %"))
+            return not stopped
+
+        status = run.write(go_on)
+    if run.not_kept and not quiet:
+        say(f"nothing is kept of {describe_days(run.not_kept)}")
+    if as_json:
+        command.print_result(orjson.dumps(status).decode())
+    elif not quiet:
+        metrics = ", ".join(status["metrics"]) or "none of --metric"
+        left_out = status["metrics_left_out"]
+        more = f" and {left_out:,} more, which are left out" if left_out else ""
+        say(f"{status['bars']:,} bars with {status['alerts']:,} alerts; metrics: {metrics}{more}")
+        say("not kept, and not shown: the book, the order flow, data issues")
+    return 128 + signals.received if stopped else EXIT_DONE
 
 
 def _days(start_date: str, end_date: str, window_seconds: int) -> tuple[int, int]:

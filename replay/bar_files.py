@@ -52,7 +52,10 @@ class BarFiles:
 
     def add_closed(self, processor: OHLCProcessor) -> None:
         """Add the bars that a processor has closed since the last call."""
-        traded, sampled = processor.take_closed()
+        self.add(*processor.take_closed())
+
+    def add(self, traded: Bars, sampled: Bars) -> None:
+        """Add bars of trades, and of book samples, that have been closed."""
         if traded:
             self._trades.add(traded)
         if sampled:
@@ -65,8 +68,11 @@ class BarFiles:
     def finish(self, processor: OHLCProcessor) -> None:
         """Write what is left of a run that has ended."""
         self.add_closed(processor)
-        if processor.flow is None:
-            return
+        if processor.flow is not None:
+            self.write_rest()
+
+    def write_rest(self) -> None:
+        """Write what fills no block: no bar follows."""
         are_whole = [file.finish() for file in (self._trades, self._book)]
         if not all(are_whole) and self._files.failure is None:
             self._files.failure = OSError(errno.EIO, "bars are missing from the files of all bars")

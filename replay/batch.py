@@ -6,7 +6,7 @@ what a job does is in `replay.job`. See docs/batch.md.
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +17,16 @@ import orjson
 
 from formats.jobs_table import WAITING, JobRow, JobsTable
 from formats.parquet_results import ParquetResults
-from formats.results import DATABASE_NAME, DAY_MS, TABLES, ResultTable, Row, Stretch, day_of
+from formats.results import (
+    DATABASE_NAME,
+    DAY_MS,
+    TABLES,
+    ResultsError,
+    ResultTable,
+    Row,
+    Stretch,
+    day_of,
+)
 from formats.results_database import DatabaseResults
 from orderflow.errors import NothingToReplayError, OutputError, RecordingError
 from orderflow.times import parse_moment
@@ -31,18 +40,23 @@ from replay.schedulers import LOST, Outcome, Scheduler
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """To be raised when the same recording gives other results: all jobs are then done again."""
 MOST_ATTEMPTS = 2
 MOST_LOSSES = 5
 """So often a job is given out again whose workers had died."""
 LOCK_NAME = ".orderflow-batch.lock"
+RowCounts = Mapping[ResultTable, Mapping[int, int]]
+"""Of each table, how many rows are kept by the day, in ms, in which they lie."""
 _DATE = re.compile(r"(\d{2}|\d{4})-?(\d{2})-?(\d{2})")
 
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How each day is replayed, which its results depend on, and what its process may take."""
+    """How each day is replayed, which its results depend on, and what its process may take.
+
+    Results do not depend on whether prepared copies, in `prepared_dir`, are read.
+    """
 
     window_seconds: int = 60
     depth_levels: int = 50
@@ -51,6 +65,7 @@ class BatchOptions:
     memory_mb: int = 1024
     seconds: float = 3600
     metrics: tuple[str, ...] = ()
+    prepared_dir: Path | None = None
 
     def as_json(self) -> str:
         """Return what the results depend on."""
@@ -124,7 +139,8 @@ class Storage:
         except OSError as error:
             msg = f"{directory}: cannot be written to ({error.strerror}); name another --results"
             raise OutputError(msg, directory) from error
-        self._jobs = JobsTable(DatabaseResults(directory / DATABASE_NAME))
+        self._database = DatabaseResults(directory / DATABASE_NAME)
+        self._jobs = JobsTable(self._database)
         self._stop_asked = False
         self.report = Report()
 
@@ -152,12 +168,18 @@ class Storage:
         found = find_files(data_dir)
         rows: list[JobRow] = []
         todo: list[tuple[Job, JobRow]] = []
-        for instrument in dict.fromkeys(instruments):
+        opened_by_name: dict[str, tuple[OpenedRecordings, list[RecordingError]]] = {}
+        for instrument in instruments:
             opened, broken = _open(instrument, found, data_dir)
+            # A name in another case is that of the recording, which may be among them too.
+            opened_by_name.setdefault(opened.instrument, (opened, broken))
+        for instrument, (opened, broken) in opened_by_name.items():
+            whole = Stretch(instrument, self.options.window_seconds, start_ms, end_ms)
+            kept = {table: self._database.row_counts(table, whole) for table in TABLES}
             for day_ms in range(start_ms, end_ms, DAY_MS):
                 self.report.total += 1
                 row, job = self._planned(opened, broken, day_ms, is_outright=found.is_outright)
-                if self._is_done(known.get(row.key), row):
+                if self._is_done(known.get(row.key), row, kept):
                     self.report.skipped += 1
                     continue
                 rows.append(row)
@@ -165,7 +187,7 @@ class Storage:
                     todo.append((job, row))
                 else:
                     self._note_without_job(row, day_ms)
-        self._jobs.put(rows)
+        self._jobs.put_planned(rows)
         return todo
 
     def _planned(
@@ -200,16 +222,30 @@ class Storage:
             options.uncross,
             options.memory_mb,
             options.metrics,
+            str(options.prepared_dir.absolute()) if options.prepared_dir else None,
         )
         return replace(row, source_stamp=_stamp_of(files)), job
 
-    def _is_done(self, known: JobRow | None, row: JobRow) -> bool:
+    def _is_done(self, known: JobRow | None, row: JobRow, kept: RowCounts) -> bool:
         if known is None or known.state not in {DONE, EMPTY} or row.state != WAITING:
             return False
         same = (known.source_stamp, known.code_version) == (row.source_stamp, row.code_version)
         if known.state == EMPTY:
             return same
-        return same and self._has_results(row.instrument, parse_moment("day", row.day))
+        return same and self._is_kept(row, kept)
+
+    def _is_kept(self, row: JobRow, kept: RowCounts) -> bool:
+        """Return whether the files have as many rows of a day as the database."""
+        day_ms = parse_moment("day", row.day)
+        stretch = Stretch(row.instrument, row.window_seconds, day_ms, day_ms + DAY_MS)
+        try:
+            return all(
+                self._parquet.row_count(table, stretch) == counts.get(day_ms, 0)
+                for table, counts in kept.items()
+            )
+        except ResultsError as error:
+            logger.info("%s %s: done again: %s", row.instrument, row.day, error)
+            return False
 
     def _has_results(self, instrument: str, day_ms: int) -> bool:
         paths = (self._parquet.path_of(table, instrument, day_ms) for table in TABLES)
@@ -264,6 +300,8 @@ class Storage:
 
     def _note(self, job: Job, row: JobRow, outcome: Outcome) -> None:
         state = outcome["state"]
+        if why := outcome.get("not_prepared"):
+            logger.warning("%s %s: %s", job.instrument, job.day, why)
         row = replace(
             row,
             state=state if state in {DONE, EMPTY} else FAILED,
@@ -310,7 +348,8 @@ def _recording_of(
     """Return what a day needs; raise as `OpenedRecordings.of_range` does.
 
     A damaged file that is named for another day would be taken to reach up to the next one: poison
-    for the days after it, which need it for the book at midnight at most.
+    for the days after it, which need it for the book at midnight at most. The book of files before
+    it is not that of midnight either, and is left out too.
     """
     day = day_of(day_ms)
 
@@ -321,13 +360,26 @@ def _recording_of(
     def usable(tables: list[RecordedTable]) -> list[RecordedTable]:
         return [table for table in tables if not table.damage or may_matter(table.path)]
 
+    known_ms = _end_of_the_unreadable(opened, broken, day)
     chosen = replace(
         opened,
-        books=usable(opened.books),
+        books=[
+            book
+            for book in usable(opened.books)
+            if book.last_ms >= day_ms or book.first_ms >= known_ms
+        ],
         trades=usable(opened.trades),
         hidden=[*opened.hidden, *(error for error in broken if may_matter(error.path))],
     )
     return chosen.of_range(day_ms, day_ms + DAY_MS, book_mode)
+
+
+def _end_of_the_unreadable(opened: OpenedRecordings, broken: list[RecordingError], day: str) -> int:
+    """Return the end of the last day before `day` whose file cannot be read, in ms; 0 for none."""
+    paths = [book.path for book in opened.books if book.damage]
+    paths += [Path(error.path) for error in broken]
+    days = [_day_of_name(path.stem, opened.instrument) for path in paths]
+    return max((parse_moment("day", one) + DAY_MS for one in days if one and one < day), default=0)
 
 
 def _day_of_name(stem: str, instrument: str) -> str | None:

@@ -46,7 +46,7 @@ class FollowReplay(Replay):
         self._source = LiveRecording(options.instrument, data_dir, options.start_ms, options.end_ms)
         self._wait = wait
         self._next_sign = float("-inf")
-        self._has_news = False
+        self._has_news = self._was_cut_short = False
         empty = Recording([], [], book_mode, options.start_ms, options.end_ms)
         super().__init__(options, empty, files, on_tick, results)
 
@@ -66,13 +66,17 @@ class FollowReplay(Replay):
         reader = self._live_reader
         try:
             while not self._is_at_end():
+                self._is_in_step = False  # trades come after the rows of their time
                 for batch, trades in reader.poll(time.monotonic()):
                     self._process(batch, trades)
+                self._is_in_step = self._source.is_dry
+                self._take_bars()
                 self._give_sign()
                 if self._source.is_dry or self._source.waiting:
                     self._wait(POLL_SECONDS)
         except (Stopped, OrderflowError):
-            self._process_left(reader.finish())
+            if not self._was_cut_short:
+                self._process_left(reader.finish())
             self.unchecked = sorted({*self._source.unchecked, *self._source.names})
             raise
         self._process_left(reader.finish())
@@ -95,6 +99,7 @@ class FollowReplay(Replay):
 
     def _process(self, batch: BookBatch, trades: list[Trade]) -> None:
         if self._stop_asked:
+            self._was_cut_short = True  # what is held back comes after what is left out here
             raise Stopped
         self._process_left([(batch, trades)])
         self._has_news = True

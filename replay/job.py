@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from formats.parquet_results import ParquetResults
+from formats.prepared_use import read_from_copies
 from formats.results import DAY_MS, TABLES, ResultTable, Row, Stretch, day_of
 from metrics.registry import parse_metrics
 from ohlc_processor import OHLCProcessor
@@ -35,7 +36,8 @@ DONE, EMPTY, FAILED = "done", "empty", "failed"
 class Job:
     """A day of an instrument, the files it takes, and how it is replayed into `results`.
 
-    `is_outright`: the one file was named by the user. `memory_mb` is what its process may take.
+    `is_outright`: the one file was named by the user. `memory_mb` is what its process may take,
+    `prepared_dir` where prepared copies are, by default in the cache of whoever does the job.
     """
 
     instrument: str
@@ -49,6 +51,7 @@ class Job:
     uncross: bool
     memory_mb: int
     metrics: tuple[str, ...] = ()
+    prepared_dir: str | None = None
 
     @property
     def day(self) -> str:
@@ -87,6 +90,8 @@ def run_job(job: Job) -> dict[str, Any]:
     `state` is `done`, `empty` where the recordings have nothing of the day, or `failed`: then
     nothing is written, and `error` says why. `book_from` is from when the book is right, ms, UTC.
     Where the files before the day cannot be read the day is replayed without; `error` says so.
+    `not_prepared` says why prepared copies are not used, where there are some; the results are the
+    same with them.
     """
     began = time.monotonic()
     try:
@@ -104,6 +109,8 @@ def _replayed(job: Job) -> dict[str, Any]:
     found = FoundFiles([Path(name) for name in job.files], is_outright=job.is_outright)
     opened = open_recordings(job.instrument, found, Path(job.files[0]).parent)
     recording = opened.of_range(job.start_ms, job.start_ms + DAY_MS, job.book_mode)
+    root = Path(job.prepared_dir) if job.prepared_dir else None
+    not_prepared = read_from_copies(recording, root)
     run, kept = _run(job, recording)
     why = run.reason
     if run.state != FINISHED and not run.is_empty:
@@ -129,6 +136,7 @@ def _replayed(job: Job) -> dict[str, Any]:
         "trades": summary["trades"],
         "counts": {kind: count for kind, count in summary["counts"].items() if count},
         "book_from": book_from(run),
+        "not_prepared": not_prepared,
     }
 
 
@@ -180,10 +188,10 @@ def book_from(run: Replay) -> int | None:
 class WholeResults(KeptResults):
     """The results of a run that are kept if it comes to its end, and not at all else."""
 
-    def finish(self, processor: OHLCProcessor, *, is_whole: bool) -> None:
+    def finish(self, processor: OHLCProcessor, *, is_whole: bool, is_in_step: bool = True) -> None:
         """Write the results of a run that has come to its end."""
         if is_whole:
-            super().finish(processor, is_whole=True)
+            super().finish(processor, is_whole=True, is_in_step=is_in_step)
 
 
 class NoFiles(RunFiles):

@@ -37,8 +37,12 @@ PATIENCE_MS = 3_600_000
 
 
 def repositories(directory: Path) -> list[Repository]:
-    """Return what a run keeps its results in. Raise `OrderflowError` without pyarrow."""
-    return [ParquetResults(directory), DatabaseResults(directory / DATABASE_NAME)]
+    """Return what a run keeps its results in. Raise `OrderflowError` without pyarrow.
+
+    The database is the first: where a run is killed in between, a batch knows by it which days are
+    not what they were.
+    """
+    return [DatabaseResults(directory / DATABASE_NAME), ParquetResults(directory)]
 
 
 class KeptResults:
@@ -71,24 +75,29 @@ class KeptResults:
         self._reached = self._whole.start_ms
         self._waiting: list[tuple[Stretch, dict[ResultTable, list[Row]]]] = []
 
-    def add(self, processor: OHLCProcessor) -> None:
-        """Write the days that are over, as far as can be known by the last row."""
-        span = processor.silences.span
-        until = (span[1] - PATIENCE_MS) // DAY_MS * DAY_MS if span else 0
+    def add(self, processor: OHLCProcessor, *, is_in_step: bool = True) -> None:
+        """Write the days that are over, as far as can be known by the last row.
+
+        Unless `is_in_step`, which is that all trades before that row were processed, the last trade
+        has to be as far.
+        """
+        reached = _reached_by(processor, is_in_step=is_in_step, of_rows=True)
+        until = (reached - PATIENCE_MS) // DAY_MS * DAY_MS
         if until > self._reached:
             self._take(processor, until)
             self._write()
 
-    def finish(self, processor: OHLCProcessor, *, is_whole: bool) -> None:
+    def finish(self, processor: OHLCProcessor, *, is_whole: bool, is_in_step: bool = True) -> None:
         """Write what is left of a run at its end.
 
         Of one that is not whole, the windows before the one in which it ended: it says nothing of
-        what comes after.
+        what comes after. `is_in_step` is as for `add`.
         """
         until = self._whole.end_ms
         if not is_whole:
             window_ms = self._whole.window_seconds * 1000
-            until = (processor.last_event or 0) // window_ms * window_ms
+            reached = _reached_by(processor, is_in_step=is_in_step, of_rows=False)
+            until = reached // window_ms * window_ms
         if until > self._reached:
             self._take(processor, until)
         self._write()
@@ -149,6 +158,19 @@ class KeptResults:
         names = {spec.text for spec in self._asked}
         kept = [row for row in repository.read(METRIC_VALUES, stretch) if row[1] not in names]
         return {METRIC_VALUES: sorted([*kept, *rows[METRIC_VALUES]], key=lambda row: row[:3])}
+
+
+def _reached_by(processor: OHLCProcessor, *, is_in_step: bool, of_rows: bool) -> int:
+    """Return the time up to which a run has processed rows and trades, 0 before the first.
+
+    In step it is that of the last row, or of the last event; else both have to be as far.
+    """
+    rows, trades = processor.silences.span, processor.trade_span
+    if not is_in_step:
+        return min(rows[1], trades[1]) if rows and trades else 0
+    if of_rows:
+        return rows[1] if rows else 0
+    return processor.last_event or 0
 
 
 def _by_day(bars: Sequence[Bar]) -> dict[int, list[Bar]]:

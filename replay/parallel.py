@@ -129,7 +129,7 @@ def replay_segment(number: int, segment: Segment) -> SegmentResult:
     )
     # Read to the end of the range, to notice rows that belong to the next segment.
     reader = DBInterpreter.of_tables(
-        segment.books, [], segment.start_ms, options.end_ms, segment.book_mode
+        segment.books, [], segment.start_ms, options.end_ms, segment.book_mode, parsed=True
     )
     result = SegmentResult()
     with BarSpool(segment.spool) as spool:
@@ -241,12 +241,14 @@ class ParallelReplay(Replay):
             self._run_and_join()
 
     def _run_and_join(self) -> None:
+        self._is_in_step = False  # trades are read apart
         failures = self._run_segments()
         problem = find_seam(self._segments, self._results)
         if problem and not self._stop_asked:
             logger.warning("%s: replaying with one process", problem)
             self._segments, self._results, self._reached, self._reports = [], [], {}, None
             self._begin()
+            self._is_in_step = True
             super()._consume()
             return
         self._join()

@@ -49,9 +49,10 @@ class ReplayOptions:
     `speed` is a multiple of the recorded pace, or None for as fast as possible; `jobs` is how many
     processes may replay side by side; `follow` goes on with what is appended; `flow` writes the
     files of the order flow too: all of them, or where it is None those that cost little.
-    `start_paused` waits before the first event. `data_dir` is where the recording was looked for:
-    the status says it. `bars` and `metrics` ask for the file of metrics, whose bars are those of
-    time unless `bars` says otherwise.
+    `start_paused` waits before the first event. `data_dir` is where the recording was looked for,
+    and `files` are all it consists of where not all of them lie there, empty else: the status says
+    both. `bars` and `metrics` ask for the file of metrics, whose bars are those of time unless
+    `bars` says otherwise.
     """
 
     instrument: str
@@ -68,6 +69,7 @@ class ReplayOptions:
     data_dir: Path | None = None
     bars: BarSpec | None = None
     metrics: tuple[MetricSpec, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def measured(self) -> MetricBars | None:
         """Return what makes the bars with metrics, new; None where none were asked for."""
@@ -116,6 +118,7 @@ class Replay:
         self._seconds: float | None = None
         self._stop_asked = False
         self._is_whole = False
+        self._is_in_step = True
         self.unchecked: list[str] = []
         self.player = Player(
             options.start_ms,
@@ -158,6 +161,7 @@ class Replay:
             self.options.start_ms,
             self.options.end_ms,
             self.recording.book_mode,
+            parsed=True,
         )
 
     @property
@@ -265,7 +269,7 @@ class Replay:
         """Write, or keep, the bars that were closed."""
         self._bar_files.add_closed(self.processor)
         if self.results:
-            self.results.add(self.processor)
+            self.results.add(self.processor, is_in_step=self._is_in_step)
 
     def _settle(self) -> None:
         """Take note that all trades before the last row were processed (see `batches`)."""
@@ -301,7 +305,8 @@ class Replay:
         self._publish(durable=True)
         self._bar_files.finish(self.processor)
         if self.results:
-            self.results.finish(self.processor, is_whole=state == FINISHED)
+            is_whole, is_in_step = state == FINISHED, self._is_in_step
+            self.results.finish(self.processor, is_whole=is_whole, is_in_step=is_in_step)
 
     def _publish(self, *, durable: bool = False, waits: bool = False) -> None:
         processor = self.processor
@@ -387,6 +392,7 @@ class Replay:
         directory = self.options.data_dir
         asked = {
             "data_dir": None if directory is None else str(directory.absolute()),
+            "files": [str(path) for path in self.options.files],
             "asked_book_mode": str(self.recording.book_mode),
             "uncross": self.options.uncross,
             "follow": self.options.follow,

@@ -6,6 +6,8 @@ from collections import Counter
 import pytest
 from hypothesis import settings
 
+SLOW_TEST_SECONDS = 3600
+
 pytest_plugins = ["browser_fixtures"]
 
 
@@ -24,7 +26,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of tests that take seconds, or one of these ends long after the rest."""
+    """Begin with the files of tests that take seconds, or one of these ends long after the rest.
+
+    Slow tests may take longer than `timeout` of pyproject.toml.
+    """
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_TEST_SECONDS))
     seconds = Counter(item.path for item in items if item.get_closest_marker("thorough"))
     items.sort(key=lambda item: -seconds[item.path])
 

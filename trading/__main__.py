@@ -6,6 +6,7 @@ if __name__ == "__main__":
     startup.begin()
 
 from orderflow import command
+from trading.command_decide import decide
 from trading.command_run import run
 from trading.commands_alone import executor, gateway, keys, strategy
 
@@ -17,7 +18,7 @@ def trading() -> None:
     """Run strategies on recorded markets, and execute their orders on paper."""
 
 
-for function in (run, gateway, strategy, executor, keys):
+for function in (run, decide, gateway, strategy, executor, keys):
     app.command()(function)
 
 

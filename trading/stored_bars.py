@@ -23,6 +23,29 @@ class BarDecisions:
     alerts: list[Alert]
 
 
+class BarDecider:
+    """Strategies by their names, to which bars are handed one by one, oldest first.
+
+    Raise `UsageError` for a strategy without `on_bar`.
+    """
+
+    def __init__(self, instrument: str, strategies: Mapping[str, Strategy]) -> None:
+        for name, strategy in strategies.items():
+            if not hasattr(strategy, "on_bar"):
+                msg = f"{name} has no method on_bar(bar), and cannot decide on stored bars"
+                raise UsageError(msg, "strategy", name)
+        start = new_start(instrument, strategies)
+        self._sessions = [StrategySession(name, each, start) for name, each in strategies.items()]
+
+    def decide(self, bar: Bar) -> Iterator[TradingSignal | Alert]:
+        """Yield what the strategies make of a bar; raise `StrategyFailedError` for what one raises.
+
+        Each is numbered, as in a run.
+        """
+        for session in self._sessions:
+            yield from session.decided_on((bar,), lambda: None)
+
+
 def decide_on_bars(
     bars: Iterable[Bar], instrument: str, strategies: Mapping[str, Strategy]
 ) -> BarDecisions:
@@ -31,18 +54,8 @@ def decide_on_bars(
     Alerts are those of a run that made the same bars. Raise `UsageError` for a strategy without
     `on_bar`, and `StrategyFailedError` for what one raises.
     """
-    for name, strategy in strategies.items():
-        if not hasattr(strategy, "on_bar"):
-            msg = f"{name} has no method on_bar(bar), and cannot decide on stored bars"
-            raise UsageError(msg, "strategy", name)
-    start = new_start(instrument, strategies)
-    sessions = [StrategySession(name, each, start) for name, each in strategies.items()]
-    made = [
-        one
-        for bar in bars
-        for session in sessions
-        for one in session.decided_on((bar,), lambda: None)
-    ]
+    decider = BarDecider(instrument, strategies)
+    made = [one for bar in bars for one in decider.decide(bar)]
     made.sort(key=lambda one: (one.time_ms, one.strategy, one.number))
     return BarDecisions(
         [one for one in made if isinstance(one, TradingSignal)],

@@ -62,24 +62,29 @@ def put(name: str, downloads: Path, market: Market) -> None:
 def test_the_commands_of_a_page_lead_to_bars(page: Path, tmp_path: Path) -> None:
     downloads = tmp_path / "downloads"
     downloads.mkdir()
-    (replay,) = [command for command in commands(page) if command.startswith("main.py")]
-    market = made_up(tmp_path, 2, instrument=replay.split()[1])
+    replays = [command for command in commands(page) if command.startswith("main.py")]
+    market = made_up(tmp_path, 2, instrument=replays[0].split()[1])
     if "lobster" in page.stem or "databento" in page.stem:
         market = in_contracts(market)
     for command in commands(page):
         for name in re.findall(r"~/downloads/(\S+)", command):
             put(name.replace("*", "2025-06-09"), downloads, market)
     environment = os.environ | {"HOME": str(tmp_path), "ORDERFLOW_OUTPUT_DIR": str(tmp_path)}
-    for command in sorted(commands(page), key=lambda command: command == replay):
-        more = " --no-ui --json" if command == replay else ""
+    environment["ORDERFLOW_CACHE_DIR"] = str(tmp_path / "cache")
+    summaries = []
+    for command in sorted(commands(page), key=lambda command: command.endswith("/recordings")):
+        more = " --no-ui --json" if command in replays else ""
         done = subprocess.run(
             ["/bin/bash", "-c", f"{sys.executable} {command}{more}"],
             cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert summary["bars"] > 0
-    assert summary["trades"] > 10
+        if command in replays:
+            summaries.append(json.loads(done.stdout))
+    assert summaries
+    for summary in summaries:
+        assert summary["bars"] > 0
+        assert summary["trades"] > 10
 
 
 def test_every_page_is_named_by_the_overview_and_has_commands() -> None:

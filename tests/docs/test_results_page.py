@@ -18,6 +18,7 @@ import main
 from formats.parquet_results import ParquetResults
 from formats.results import METRICS, Stretch
 from synthetic_market import write_recording
+from trading.__main__ import app as trading_app
 
 pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
 
@@ -70,6 +71,19 @@ def test_the_sqlite_queries_answer(place: Path, closes: list[tuple[int, float]])
     assert 40 < len(hour) <= 60
     assert [day for day, *_ in days] == ["2025-06-09", "2025-06-10"]
     assert days[-1][2] == pytest.approx(closes[-1][1])
+
+
+def test_the_query_for_alerts_answers(place: Path) -> None:
+    words = ["decide", "BTC-USDT", "2025-06-09", "2025-06-11", "--results", str(place / "results")]
+    words += ["--strategy", "calm=metric-alert", "--set", "metric=obi", "--set"]
+    for above in ("above=-1", "above=0"):
+        assert CliRunner().invoke(trading_app, [*words, above]).exit_code == 0
+    with closing(sqlite3.connect(place / "results" / "results.sqlite")) as connection:
+        found = connection.execute(block("sql alerts")).fetchall()
+    assert [row[:3] for row in found] == [
+        ("calm", above, day) for above in ("-1", "0") for day in ("2025-06-09", "2025-06-10")
+    ]
+    assert all(count > 100 and move is not None for *_, count, move in found)
 
 
 SHELL = shutil.which("sqlite3")

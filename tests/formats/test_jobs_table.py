@@ -11,7 +11,7 @@ from formats.results_database import DatabaseResults
 
 DONE = JobRow("BTC-USDT", "2025-06-09", "aa", 60, "{}", "done", 1, 0.5, 10, 3, START, "{}")
 FIRST_DAY = Stretch("BTC-USDT", 60, START, START + DAY)
-ROWS: dict[object, list[Row]] = {OHLC: [(START, 1.0, 1.0, 1.0, 1.0, 1.0)]}
+ROWS: dict[object, list[Row]] = {OHLC: [(START, 1.0, 1.0, 1.0, 1.0, 1.0, 1)]}
 
 
 def test_jobs_are_read_as_they_were_written(tmp_path: Path) -> None:

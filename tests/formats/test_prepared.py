@@ -1,5 +1,6 @@
 """A replay from a prepared copy is that of the text to the last bit, or is not of the copy."""
 
+import errno
 import json
 import os
 import shutil
@@ -250,7 +251,7 @@ class TestChanged:
         assert "\n" not in why
 
     @pytest.mark.parametrize("name", copies.FILES)
-    @pytest.mark.parametrize("damage", ["cut", "flip", "remove", "swap"])
+    @pytest.mark.parametrize("damage", ["cut", "flip", "remove", "swap", "pipe"])
     def test_a_torn_or_foreign_copy_is_refused_and_made_again(
         self, data: Path, tmp_path: Path, name: str, damage: str
     ) -> None:
@@ -261,8 +262,10 @@ class TestChanged:
         elif damage == "flip":
             content[len(content) // 2] ^= 1
             path.write_bytes(content)
-        elif damage == "remove":
+        elif damage in ("remove", "pipe"):
             path.unlink()
+            if damage == "pipe":
+                os.mkfifo(path)
         else:
             other = write(tmp_path / "BTC-USDT-25-06-01.db", [snapshot(0)])
             (made,) = prepare(other, tmp_path / "others")
@@ -274,13 +277,27 @@ class TestChanged:
         assert self.why(data, tmp_path) is None
         assert [one.state for one in prepare(data, tmp_path / "copies")] == ["true already"]
 
-    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema": 99}', b'{"schema": 1}'])
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema": 99}', b'{"schema": 2}'])
     def test_a_manifest_that_is_none_is_refused(
         self, data: Path, tmp_path: Path, content: bytes
     ) -> None:
         (place_of(tmp_path / "copies", data, "BTC-USDT") / copies.MANIFEST).write_bytes(content)
         assert self.why(data, tmp_path) is not None
         assert [one.state for one in prepare(data, tmp_path / "copies")] == ["made"]
+
+    def test_a_manifest_with_another_digit_or_a_pipe_in_its_place_is_refused(
+        self, data: Path, tmp_path: Path
+    ) -> None:
+        path = place_of(tmp_path / "copies", data, "BTC-USDT") / copies.MANIFEST
+        said = path.read_bytes()
+        for old, new in ((b'"rows":', b'"rows":1'), (b'"last_ms"', b'"last_mr"')):
+            path.write_bytes(said.replace(old, new, 1))
+            assert "its manifest was changed" in str(self.why(data, tmp_path))
+        path.unlink()
+        os.mkfifo(path)
+        assert "its manifest is none" in str(self.why(data, tmp_path))
+        assert [one.state for one in prepare(data, tmp_path / "copies")] == ["made"]
+        assert self.why(data, tmp_path) is None
 
     def test_the_whole_copy_of_another_recording_is_refused(
         self, data: Path, tmp_path: Path
@@ -299,6 +316,20 @@ class TestChanged:
         moved.parent.mkdir()
         shutil.copy2(data, moved)
         assert f"there is none of {moved}" in str(self.why(moved, tmp_path, is_named=False))
+
+    def test_a_directory_that_may_not_be_looked_at_is_said(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = place_of(tmp_path / "copies", data, "BTC-USDT")
+        is_dir = Path.is_dir
+
+        def denied(path: Path) -> bool:
+            if path == place:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return is_dir(path)
+
+        monkeypatch.setattr(Path, "is_dir", denied)
+        assert f"{place} cannot be looked at (Permission denied)" in str(self.why(data, tmp_path))
 
     def test_a_copy_replaced_while_a_run_begins_ends_it(self, data: Path, tmp_path: Path) -> None:
         found = find_recording("BTC-USDT", data, START, START + DAY)
@@ -487,7 +518,9 @@ class TestCommand:
             "import main\n"
             "from typer.main import get_command\n"
             "get_command(main.app)(sys.argv[1:], standalone_mode=False)\n"
-            "assert not {'pyarrow', 'formats'} & sys.modules.keys()\n"
+            "of_formats = {n for n in sys.modules if n.startswith('formats.')}\n"
+            "assert of_formats == {'formats.prepared_use'}\n"
+            "assert 'pyarrow' not in sys.modules\n"
         )
         asked = ["BTC-USDT", "2025-06-09", "2025-06-10", "--data-dir", data, "--no-ui"]
         done = run_program(

@@ -13,9 +13,11 @@ from recording_factory import DAY, START, without_privileges
 
 from formats.parquet_results import ParquetResults
 from formats.results import (
+    ALERTS,
     METRIC_VALUES,
     METRICS,
     OHLC,
+    SIGNALS,
     Repository,
     ResultsError,
     ResultTable,
@@ -26,14 +28,16 @@ from formats.results import (
 from formats.results_database import DatabaseResults
 from orderflow.errors import OrderflowError
 
-pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
+pyarrow = pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
 
 MINUTE = 60_000
 WHOLE = Stretch("BTC-USDT", 60, START, START + 2 * DAY)
 
 
 def ohlc(*minutes: int, price: float = 100.0) -> dict[ResultTable, list[Row]]:
-    return {OHLC: [(START + m * MINUTE, price, price + 1, price - 1, price, 0.1) for m in minutes]}
+    return {
+        OHLC: [(START + m * MINUTE, price, price + 1, price - 1, price, 0.1, 3) for m in minutes]
+    }
 
 
 def metrics(*minutes: int) -> dict[ResultTable, list[Row]]:
@@ -84,6 +88,25 @@ class TestRepository:
         made.write(WHOLE, {METRIC_VALUES: rows})
         assert made.read(METRIC_VALUES, WHOLE) == rows
         assert made.read(METRIC_VALUES, part(1, 2)) == rows[3:]
+        assert made.read(METRIC_VALUES, WHOLE, ["ofi", "cvd"]) == [*rows[:2], rows[3]]
+        assert made.read(METRIC_VALUES, WHOLE, []) == []
+
+    def test_decisions_of_one_bar_are_told_apart_by_strategy_settings_and_number(
+        self, made: Repository
+    ) -> None:
+        order = (START + MINUTE, "buy", "limit", 99.5, 0.1, START + DAY, None, None, "why", 100.0)
+        alert = START + MINUTE, "it is above", None
+        kinds = [("a", "k", "{}", 1), ("a", "k", "{}", 2), ("a", "k", '{"x":"1"}', 1)]
+        kinds += [("a", "l", "{}", 1), ("b", "k", "{}", 1)]
+        kinds.sort()
+        rows: dict[ResultTable, list[Row]] = {
+            SIGNALS: [(START, *key, *order) for key in kinds],
+            ALERTS: [(START, *key, *alert) for key in kinds],
+        }
+        made.write(WHOLE, rows)
+        for table, given in rows.items():
+            assert made.read(table, WHOLE) == given
+        assert type(made.read(SIGNALS, WHOLE)[0][5]) is int
 
     def test_nothing_is_read_where_nothing_was_written(self, made: Repository) -> None:
         assert made.read(OHLC, WHOLE) == []
@@ -137,6 +160,28 @@ class TestRepository:
         assert [times(made, part(0, 60, window=window)) for window in (1, 60, 3600)] == [[0]] * 3
 
 
+OLD = ResultTable("ohlc", OHLC.fields[:-1])
+"""As the first version had it, without the number of trades."""
+
+
+def test_files_of_an_older_version_are_read_and_added_to(tmp_path: Path) -> None:
+    old: list[Row] = [row[:-1] for row in ohlc(1, 2)[OHLC]]
+    ParquetResults(tmp_path).write(WHOLE, {OLD: old})
+    with closing(sqlite3.connect(tmp_path / "results.sqlite")) as connection, connection:
+        connection.execute(
+            "CREATE TABLE ohlc(instrument TEXT, window_seconds INTEGER, timestamp INTEGER, "
+            "open REAL, high REAL, low REAL, close REAL, volume REAL, "
+            "PRIMARY KEY (instrument, window_seconds, timestamp)) WITHOUT ROWID"
+        )
+        connection.executemany("INSERT INTO ohlc VALUES ('BTC-USDT', 60, ?, ?, ?, ?, ?, ?)", old)
+    for repository in (
+        ParquetResults(tmp_path), DatabaseResults(tmp_path / "results.sqlite")
+    ):  # fmt: skip
+        assert repository.read(OHLC, WHOLE) == [(*row, None) for row in old]
+        repository.write(part(2, 3), ohlc(2))
+        assert [row[6] for row in repository.read(OHLC, WHOLE)] == [None, 3]
+
+
 def test_parquet_files_lie_by_instrument_and_day_and_the_same_rows_are_the_same_bytes(
     tmp_path: Path,
 ) -> None:
@@ -150,6 +195,20 @@ def test_parquet_files_lie_by_instrument_and_day_and_the_same_rows_are_the_same_
     other.write(part(0, 60, window=1), ohlc(1))
     other.write(part(4, 9), ohlc(5))
     assert other.path_of(OHLC, "BTC-USDT", START).read_bytes() == first.read_bytes()
+
+
+def test_too_little_memory_is_no_fault_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ParquetResults(tmp_path)
+    made.write(part(0, 10), ohlc(1))
+
+    def too_little(_: object) -> None:
+        raise pyarrow.lib.ArrowMemoryError("malloc of size 64 failed")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", too_little)
+    with pytest.raises(MemoryError, match="malloc"):
+        made.read(OHLC, part(0, 10))
 
 
 def test_a_day_without_rows_has_no_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Each metric against figures worked out by hand: see the comments, and docs/metrics.md."""
 
+from fractions import Fraction
 from math import log, nan, sqrt
 
 import pytest
@@ -36,6 +37,11 @@ MICRO: list[Row] = [
     (2, [(98, 3)], [(100, 1)]),  # imbalance 3/4: state 1; no move
     (60_000, [(98, 0), (99, 3)], [(100, 0), (101, 1)]),  # state 1, mid 100
 ]
+FIFTHS: list[Row] = [
+    (0, [(99, 9)], [(101, 1)]),  # state 4
+    (1, [(99, 9)], []),  # state 4 again; no move
+    (60_000, [(99, 2.948)], [(101, 0.737)]),  # state 4, mid 100
+]
 THIRD = 301 / 3
 
 GOLDEN: dict[str, tuple[list[Row], list[Deal], list[list[float]]]] = {
@@ -66,6 +72,8 @@ GOLDEN: dict[str, tuple[list[Row], list[Deal], list[list[float]]]] = {
     # second levels: none; +7 for 99 above 98, +8 for 103 gone | -7, -8
     "ofi:levels=2": (ROWS, [], [[6, 15], [-6, -15]]),
     # follows [[1, 1], [1, 1]], moves [-1, 1]: expected moves [-0.5, 0.5]
+    # Bids of 2.948 of 3.685 are in the last of 5 parts
+    "micro_price:tick=1,buckets=5,spreads=1": (FIFTHS, [], [[nan] * 4, [100] * 4]),
     "micro_price:tick=1,buckets=2,spreads=1": (MICRO, [], [[nan] * 4, [100.5] * 4]),
     # running: -1, 2, -0.5 | 5, the trade of unknown side left out
     "delta": ([], DEALS, [[-0.5, -1, 2], [5, 0, 5]]),
@@ -109,12 +117,69 @@ def test_every_metric_has_a_golden_vector() -> None:
     assert {asked.partition(":")[0] for asked in GOLDEN} == set(METRICS)
 
 
+@pytest.mark.parametrize(("mid", "bp"), [(30_000, 10), (60_000, 50), (100, 50), (0.5, 2.5)])
+def test_the_ends_of_a_depth_are_in_it_whatever_doubles_make_of_them(mid: float, bp: float) -> None:
+    share = Fraction(str(bp)) / 10_000
+    ends = [float(Fraction(str(mid)) * (1 + sign * share)) for sign in (-1, 1)]
+    near = Fraction(str(mid)) * share / 100
+    best = [float(Fraction(str(mid)) + sign * near) for sign in (-1, 1)]
+    rows: list[Row] = [(0, [(best[0], 1), (ends[0], 2)], [(best[1], 4), (ends[1], 8)])]
+    assert values(f"depth:bp={bp}", rows) == [[15] * 4]
+
+
+def test_of_a_crossed_book_distances_are_distances_on_either_side_of_the_mid() -> None:
+    # The mid is 100: bids 100 basis points above it and 200 below, asks 100 below and 300 above.
+    rows: list[Row] = [(0, [(101, 4), (98, 6)], [(99, 2), (103, 8)])]
+    assert values("depth:bp=50", rows) == [[0] * 4]
+    assert values("depth:bp=100", rows) == [[6] * 4]
+    assert values("depth:bp=200", rows) == [[12] * 4]
+    # (100*4 + 200*10) / (100^2 + 200^2), (100*2 + 300*10) / (100^2 + 300^2)
+    assert values("slope:levels=2,side=bid", rows) == [[pytest.approx(0.048)] * 4]
+    assert values("slope:levels=2,side=ask", rows) == [[pytest.approx(0.032)] * 4]
+
+
 def test_realised_volatility_has_no_return_from_before_the_start_however_rows_are_cut() -> None:
     rows: list[Row] = [(0, [(99, 4)], [(101, 2)]), (1000, [], [(101, 0), (103, 1)]),
                        (2000, [(100, 1)], [])]  # fmt: skip
     for cuts in ([], [(1, 0)], [(1, 0), (2, 0)]):
         found = values("realised_volatility", rows, start=2000, cuts=cuts)
         assert found == [[pytest.approx(log(101.5 / 101))]]
+
+
+@pytest.mark.parametrize("seconds", ["1.001", "2.007", "8.031"])
+def test_intervals_begin_where_decimals_say_so(seconds: str) -> None:
+    # As doubles 2.007 * 1000 is 2007.0000000000002.
+    ms = round(float(seconds) * 1000)
+    begin = 1_749_470_400_000 // ms * ms
+    rows: list[Row] = [
+        (begin - 1, [(99, 1)], [(101, 1)]),
+        (begin, [(99, 0), (100, 1)], [(101, 0), (102, 1)]),
+        (begin + 1, [(100, 0), (99, 1)], [(102, 0), (101, 1)]),
+    ]
+    # The last mids of both intervals are 100.
+    assert values(f"realised_volatility:seconds={seconds}", rows, bars="time:86400") == [[0.0]]
+    deals: list[Deal] = [
+        (begin - ms, 100, 1, "buy"), (begin - 1, 100, 3, "buy"), (begin, 102, 2, "buy"),
+        (begin + ms - 1, 104, 1, "buy"), (begin + ms, 107, 1, "buy"),
+    ]  # fmt: skip
+    # Nets 4, 3 and 1; the prices at the ends are 100, 104 and 107.
+    found = values(f"kyle_lambda:seconds={seconds}", (), deals, bars="time:86400")
+    assert found == [[pytest.approx((3 - 4) / (1 - 3))]]
+
+
+def test_net_volumes_that_differ_by_rounding_alone_do_not_differ() -> None:
+    deals: list[Deal] = [
+        (0, 100, 1, "buy"),
+        (1000, 101, 0.1, "buy"),
+        (1001, 101, 0.2, "buy"),
+        (2000, 105, 0.3, "buy"),
+        (3000, 99, 0.7, "buy"),
+        (3001, 99, 0.1, "buy"),
+        (3002, 99, 0.5, "sell"),
+    ]
+    assert values("kyle_lambda:seconds=1", (), deals) == [pytest.approx([nan], nan_ok=True)]
+    other: list[Deal] = [*deals, (4000, 101, 0.4, "buy")]
+    assert values("kyle_lambda:seconds=1,intervals=2", (), other) == [[pytest.approx(80)]]
 
 
 def test_realised_volatility_adds_the_squares_of_the_returns_in_a_bar() -> None:

@@ -1,6 +1,7 @@
 """Bars of all kinds: where they end, what is split, and that pieces do not matter."""
 
 from array import array
+from decimal import Decimal
 from fractions import Fraction
 from math import isnan, nan
 
@@ -72,6 +73,20 @@ def test_bars_end_where_their_kind_says(bars: str, expected: list[float]) -> Non
     assert volumes(bars, DEALS) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("base", "tick"), [("60000", "0.1"), ("30227.4", "0.1"), ("0.0000001", "0.000000001")]
+)
+def test_a_range_of_so_many_ticks_is_one_whatever_doubles_make_of_the_prices(
+    base: str, tick: str
+) -> None:
+    for ticks in (1, 3):
+        size = ticks * Decimal(tick)
+        steps = range(0, 40 * (ticks + 1))
+        deals: list[Deal] = [(i, float(Decimal(base) + i * Decimal(tick)), 1, None) for i in steps]
+        found = volumes(f"range:{size}", deals)
+        assert found == [ticks + 1] * 40
+
+
 def test_a_split_trade_is_in_each_bar_with_its_price_time_and_side() -> None:
     measured = made(["delta", "trade_count"], (), DEALS[:3], "volume:4")
     assert prices(measured) == [
@@ -139,6 +154,14 @@ def test_the_file_is_bounded_and_says_which_bar_is_its_first() -> None:
     assert len(arrays["time"]) == MAX_BARS
     assert arrays["time"][0] == 7
     assert len(raw) < MAX_FILE_BYTES / 4
+
+
+def test_the_first_bar_of_the_file_is_flat_at_a_row_before_it() -> None:
+    asked = ["mid", "ofi", "realised_volatility"]
+    for bars in ("tick:1", "time:1"):
+        deals: list[Deal] = [(1000 * i, 10, 1, "buy") for i in range(MAX_BARS + 7)]
+        _, first = made(asked, [(0, *BOTH)], deals, bars).bars()[0]
+        assert first[1:] == [[100] * 4, [0.0], [0.0]]
 
 
 def test_the_file_describes_each_metric_and_has_its_values_bar_by_bar() -> None:

@@ -96,9 +96,8 @@ def test_both_find_the_same_slopes(
     levels: list[tuple[float, float]], mids: list[float], used: int
 ) -> None:
     prices, sizes = (array("d", column) for column in zip(*levels, strict=True))
-    for sign in (1.0, -1.0):
-        asked = prices, sizes, array("d", mids), 3, used, sign
-        assert kernels.slopes(*asked).tobytes() == kernels.python_slopes(*asked).tobytes()
+    asked = prices, sizes, array("d", mids), 3, used
+    assert kernels.slopes(*asked).tobytes() == kernels.python_slopes(*asked).tobytes()
 
 
 @given(st.lists(st.lists(st.floats(0, 30) | st.sampled_from([0.1, 0.7]), max_size=9), max_size=3))

@@ -49,6 +49,12 @@ class Mute(TradeMetric):
     def add_trades(self, trades): ...
     def value(self): return [0.0]
 
+class Twice(Half):
+    fields = ("open", "high", "open", "close")
+
+class Both(Half, TradeMetric):
+    def add_trades(self, trades): ...
+
 class NoMetric:
     pass
 '''
@@ -101,6 +107,8 @@ def test_a_time_may_be_typed_where_a_parameter_is_one() -> None:
         ("depth:side=left", "one of both, bid, ask; found 'left'"),
         ("vwap:anchor=noon", "one of start, day, bar, or a time as in 2025-06-09T12:30"),
         ("realised_volatility:seconds=0", "between 0.001 and 86400"),
+        ("realised_volatility:seconds=0.3333333", "seconds has 3 decimals; found 0.3333333"),
+        ("kyle_lambda:seconds=0.0015", "seconds has 3 decimals; found 0.0015"),
         ("kyle_lambda:intervals=1", "between 2 and 10000"),
         ("micro_price:tick=1,buckets=100,spreads=100", "at most 400 states; found 10000"),
         ("nowhere_at_all:Metric", "no module 'nowhere_at_all'; is it in this folder"),
@@ -136,6 +144,8 @@ class TestOwn:
             ("Absent", "no class 'Absent'"),
             ("Mute", "Mute does not say its name, formula, unit, source"),
             ("Nameless", "found 1 for 2 fields"),
+            ("Twice", "its fields have a name each; found"),
+            ("Both", "Both is made of rows or of trades; found both"),
         ],
     )
     def test_a_class_that_is_no_metric_is_refused(self, name: str, message: str) -> None:

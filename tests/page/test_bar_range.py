@@ -162,6 +162,20 @@ def test_the_newest_bars_come_from_the_other_files() -> None:
     assert found["metric_obi_close"][-1] == 0.5
 
 
+def test_what_results_do_not_say_of_a_bar_is_no_number_and_the_rest_is_shown(
+    tmp_path: Path,
+) -> None:
+    unknown = [(*bar[:6], *[math.nan] * 6, *bar[12:]) for bar in traded(700)]
+    put(tmp_path, "trade_bars.bin", grown("trade_bars", unknown))
+    for most, joined in ((1000, 1), (400, 2)):
+        header, told = ask(tmp_path, 0, 700, most)
+        assert header["joined"] == joined
+        assert math.fsum(told["volume"]) == math.fsum(bar[5] for bar in unknown)
+        assert told["cvd_close"][-1] == unknown[-1][-1]
+        for name in ("buy", "sell", "other", "min_delta", "max_delta", "vwap"):
+            assert all(map(math.isnan, told[name]))
+
+
 def test_a_time_in_which_nothing_traded_has_no_bars_of_trades(directory: Path) -> None:
     header, found = ask(directory, 2, 3)
     assert (header["bars"], found["time"], found["min_delta"]) == (0, [], [])

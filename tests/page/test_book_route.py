@@ -64,6 +64,16 @@ def answered(route: BookRoute, **asked: str) -> dict[str, Any]:
     raise AssertionError(msg)
 
 
+def test_a_run_of_files_elsewhere_is_asked_about_these(directory: Path, tmp_path: Path) -> None:
+    moved = (tmp_path / "data" / "BTC-USDT.db").rename(tmp_path / "BTC-USDT-25-06-09.db")
+    put_status(directory, tmp_path / "data", files=[str(moved)])
+    route = BookRoute(RunStatus(directory))
+    try:
+        assert answered(route, time=str(TIMES[150]))["bids"]
+    finally:
+        route._end()
+
+
 def test_an_answer_is_the_moment_of_a_straight_replay(route: BookRoute, tmp_path: Path) -> None:
     recording = find_recording("BTC-USDT", tmp_path / "data", START, START + DAY, "incremental")
     at = TIMES[150]

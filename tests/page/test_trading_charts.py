@@ -151,6 +151,16 @@ def test_the_panels_of_a_run_overlap_no_other() -> None:
     assert used <= domains(trading_charts.PANELS).keys()
 
 
+def test_alerts_alone_have_a_strip_between_the_panels_of_the_market() -> None:
+    strip = trading_charts.panels(trading=True, executes=False)
+    assert strip.keys() == trading_charts.PANELS.keys()
+    found = sorted(domains(strip).values())
+    assert (found[0][0], found[-1][1]) == (0, 1)
+    assert all(below[1] < above[0] for below, above in pairwise(found))
+    assert not strip["yaxis7",]["visible"]
+    assert not strip["yaxis8",]["visible"]
+
+
 def test_without_a_run_the_layout_is_as_it_was() -> None:
     assert trading_charts.panels(trading=True) is trading_charts.PANELS
     back = trading_charts.panels(trading=False)

@@ -101,6 +101,13 @@ def test_finished_says_when(tmp_path: Path) -> None:
     assert state.progress is None
 
 
+def test_kept_results_say_that_they_are_no_run(tmp_path: Path) -> None:
+    put_run(tmp_path, 3, state="finished", stored=True, rows=None, counts=None, reliable=None)
+    state = view.run_state(PageFiles(tmp_path).refresh())
+    assert state.label == "kept results"
+    assert state.note == view.STORED
+
+
 def test_finished_without_a_trade_says_so(tmp_path: Path) -> None:
     put_run(tmp_path, 0, state="finished")
     data = PageFiles(tmp_path).refresh()

@@ -479,6 +479,14 @@ def test_a_directory_without_recordings_is_said_with_what_was_seen(tmp_path: Pat
     assert error_of(tmp_path).startswith(f"no recording under {tmp_path} (1 database files seen)")
 
 
+def test_a_directory_of_other_files_alone_is_said_with_the_importer(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(b"x")
+    assert error_of(tmp_path).startswith(
+        f"no recording under {tmp_path} (0 database files seen; "
+        "uv run -m formats import FILE… --into DIR takes archives, other files here: 1)"
+    )
+
+
 def test_recordings_without_rows_or_dates_are_listed_all_the_same(tmp_path: Path) -> None:
     write_recording(tmp_path / "BTC-USDC.db")
     write_recording(tmp_path / "BTC-EUR.db", book_rows([None, "n/a"]))

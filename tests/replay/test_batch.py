@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import typer.main
 from batches import Inline, damage, files_of, part_of, path_of, rows_of, write_market
 from places import PROJECT
+from prepared_runs import prepare
 from recording_factory import DAY, START, change
+from truth_runs import snapshot, trade, update, write
 from typer.testing import CliRunner
 
 import main
@@ -24,11 +27,13 @@ from replay import __main__ as command
 from replay import batch
 from replay.batch import BatchOptions, Report, Storage
 from replay.child import run_child
+from replay.job import run_job
 from replay.schedulers import LOST, open_scheduler
 
 pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
 
 DAYS = 2
+HOUR = 3_600_000
 OPTIONS = BatchOptions()
 PLAIN = (OHLC, METRICS)
 
@@ -76,6 +81,18 @@ def test_a_batch_keeps_what_one_run_over_all_days_keeps(data: Path, tmp_path: Pa
     assert (row.state, row.attempts, row.rows, row.book_from) == ("done", 1, 150, START + DAY)
 
 
+def test_prepared_copies_change_no_result_and_one_that_is_not_used_is_said(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(data, tmp_path / "copies")
+    path_of(data, "BTC-USDT", 1).touch()
+    run(data, tmp_path / "of-text")
+    run(data, tmp_path / "of-copies", options=replace(OPTIONS, prepared_dir=tmp_path / "copies"))
+    assert files_of(tmp_path / "of-copies") == files_of(tmp_path / "of-text")
+    (said,) = caplog.messages
+    assert said.startswith("BTC-USDT 2025-06-10: the prepared copy is not used: ")
+
+
 def test_what_is_done_is_not_done_again_unless_something_has_changed(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +108,9 @@ def test_what_is_done_is_not_done_again_unless_something_has_changed(
     }
     for table in PLAIN:
         (results / part_of(table, "BTC-USDT", 0)).unlink()
+    assert counts(run(data, results)) == (1, 1, 0, 0)
+    assert files_of(results) == after
+    (results / part_of(OHLC, "BTC-USDT", 0)).unlink()
     assert counts(run(data, results)) == (1, 1, 0, 0)
     assert files_of(results) == after
     monkeypatch.setattr(batch, "CODE_VERSION", "another")
@@ -114,6 +134,47 @@ def test_other_options_are_other_jobs_and_what_they_replace_is_done_again(
     assert counts(run(data, results)) == (DAYS, 0, 0, 0)
     limits = replace(OPTIONS, memory_mb=2048, seconds=60)
     assert counts(run(data, results, options=limits)) == (DAYS, 0, 0, 0)
+
+
+def test_a_day_that_another_batch_has_begun_to_replace_is_done_again(
+    data: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    run(data, results)
+    before = files_of(results)
+    shallow = replace(OPTIONS, depth_levels=1)
+    with closing(Storage(results, shallow)) as storage:
+        (job, _), *_ = storage.plan(["BTC-USDT"], data, START, START + DAY)
+        run_job(job)  # and the command is killed before it hears of it
+    assert files_of(results) != before
+    assert counts(run(data, results)) == (1, 1, 0, 0)
+    assert files_of(results) == before
+
+
+def test_a_torn_file_of_results_is_said_and_never_taken_for_whole(
+    data: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    run(data, results)
+    path = results / part_of(METRICS, "BTC-USDT", 0)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    report = run(data, results)
+    assert counts(report) == (1, 0, 0, 1)
+    assert "holds no results of this program" in str(report.failed[0].error)
+    path.unlink()
+    assert counts(run(data, results)) == (1, 1, 0, 0)
+    assert path.read_bytes() == whole
+
+
+def test_an_instrument_that_is_named_twice_in_other_cases_is_replayed_once(
+    data: Path, tmp_path: Path
+) -> None:
+    with closing(Storage(tmp_path / "results", OPTIONS)) as storage:
+        names = ["btc-usdt", "BTC-USDT", "BTC-USDT"]
+        todo = storage.plan(names, data, START, START + DAYS * DAY)
+    assert [job.day for job, _ in todo] == ["2025-06-09", "2025-06-10"]
+    assert storage.report.total == DAYS
 
 
 def test_a_job_is_given_its_limits(data: Path, tmp_path: Path) -> None:
@@ -182,6 +243,28 @@ def test_poison_fails_alone_with_its_reason(data: Path, tmp_path: Path, poison: 
         assert (row.attempts, scheduler.given.count(0)) == (2, 2)
     well = files_of(tmp_path / "well")
     assert files_of(results) == {n: well[n] for n in well if "day=2025-06-10" in n}
+
+
+@pytest.mark.parametrize("poison", [damage, lambda path: path.write_bytes(b"what is this" * 999)])
+def test_the_book_at_midnight_does_not_come_from_before_a_day_that_cannot_be_read(
+    tmp_path: Path, poison: Callable[[Path], object]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    hours = range(0, DAY, HOUR // 20)
+    for day, rows in enumerate(
+        [
+            [snapshot(0), *(update(at) for at in hours[1:])],
+            [update(DAY + at) for at in hours],
+            [*(update(2 * DAY + at) for at in hours[:20]), snapshot(2 * DAY + HOUR)],
+        ]
+    ):
+        write(path_of(data, "BTC-USDT", day), rows, [trade(day * DAY + 1, day)])
+    assert counts(run(data, tmp_path / "well", days=3)) == (0, 3, 0, 0)
+    assert jobs(tmp_path / "well")["2025-06-11"].book_from == START + 2 * DAY
+    poison(path_of(data, "BTC-USDT", 1))
+    assert counts(run(data, tmp_path / "results", days=3)) == (0, 2, 0, 1)
+    assert jobs(tmp_path / "results")["2025-06-11"].book_from is None
 
 
 FAILED = {"state": "failed", "error": "why"}

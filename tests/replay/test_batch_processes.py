@@ -116,9 +116,10 @@ def cluster(folder: Path) -> Iterator[str]:
             try:
                 yield address
             finally:
-                workers.terminate()
-                scheduler.terminate()
-                scheduler.stderr.close()
+                # Not asked to stop: a worker that is, while its scheduler says that it closes, may
+                # cancel its own end half way and stay for good (distributed 2026.8).
+                workers.kill()
+                scheduler.kill()
 
 
 def test_a_cluster_by_address_makes_the_same_files(

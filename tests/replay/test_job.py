@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from batches import damage, files_of
+from prepared_runs import prepare
 from recording_factory import DAY, START
 from truth_runs import MARKED, snapshot, trade, update, write
 
 from formats.parquet_results import ParquetResults
 from formats.results import METRICS, OHLC
+from recordings.recorded_table import RecordedTable
 from replay.job import Job, run_job
 
 pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
@@ -43,7 +45,7 @@ def test_a_day_is_replayed_and_said(tmp_path: Path) -> None:
     assert outcome.pop("seconds") > 0
     assert outcome == {
         "state": "done", "error": None, "rows": 60, "trades": 1, "book_from": START,
-        "counts": outcome["counts"],
+        "counts": outcome["counts"], "not_prepared": None,
     }  # fmt: skip
     assert len(ParquetResults(Path(made.results)).read(METRICS, made.stretch)) == 61
 
@@ -76,6 +78,39 @@ def test_it_says_from_when_the_book_is_right(
     assert outcome["book_from"] == (None if book_from is None else START + book_from)
 
 
+def test_a_prepared_copy_gives_the_same_results_to_the_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    paths = [
+        file(data, 0, snapshot(0), *(update(at) for at in range(60_000, HOUR, 700))),
+        file(data, 1, *(update(DAY + at) for at in range(0, HOUR, 900))),
+    ]
+    prepare(data, tmp_path / "copies")
+    made = job(tmp_path, *paths, day=1)
+    text = run_job(made), files_of(tmp_path / "results")
+    again = str(tmp_path / "again")
+    prepared = replace(made, results=again, prepared_dir=str(tmp_path / "copies"))
+    monkeypatch.setattr(RecordedTable, "_read_whole", pytest.fail)
+    outcome = run_job(prepared)
+    assert files_of(tmp_path / "again") == text[1]
+    assert len(text[1]) == 2
+    assert {**outcome, "seconds": 0} == {**text[0], "seconds": 0}
+    assert outcome["not_prepared"] is None
+
+
+def test_a_prepared_copy_that_is_not_true_any_more_is_not_used_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    path = file(tmp_path, 0, snapshot(0), update(HOUR))
+    prepare(path, tmp_path / "copies")
+    path.touch()
+    outcome = run_job(replace(job(tmp_path, path), prepared_dir=str(tmp_path / "copies")))
+    assert outcome["state"] == "done"
+    assert "the prepared copy is not used" in outcome["not_prepared"]
+
+
 def test_the_book_at_midnight_comes_from_the_file_before(tmp_path: Path) -> None:
     before = file(tmp_path, 0, snapshot(0), update(HOUR))
     path = file(tmp_path, 1, update(DAY + HOUR), trades=[trade(DAY + 1)])
@@ -87,7 +122,9 @@ def test_the_book_at_midnight_comes_from_the_file_before(tmp_path: Path) -> None
 def test_a_day_without_rows_is_empty_and_what_was_kept_of_it_goes(tmp_path: Path) -> None:
     path = file(tmp_path, 0, snapshot(0), snapshot(3 * DAY), trades=[trade(3 * DAY)])
     made = job(tmp_path, path, day=1)
-    ParquetResults(Path(made.results)).write(made.stretch, {OHLC: [(START + DAY, 1, 1, 1, 1, 1)]})
+    ParquetResults(Path(made.results)).write(
+        made.stretch, {OHLC: [(START + DAY, 1, 1, 1, 1, 1, 1)]}
+    )
     outcome = run_job(made)
     assert (outcome["state"], outcome["rows"], outcome["error"]) == ("empty", 0, None)
     assert files_of(Path(made.results)) == {}

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from math import isnan
@@ -152,7 +153,7 @@ def test_it_does_not_matter_how_days_are_replayed(
     assert kept(tmp_path / "whole", METRICS) == kept(tmp_path / "daily", METRICS)
 
 
-def test_cvd_begins_at_0_each_day_and_volume_is_that_of_the_trades(
+def test_cvd_begins_at_0_each_day_and_volume_and_count_are_those_of_the_trades(
     recording: Path, tmp_path: Path
 ) -> None:
     run(recording, tmp_path)
@@ -161,8 +162,9 @@ def test_cvd_begins_at_0_each_day_and_volume_is_that_of_the_trades(
         signed = [size if side == "buy" else -size for *_, size, side in trades_of(day)]
         assert rows[0][9] == 0.0
         assert rows[-1][12] == pytest.approx(sum(signed), abs=1e-9)
-        volume = [row[5] or 0.0 for row in kept(tmp_path, OHLC, day * DAY, (day + 1) * DAY)]
-        assert sum(volume) == pytest.approx(sum(t[3] for t in trades_of(day)))
+        bars = kept(tmp_path, OHLC, day * DAY, (day + 1) * DAY)
+        assert sum(row[5] for row in bars) == pytest.approx(sum(t[3] for t in trades_of(day)))
+        assert sum(row[6] for row in bars) == len(trades_of(day))
 
 
 def test_before_the_first_sample_of_a_day_there_is_no_value(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_a_run_that_is_stopped_keeps_whole_windows_and_leaves_the_rest(
     recording: Path, tmp_path: Path
 ) -> None:
     stretch = Stretch("BTC-USDT", 60, START, START + DAYS * DAY)
-    row: Row = (START + 2 * DAY, 1.0, 1.0, 1.0, 1.0, 1.0)
+    row: Row = (START + 2 * DAY, 1.0, 1.0, 1.0, 1.0, 1.0, 1)
     for repository in repositories(tmp_path / "results"):
         repository.write(stretch, {OHLC: [row]})
     with small_batches(16, 64):
@@ -196,6 +198,24 @@ def test_a_run_that_is_stopped_keeps_whole_windows_and_leaves_the_rest(
     assert found == [r for r in kept(tmp_path / "whole", OHLC) if (r[0] or 0) < last_window]
 
 
+def test_of_several_processes_that_are_stopped_nothing_is_kept_where_trades_were_ahead_of_rows(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_trades = ParallelReplay._read_trades
+
+    def read_and_stop(replay: ParallelReplay) -> object:
+        failure = read_trades(replay)
+        replay.stop()
+        return failure
+
+    monkeypatch.setattr(ParallelReplay, "_read_trades", read_and_stop)
+    assert run(recording, tmp_path, jobs=2).state == "stopped"
+    run(recording, tmp_path / "whole")
+    for table in (OHLC, METRICS):
+        found = kept(tmp_path, table)
+        assert found == kept(tmp_path / "whole", table)[: len(found)]
+
+
 class Failing:
     """A repository that fails some times."""
 
@@ -208,7 +228,9 @@ class Failing:
             raise ResultsError("full", Path("x"))
         self.into.write(stretch, rows)
 
-    def read(self, table: ResultTable, stretch: Stretch) -> list[Row]:
+    def read(
+        self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
+    ) -> list[Row]:
         raise NotImplementedError
 
 
@@ -303,7 +325,37 @@ def test_windows_that_cannot_be_kept_are_a_usage_error(
     assert "divide it" in str(result.exception)
 
 
+@pytest.mark.parametrize(("start", "is_said"), [("2025-06-09T12:00", True), (DATES[0], False)])
+def test_of_a_day_that_is_replayed_in_part_it_is_said_where_cvd_begins(
+    recording: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    start: str,
+    is_said: bool,
+) -> None:
+    words = ["BTC-USDT", start, DATES[1], "--no-ui", "--no-flow", "--data-dir", str(recording)]
+    words += ["--output-dir", str(tmp_path / "out"), "--results", str(tmp_path / "results")]
+    done = CliRunner().invoke(main.app, words)
+    assert done.exit_code == 0
+    assert ("begins at 0 at START" in caplog.text + done.output) == is_said
+
+
 def test_the_database_alone_reads_back(recording: Path, tmp_path: Path) -> None:
     database = DatabaseResults(tmp_path / "some.sqlite")
     run(recording, tmp_path, repository=database)
     assert len(database.read(OHLC, Stretch("BTC-USDT", 60, START, START + DAY))) > 30
+
+
+def test_of_a_recording_that_is_followed_no_day_is_written_before_its_trades_are_read(
+    tmp_path: Path,
+) -> None:
+    # Days of rows are read at once, and the trades after them.
+    rows = [snapshot(0), *(update(at) for at in range(HOUR, DAYS * DAY, HOUR // 4))]
+    trades = [trade for day in range(DAYS) for trade in trades_of(day)]
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / "BTC-USDT.db", rows, trades)
+    run(tmp_path / "data", tmp_path / "plain", end=2 * DAY)
+    run(tmp_path / "data", tmp_path / "followed", end=2 * DAY, follow=True)
+    for table in (OHLC, METRICS):
+        assert kept(tmp_path / "followed", table) == kept(tmp_path / "plain", table)

@@ -16,7 +16,7 @@ from formats.prepared import use_prepared
 from formats.prepared_reading import Levels
 from formats.preparing import Prepared, PrepareOptions, prepare_file
 from metrics.registry import parse_metrics
-from recordings.discovery import find_recording
+from recordings.discovery import Recording, find_recording
 from replay.parallel import ParallelReplay
 from replay.run import Replay, ReplayOptions
 from replay.run_files import RunFiles
@@ -56,6 +56,11 @@ def replay(
     why = use_prepared(found, root, is_named=True) if root else None
     if root and why is None:
         assert all(table.prepared for table in (*found.books, *found.trades))
+    return written_of(found, options, out), why
+
+
+def written_of(found: Recording, options: ReplayOptions, out: Path) -> dict[str, bytes]:
+    """Replay what was found into a directory; return its files, but for what changes each time."""
     files = RunFiles(out)
     (ParallelReplay if options.jobs > 1 else Replay)(options, found, files).run()
     files.close()
@@ -64,7 +69,7 @@ def replay(
     for name in CHANGING:
         del status[name]
     written["status_data.json"] = json.dumps(status).encode()
-    return {name: RUN_ID.sub(b"", data) for name, data in written.items()}, why
+    return {name: RUN_ID.sub(b"", data) for name, data in written.items()}
 
 
 def assert_equal(

@@ -388,6 +388,7 @@ def test_a_run_that_fails_leaves_no_recorder_behind(tmp_path: Path) -> None:
         for _ in range(20):
             server.update()
 
+    before = {*threading.enumerate()}
     with ScriptedOkx() as server:
         with (
             pytest.raises(StrategyFailedError),
@@ -395,7 +396,8 @@ def test_a_run_that_fails_leaves_no_recorder_behind(tmp_path: Path) -> None:
             beside(go_on),
         ):
             run_on(source, fail)
-        assert not [thread for thread in threading.enumerate() if "recorder" in thread.name]
+        left = {*threading.enumerate()} - before
+        assert not [thread for thread in left if "recorder" in thread.name]
     assert [path.suffix for path in sorted(tmp_path.iterdir())] == [".lock", ".db"]
 
 

@@ -6,10 +6,13 @@ twin needs of it must be handed in before its first use, which otherwise raises 
 """
 
 from orderflow_native._book import (
+    BookReader,
     HeatColumns,
     LevelLog,
     OrderbookManager,
+    RowReader,
     RowRecorder,
+    merged_rows,
     parse_levels,
     parse_plain_side,
 )
@@ -31,22 +34,26 @@ from orderflow_native._okx_archive import read_okx_block
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
 from orderflow_native._samples import Samples, sampled_bar, samples_of_columns
 from orderflow_native._stored_rows import parse_row
-from orderflow_native._sums import CompensatedSum
+from orderflow_native._sums import CompensatedSum, add_deltas, add_prices
 from orderflow_native._text_book import TextBook
 from orderflow_native._trades import VolumeByRow, trade_columns
 
 __all__ = [
+    "BookReader",
     "CompensatedSum",
     "HeatColumns",
     "LevelBook",
     "LevelLog",
     "OrderbookManager",
     "Portions",
+    "RowReader",
     "RowRecorder",
     "Samples",
     "TextBook",
     "TradeDecoder",
     "VolumeByRow",
+    "add_deltas",
+    "add_prices",
     "are_whole_ms",
     "delta_columns",
     "event_bytes",
@@ -55,6 +62,7 @@ __all__ = [
     "hand_in",
     "imbalances",
     "is_sorted",
+    "merged_rows",
     "mids",
     "ohlc",
     "parse_levels",

@@ -42,6 +42,37 @@ class LevelLog:
         self,
     ) -> tuple[array[int], array[int], array[int], array[float], array[float]]: ...
 
+class RowReader:
+    ended: bool
+    def __init__(
+        self,
+        addresses: dict[str, int],
+        uri: bytes,
+        sql: bytes,
+        instrument: str | None,
+        largest: int,
+    ) -> None: ...
+    def read(self, most_rows: int) -> list[tuple[Any, ...]] | None: ...
+    def close(self) -> None: ...
+
+class BookReader:
+    ended: bool
+    size: int
+    in_order: bool
+    def __init__(
+        self,
+        addresses: dict[str, int],
+        uri: bytes,
+        sql: bytes,
+        instrument: str | None,
+        largest: int,
+        *,
+        marked: bool,
+        by_time: bool,
+    ) -> None: ...
+    def read(self, most_rows: int, most_bytes: int, chunk_rows: int) -> dict[str, Any] | None: ...
+    def close(self) -> None: ...
+
 class OrderbookManager:
     engine: Final = "compiled"
     levels_rejected: int
@@ -76,6 +107,7 @@ class OrderbookManager:
         self, bid_prices: Iterable[float], ask_prices: Iterable[float]
     ) -> tuple[list[float], list[float]]: ...
 
+def merged_rows(rows: list[Any]) -> dict[str, Any]: ...
 def parse_levels(
     rows: Sequence[tuple[Any, ...]],
 ) -> tuple[array[int], array[int], array[float], array[float], array[int], array[int]]: ...

@@ -56,7 +56,8 @@ cdef extern from "book_side.h" nogil:
     int book_side_sum(const BookSide *side, double *sum)
     const double *book_side_summed(const BookSide *side, size_t *count)
     int sum_sizes(const double *sizes, size_t count, double *sum)
-    size_t book_side_sizes_to(const BookSide *side, Key limit, double *sizes)
+    size_t book_side_sizes_between(
+        const BookSide *side, Key worst, Key best, double *sizes)
 
 
 cdef extern from "level_text.h" nogil:
@@ -126,6 +127,9 @@ cdef enum:
 include "_recorder.pxi"
 include "_level_log.pxi"
 include "_parsed.pxi"
+include "_row_reader.pxi"
+include "_book_reader.pxi"
+include "_merged_rows.pxi"
 
 
 cdef inline const char *text_of(PyObject *raw, size_t *length) noexcept nogil:

@@ -21,7 +21,6 @@ def slopes(
     mids: array[float],
     count: int,
     used: int,
-    sign: float,
 ) -> array[float]: ...
 
 class Portions:

@@ -6,7 +6,7 @@ from array import array
 from orderflow_native._needs import needed
 
 from cpython cimport array as c_array
-from libc.math cimport INFINITY, NAN
+from libc.math cimport INFINITY, NAN, fabs
 
 cdef c_array.array DOUBLES = array("d"), LONGS = array("q"), BYTES = array("B")
 cdef double ROUNDING = 1e-12
@@ -126,7 +126,7 @@ def ohlc(c_array.array values not None):
 
 def slopes(
         c_array.array prices not None, c_array.array sizes not None, c_array.array mids not None,
-        Py_ssize_t count, Py_ssize_t used, double sign):
+        Py_ssize_t count, Py_ssize_t used):
     """Return the slope of each row: see `metrics.kernels.python_slopes`."""
     cdef Py_ssize_t rows = len(mids), row, i
     cdef c_array.array made = c_array.clone(DOUBLES, rows, False)
@@ -140,7 +140,7 @@ def slopes(
             size = sizes.data.as_doubles[i]
             if size > 0.0:
                 total += size
-                distance = sign * (prices.data.as_doubles[i] - mid) / mid * 10000.0
+                distance = fabs(prices.data.as_doubles[i] - mid) / mid * 10000.0
                 products += distance * total
                 squares += distance * distance
         slope = products / squares if squares > 0.0 else NAN

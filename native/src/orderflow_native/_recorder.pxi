@@ -11,6 +11,8 @@ cdef c_array.array DOUBLES = array("d")
 cdef enum:
     PLAIN = 7  # time, best prices and sizes, sums
 
+cdef double ROUNDING = 2.0 ** -50
+
 
 cdef class RowRecorder:
     """Record the book after each row: see `metrics.book_rows.PythonRowRecorder`."""
@@ -113,14 +115,17 @@ cdef class RowRecorder:
             self, const BookSide *bids, const BookSide *asks, double mid, double *kept,
             ) except -1 nogil:
         cdef double *sums = kept + PLAIN + 2 * self._depth_count
-        cdef double share
+        cdef double share, low, high
         cdef size_t i, count
         self._reserve_sizes(max(book_side_count(bids), book_side_count(asks)))
         for i in range(self._range_count):
             share = self._range_list[i] / 10000.0
-            count = book_side_sizes_to(bids, key_of(mid * (1.0 - share), BIDS), self._sizes)
+            low, high = mid * (1.0 - share - ROUNDING), mid * (1.0 + share + ROUNDING)
+            count = book_side_sizes_between(
+                bids, key_of(low, BIDS), key_of(high, BIDS), self._sizes)
             total_of(self._sizes, count, sums + 2 * i)
-            count = book_side_sizes_to(asks, key_of(mid * (1.0 + share), ASKS), self._sizes)
+            count = book_side_sizes_between(
+                asks, key_of(high, ASKS), key_of(low, ASKS), self._sizes)
             total_of(self._sizes, count, sums + 2 * i + 1)
         return 0
 

@@ -7,6 +7,7 @@ from cpython cimport array as c_array
 from libc.math cimport fabs
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, qsort
+from libc.string cimport memset
 
 
 cdef enum:
@@ -80,6 +81,10 @@ cdef class VolumeByRow:
 
     cdef int _set_room(self, size_t room) except -1:
         """Begin with an empty table of so many slots."""
+        if room == self._room:
+            memset(self._slots, 0, room * sizeof(Volumes))
+            self._count = 0
+            return 0
         cdef Volumes *slots = <Volumes *>calloc(room, sizeof(Volumes))
         if slots == NULL:
             raise MemoryError
@@ -120,12 +125,19 @@ cdef class VolumeByRow:
             self, tuple trades, Py_ssize_t start, Py_ssize_t stop, double ticks_per_price,
             int64_t row_ticks, Py_ssize_t most, bint any_price):
         """Add trades from `start` to before `stop`; return the place of the first one left."""
-        cdef double[::1] prices = trades[1], sizes = trades[2]
-        cdef unsigned char[::1] sides = trades[3]
+        # As arrays, not as views of them, which take longer to make than a few trades to add.
+        cdef c_array.array price_array = trades[1], size_array = trades[2], side_array = trades[3]
+        cdef const double *prices = price_array.data.as_doubles
+        cdef const double *sizes = size_array.data.as_doubles
+        cdef const unsigned char *sides = side_array.data.as_uchars
         cdef double ticks, tick, size
         cdef int64_t row
         cdef Volumes *slot
         cdef Py_ssize_t place
+        if price_array.typecode != "d" or size_array.typecode != "d" or side_array.typecode != "B":
+            raise TypeError("prices and sizes must be arrays of doubles, and sides of bytes")
+        if not 0 <= start <= stop <= min(len(price_array), len(size_array), len(side_array)):
+            raise IndexError(f"there are not trades from {start} to before {stop}")
         for place in range(start, stop):
             ticks = min(prices[place] * ticks_per_price, MAX_TICKS)
             tick = (ticks + ROUNDER) - ROUNDER

@@ -296,16 +296,20 @@ static inline double add(double *sum, double x)
     return (old - (total - part)) + (x - part);
 }
 
-size_t book_side_sizes_to(const BookSide *side, Key limit, double *sizes)
+size_t book_side_sizes_between(const BookSide *side, Key worst, Key best, double *sizes)
 {
-    size_t found = 0;
-    for (size_t at = side->start + side->count; at > side->start && side->keys[at - 1] >= limit; at--)
+    size_t found = 0, at = side->start + side->count;
+    while (at > side->start && side->keys[at - 1] > best)
+        at--;
+    for (; at > side->start && side->keys[at - 1] >= worst; at--)
         sizes[found++] = side->sizes[at - 1];
-    if (limit >= side->floor)
+    if (worst >= side->floor)
         return found;
-    for (size_t slot = 0; slot < side->outside.room; slot++)
-        if (side->outside.slots[slot].key >= limit && side->outside.slots[slot].key != 0)
+    for (size_t slot = 0; slot < side->outside.room; slot++) {
+        Key key = side->outside.slots[slot].key;
+        if (key >= worst && key <= best && key != 0)
             sizes[found++] = side->outside.slots[slot].size;
+    }
     return found;
 }
 

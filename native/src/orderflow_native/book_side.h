@@ -49,8 +49,8 @@ int book_side_sum(const BookSide *side, double *sum);
 const double *book_side_summed(const BookSide *side, size_t *count);
 /* Sum sizes, with the result of `book_side_sum`. */
 int sum_sizes(const double *sizes, size_t count, double *sum);
-/* Write the sizes of the levels at `limit` and better, in any order, and return how many there are;
+/* Write the sizes of the levels from `worst` to `best`, in any order, and return how many there are;
    there must be room for the whole side. */
-size_t book_side_sizes_to(const BookSide *side, Key limit, double *sizes);
+size_t book_side_sizes_between(const BookSide *side, Key worst, Key best, double *sizes);
 
 #endif
