@@ -6,7 +6,7 @@ from pathlib import Path
 
 from formats.archive_names import DAY_MS, HOUR_MS, ArchiveName, parse_name
 from formats.recognition import recognise, sample_of
-from formats.rows import Job, Kind, Portion, Sample
+from formats.rows import EVERY, Job, Kind, Portion, Sample
 from formats.sources import Source
 
 DIRECT = frozenset({"okx", "tardis", "bybit"})
@@ -69,7 +69,7 @@ def _archive(path: Path, name: ArchiveName | None, series: str, first: Portion) 
     return Archive(
         path,
         "book" if first.book else "trades",
-        frozenset(instrument for instrument, _ in rows),
+        frozenset(instrument for instrument, _ in rows) - {EVERY},
         first_ms,
         max(name.end_ms if name else first_ms + DAY_MS + HOUR_MS, first_ms + 1),
         series,

@@ -96,10 +96,12 @@ def import_file(
         kind = recognise(source, options.format)
         if kind.read is None:
             return Imported(path, path, "part of another", kind)
-        digest = _digest(path)
-        _check_against_checksum(path, digest)
+        digests = {"sha256": _digest(path)}
+        _check_against_checksum(path, digests["sha256"])
+        if kind.beside:
+            digests["sha256_beside"] = _digest(kind.beside(path))
         target = options.into / f"{bare_name(path)}.{kind.format}.db"
-        if earlier := _imported_before(options.into, digest):
+        if earlier := _imported_before(options.into, digests):
             return Imported(path, earlier, "already imported", kind)
         job = Job(source, options.instrument, options.best_only)
         follower = Follower(proving=kind.proves)
@@ -113,7 +115,7 @@ def import_file(
                 progress(source, len(book) + len(portion.trades))
             _check_found(job, follower)
             done = _report(job, kind, target, follower)
-            writer.write_notes(_notes(done, options, digest, path))
+            writer.write_notes(_notes(done, options, path) | digests)
     done.seconds = time.perf_counter() - began
     return done
 
@@ -211,7 +213,7 @@ def _report(job: Job, kind: Kind, target: Path, follower: Follower) -> Imported:
 # -- notes, and what was imported before
 
 
-def _notes(done: Imported, options: ImportOptions, digest: str, path: Path) -> dict[str, str]:
+def _notes(done: Imported, options: ImportOptions, path: Path) -> dict[str, str]:
     report = done.as_json()
     for name in ("seconds", "rows_per_second", "recording", "source"):
         del report[name]
@@ -222,7 +224,6 @@ def _notes(done: Imported, options: ImportOptions, digest: str, path: Path) -> d
     }
     return {
         "source": path.name,
-        "sha256": digest,
         "bytes": str(path.stat().st_size),
         "state": done.state,
         "contract_values": orjson.dumps(values).decode(),
@@ -248,11 +249,11 @@ def _check_against_checksum(path: Path, digest: str) -> None:
         raise SourceError(msg, path)
 
 
-def _imported_before(into: Path, digest: str) -> Path | None:
-    """Return the whole recording under `into` that was made of a file with this content."""
+def _imported_before(into: Path, digests: Mapping[str, str]) -> Path | None:
+    """Return the whole recording under `into` that was made of files with this content."""
     for path in sorted(into.glob("*.db")):
         notes = read_notes(path) if path.is_file() else None
-        if notes and notes.get("sha256") == digest and notes.get("state") == "imported":
+        if notes and notes.get("state") == "imported" and digests.items() <= notes.items():
             return path
     return None
 
@@ -263,6 +264,10 @@ def _may_replace(target: Path, path: Path) -> bool:
         return False
     notes = read_notes(target)
     if notes and notes.get("state") == "cut":
+        more, size = int(notes.get("bytes", 0)), path.stat().st_size
+        if more > size and notes.get("source") == path.name:
+            msg = f"{target} is of the first {more:,} bytes of {path.name}, and here are {size:,}"
+            raise SourceError(f"{msg}; download it to its end", path)
         return True
     msg = (
         f"{target} is there already, of another file of the name {path.name}; import this one into "

@@ -36,11 +36,12 @@ def read_messages(job: Job) -> Iterator[Portion]:
     name, day, _, depth = named.groups()
     midnight = datetime.fromisoformat(day).replace(tzinfo=NEW_YORK).timestamp()
     reader = _Rows(job, job.name_or(name), int(midnight) * 1000, int(depth))
-    with Source(_book_beside(job.source.path)) as books:
+    with Source(book_beside(job.source.path)) as books:
         yield from reader.read(books)
 
 
-def _book_beside(path: Path) -> Path:
+def book_beside(path: Path) -> Path:
+    """Return the file of books to a file of messages; raise `SourceError` where it is missing."""
     beside = path.with_name(path.name.replace("_message_", "_orderbook_"))
     if not beside.is_file():
         msg = f"{path}: {beside.name}, which has the books, is not beside it; put it there"
@@ -147,5 +148,6 @@ MESSAGES = Kind(
         "auctions (type 6) and halts (type 7)",
         "what is finer than a millisecond",
     ),
+    beside=book_beside,
 )
 BOOKS = Kind("lobster", "LOBSTER order books", None)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from formats.sources import Source, SourceError
@@ -153,6 +154,8 @@ class Kind:
 
     `read` is None for a file that is read together with another one.
 
+    `beside` returns the other file that one is read with, if there is one.
+
     `lost` says what the recording then lacks that a recording of ours has. Where `proves`, a
     snapshot in mid-file is the book that the rows before it lead to.
     """
@@ -162,6 +165,7 @@ class Kind:
     read: Reader | None
     lost: tuple[str, ...] = ()
     proves: bool = False
+    beside: Callable[[Path], Path] | None = None
 
 
 class Sample(NamedTuple):

@@ -98,20 +98,21 @@ class _Gunzip:
         self._packed, self._path = packed, path
         self._inflate = _ZLIB.decompressobj(31)
         self._waiting = b""
-        self._begun = False
+        self._begun = self._holds_more = False
 
     def read(self, size: int) -> bytes:
         while True:
             if self._inflate.eof:
+                self._holds_more = False
                 self._waiting = self._inflate.unused_data
                 self._inflate, self._begun = _ZLIB.decompressobj(31), False
-            if not self._waiting:
+            if not self._waiting and not self._holds_more:
                 self._waiting = self._packed.read(BLOCK_BYTES)
-            if not self._waiting:
+            if not self._waiting and not self._holds_more:
                 if self._begun:
                     raise CutError(_cut(self._path, "its gzip stream does not end"), self._path)
                 return b""
-            if not self._begun and not self._waiting.strip(b"\0"):
+            if not self._begun and self._waiting and not self._waiting.strip(b"\0"):
                 self._waiting = b""  # padding behind the last member
                 continue
             self._begun = True
@@ -120,6 +121,7 @@ class _Gunzip:
             except _ZLIB.error as error:
                 raise CutError(_cut(self._path, str(error)), self._path) from error
             self._waiting = self._inflate.unconsumed_tail
+            self._holds_more = len(found) == size  # all was taken in, and not all given
             if found:
                 return found
 

@@ -223,3 +223,14 @@ def test_a_zstd_that_needs_much_memory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.zst").write_bytes(packer.compress(TEXT) + packer.flush())
     with pytest.raises(SourceError, match="over 64 MB to be unpacked; unpack it first"):
         read(tmp_path / "x.zst")
+
+
+@pytest.mark.parametrize("length", [600, 70_000, 700_000])
+def test_of_a_gzip_that_lacks_its_sum_alone_every_byte_is_read(length: int, tmp_path: Path) -> None:
+    text = (b"a" * 29 + b"\n") * (length // 30)
+    path = pack(tmp_path / "x", "gz", text)
+    path.write_bytes(path.read_bytes()[:-4])
+    with Source(path) as source:
+        source.head()
+        assert b"".join(iter(source.read, b"")) == text
+        assert source.failure

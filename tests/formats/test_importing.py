@@ -309,3 +309,16 @@ def test_a_book_that_never_ends_to_grow_is_refused(
     rows = [row(0, "100", snapshot=True), row(1, "101"), row(2, "102")]
     with pytest.raises(SourceError, match="a book of more than 3 levels"):
         imported(written(tmp_path, rows), tmp_path / "in")
+
+
+def test_what_is_cut_even_shorter_does_not_replace_what_there_is(tmp_path: Path) -> None:
+    path = written(tmp_path, [row(n, "100", snapshot=True) for n in range(9)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-4])
+    first = imported(path, tmp_path / "in")
+    path.write_bytes(whole[:-20])
+    with pytest.raises(SourceError, match=r"is of the first \d+ bytes of x\.gz, and here are \d+"):
+        imported(path, tmp_path / "in")
+    assert first.rows == 9
+    path.write_bytes(whole)
+    assert imported(path, tmp_path / "in").state == "imported"

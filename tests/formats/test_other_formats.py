@@ -162,6 +162,13 @@ def test_books_that_end_before_the_messages_are_said_and_damage_of_theirs(tmp_pa
     assert (done.state, "its gzip stream does not end" in done.why) == ("cut", True)
 
 
+def test_messages_with_other_books_are_another_import(tmp_path: Path) -> None:
+    assert lobster(tmp_path, ["72000.0,1,7,5,110000,-1"], [BOOKS]).state == "imported"
+    assert lobster(tmp_path, ["72000.0,1,7,5,110000,-1"], [BOOKS]).state == "already imported"
+    with pytest.raises(SourceError, match="is there already, of another file of the name"):
+        lobster(tmp_path, ["72000.0,1,7,5,110000,-1"], [BOOKS.replace("110000", "120000")])
+
+
 def test_of_a_message_with_a_bad_number_the_rest_is_kept(tmp_path: Path) -> None:
     messages = ["72000.0,4,7,5,110000,-1", "72000.1,4,7,x,110000,-1", "72000.2,4,7,6,110000,-1"]
     done = lobster(tmp_path, messages, [BOOKS, BOOKS, "110000,?,90000,6,9999999999,0,1,0"])
