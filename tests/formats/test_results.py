@@ -19,6 +19,7 @@ from formats.results import (
     METRICS,
     OHLC,
     SIGNALS,
+    JoinedDays,
     Repository,
     ResultsError,
     ResultTable,
@@ -159,6 +160,21 @@ class TestRepository:
         for window in (60, 1, 3600):
             made.write(part(0, 60, window=window), ohlc(0))
         assert [times(made, part(0, 60, window=window)) for window in (1, 60, 3600)] == [[0]] * 3
+
+
+def test_joined_days_stay_at_the_last_close_until_a_sample_and_their_cvd_runs_on() -> None:
+    def row(at: int, value: float | None, *cvd: float) -> Row:
+        return (at, *[value] * 4, *[value and 10 * value] * 4, *cvd, 50)
+
+    joined = JoinedDays()
+    assert joined.join([row(0, None, 0, 0, 0, 0)]) == [row(0, None, 0, 0, 0, 0)]
+    first = [row(1, 0.25, 0, 2, 0, 1.5), row(2, 0.5, 1.5, 1.5, -1, -0.5)]
+    assert joined.join(first) == first
+    assert joined.join([]) == []
+    second = [row(DAY, None, 0, 1, 0, 1), row(DAY + 1, 0.75, 1, 1, 1, 1)]
+    assert joined.join(second) == [
+        row(DAY, 0.5, -0.5, 0.5, -0.5, 0.5), row(DAY + 1, 0.75, 0.5, 0.5, 0.5, 0.5),
+    ]  # fmt: skip
 
 
 OLD = ResultTable("ohlc", OHLC.fields[:-1])

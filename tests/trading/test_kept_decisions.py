@@ -29,10 +29,12 @@ from recording_factory import DAY, START
 
 from formats.jobs_table import JobRow, JobsTable
 from formats.parquet_results import ParquetResults
-from formats.results import ALERTS, METRIC_VALUES, OHLC, SIGNALS, Row, Stretch
+from formats.results import ALERTS, METRIC_VALUES, METRICS, OHLC, SIGNALS, Row, Stretch
 from formats.results_database import DatabaseResults
+from metrics.registry import parse_metrics
 from replay.output_lock import OutputLock
 from trading.command_decide import LOCK_NAME
+from trading.kept_bars import KeptBars
 from trading.messages import Alert, Bar
 
 pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
@@ -249,6 +251,33 @@ def test_a_day_without_what_a_strategy_needs_is_said_and_the_others_are_decided_
     summary = json.loads(decide(results, 0, DAYS, *RARE, *asked("ofi"), "--json").stdout)
     assert [day["day"] for day in summary["lacking"]] == ["2025-06-10"]
     assert summary["decided"] == 2
+
+
+def test_a_metric_of_trades_is_as_in_a_run_in_a_window_of_book_rows_alone(tmp_path: Path) -> None:
+    repository = ParquetResults(tmp_path)
+    day = Stretch(INSTRUMENT, 60, START, START + DAY)
+    times = [START, START + 60_000, START + 120_000]
+    obi = (0.5,) * 4
+    values: list[Row] = [(at, "ofi", "value", 1.0) for at in times]
+    values += [
+        (at, "cvd", name, value)
+        for at in times[::2]
+        for name, value in (("open", 0.0), ("high", 3.0), ("low", 0.0), ("close", 3.0))
+    ]
+    repository.write(
+        day,
+        {
+            OHLC: [(at, 9.0, 9.0, 9.0, 9.0, 1.0, 1) for at in times[::2]],
+            METRICS: [(at, *obi, *obi, 0.0, 3.0, 0.0, 3.0, 50) for at in times],
+            METRIC_VALUES: sorted(values),
+        },
+    )
+    found = KeptBars(repository, parse_metrics(["cvd", "ofi"])).day(day)
+    assert [bar.start_ms for bar in found.ended] == times[:2]
+    assert found.ended[1].values == {"cvd": (3.0,) * 4, "ofi": (1.0,)}
+    assert (found.ended[1].close, found.ended[1].volume, found.ended[1].trades) == (None, 0.0, 0)
+    assert found.going_on
+    assert found.going_on.start_ms == times[2]
 
 
 def test_metrics_without_prices_and_bars_of_an_older_version_are_not_decided_on(
