@@ -24,6 +24,8 @@ CHUNK_ROWS = 32
 """Rows fetched between two looks at how many bytes a batch has."""
 BATCH_BYTES = 4_000_000
 """About how many bytes of levels are read at once."""
+FEWEST_ROWS = 16
+"""A list that is full with fewer rows is read as text: parsed it would take more memory."""
 HELD_BYTES = 16_000_000
 """About how many bytes of levels are held back at most, to sort them."""
 
@@ -122,6 +124,8 @@ class ParsedReading:
                     yield from self.held.flush()
                     raise
                 rows = _rows_of(columns)
+                if reader.size >= BATCH_BYTES and len(rows) < FEWEST_ROWS:
+                    break
                 if len(rows):
                     self.last = _position(rows, -1)
                     self.total += len(rows)

@@ -123,6 +123,7 @@ def test_an_odd_recording_gives_the_same_as_read_as_text(
 ) -> None:
     if seed % 3 == 0:  # so that bytes, and not rows, bound the lists and what is held back
         monkeypatch.setattr(parsed_table, "HELD_BYTES", 3_000)
+        monkeypatch.setattr(parsed_table, "FEWEST_ROWS", 1)
         for module in (parsed_table, raw_rows):
             monkeypatch.setattr(module, "BATCH_BYTES", 4_000)
     path = tmp_path / "odd.db"
@@ -185,6 +186,15 @@ def test_after_an_odd_row_the_rest_is_read_as_text(tmp_path: Path) -> None:
     found, kinds = everything_of(RecordedTable(tmp_path / "a.db", SMALL), parsed=True)
     assert kinds == {ParsedRows, list}
     assert [order for _, order in found["positions"]] == [*range(1, 201)]
+
+
+def test_rows_of_which_few_fill_a_list_are_read_as_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (parsed_table, raw_rows):
+        monkeypatch.setattr(module, "BATCH_BYTES", 500)
+    found, kinds = everything_of(plain_recording(tmp_path / "a.db"), parsed=True)
+    assert (len(found["positions"]), kinds) == (200, {list})
 
 
 def test_without_the_library_rows_are_read_as_text(
