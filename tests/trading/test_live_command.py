@@ -77,6 +77,7 @@ def test_a_run_on_a_websocket_has_the_fills_of_the_replay_of_its_recording(
     check_replay(live, tmp_path / "again", *SPAN, "--data-dir", recorded(live))
 
 
+@pytest.mark.thorough
 def test_followed_beside_a_recorder_a_run_has_the_fills_of_the_finished_recording(
     tmp_path: Path,
 ) -> None:

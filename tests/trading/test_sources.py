@@ -213,6 +213,7 @@ def test_a_recording_is_read_to_its_end_whatever_the_last_tick_was() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.thorough
 def test_followed_beside_a_writer_a_run_has_the_fills_of_the_finished_recording(
     tmp_path: Path, seed: int
 ) -> None:
@@ -276,6 +277,7 @@ def test_while_there_is_nothing_to_follow_the_others_hear_that_it_lives(tmp_path
         assert source.losses() == {}
 
 
+@pytest.mark.thorough
 def test_the_end_of_the_range_ends_it(tmp_path: Path) -> None:
     plan = market_plan(4, commits=24, pauses=(0.0,))
     write_plan(plan, tmp_path)
@@ -379,6 +381,7 @@ def test_stopped_before_there_was_a_connection_a_run_is_empty(tmp_path: Path) ->
     assert (live.ticks, live.report.fills) == ([], [])
 
 
+@pytest.mark.thorough
 def test_a_run_that_fails_leaves_no_recorder_behind(tmp_path: Path) -> None:
     def fail(count: int) -> None:
         raise KeyError(count)

@@ -301,6 +301,7 @@ def test_a_process_that_hangs_is_noticed_and_ended(data: Path, tmp_path: Path, v
         run.check_nothing_is_left()
 
 
+@pytest.mark.thorough
 def test_a_process_that_hangs_before_the_run_is_noticed_too(data: Path, tmp_path: Path) -> None:
     with paced(tmp_path / "out", data) as run:
         wait_until(lambda: "b" in run.children())
@@ -332,6 +333,7 @@ def test_killed_at_any_moment_the_run_ends_and_nothing_is_left(
         run.check_nothing_is_left()
 
 
+@pytest.mark.thorough
 def test_a_replay_that_dies_is_said_and_changes_nothing(data: Path, tmp_path: Path) -> None:
     with paced(tmp_path / "out", data, "--speed", "30") as run:
         pids = run.wait_until_under_way()
@@ -383,6 +385,7 @@ def test_when_who_started_them_is_killed_all_processes_end(data: Path, tmp_path:
     assert report["state"] == "failed"
 
 
+@pytest.mark.thorough
 def test_a_second_run_into_the_same_directory_is_refused(data: Path, tmp_path: Path) -> None:
     with paced(tmp_path / "out", data) as run:
         pids = run.wait_until_under_way()
