@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from math import inf
 from operator import itemgetter
 
-from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc
-from metrics.traded_bars import add_deltas
+from metrics.rolling_bars import Bar, CompensatedSum, RollingBars, extend_ohlc, windows_of
+from metrics.traded_bars import delta_bars
 from orderflow.compiled import fastest
 from orderflow.events import MAX_BARS, BookSample, Trade, time_of_trade
 from orderflow.issues import IssueLog
@@ -96,40 +96,43 @@ class SampleBars(RollingBars):
 
     def add(self, samples: Sequence[BookSample]) -> None:
         """Add samples `(timestamp_ms, bid_sum, ask_sum)`, in time order; both sums above 0."""
-        for run in self._runs(samples, _time_of_sample):
-            bar, unusable = sampled_bar(run)
-            if unusable:
-                # By the window, so that it does not matter how samples were cut into lists.
-                self._issues.note("unusable_samples", int(self._start), count=unusable)
-            if bar:
-                obi, tot = self._values[:4], self._values[4:]
-                self._values = [*extend_ohlc(obi, bar[:4]), *extend_ohlc(tot, bar[4:])]
+        if not samples:
+            return
+        self._check_order(samples[0][0])
+        bars, unusable = sample_bars(samples, self._window_ms, self._bar)
+        for start, count in unusable:
+            # By the window, so that it does not matter how samples were cut into lists.
+            self._issues.note("unusable_samples", start, count=count)
+        self._go_on(bars, samples[-1][0])
 
     def replace(self, bars: Sequence[Bar]) -> None:
         """Replace the closed bars by `bars`, such as those joined from several processes."""
         self._closed.clear()
         self._closed.extend(bars)
-        self._values = []
+        self._bar = []
 
 
-def python_sampled_bar(samples: Sequence[BookSample]) -> tuple[list[float], int]:
-    """Return open, high, low and close of OBI and of TOT over book samples, and a count.
+def python_sample_bars(
+    samples: Sequence[BookSample], window_ms: int, bar: Bar
+) -> tuple[list[Bar], list[tuple[int, int]]]:
+    """Add samples, in time order, to bars as those of `SampleBars`.
 
-    The 8 figures are one list, OBI first. The count is of the unusable samples, whose sums
-    overflow a double; when all are unusable, the list is empty.
+    `bar` is the one in progress, empty for none. Return the bars from it on, the last of them in
+    progress now, and the windows with samples whose sums overflow a double, with their number.
     """
-    totals = [bids + asks for _, bids, asks in samples]
-    unusable = totals.count(inf)
-    if unusable:
-        samples = [sample for sample, total in zip(samples, totals, strict=True) if total < inf]
-        totals = [total for total in totals if total < inf]
-    if not totals:
-        return [], unusable
-    imbalances = [(bids - asks) / (bids + asks) for _, bids, asks in samples]
-    return [*extend_ohlc([], imbalances), *extend_ohlc([], totals)], unusable
+    bars, unusable = [bar] if bar else [], []
+    for start, run in windows_of(samples, window_ms, _time_of_sample):
+        sums = [(bids, asks) for _, bids, asks in run if bids + asks < inf]
+        if len(sums) < len(run):
+            unusable.append((start, len(run) - len(sums)))
+        if sums:
+            before = bars.pop() if bars and bars[-1][0] == start else []
+            obi = extend_ohlc(before[1:5], [(bids - asks) / (bids + asks) for bids, asks in sums])
+            bars.append([start, *obi, *extend_ohlc(before[5:], [b + a for b, a in sums])])
+    return bars, unusable
 
 
-sampled_bar = fastest("sampled_bar", python_sampled_bar)
+sample_bars = fastest("sample_bars", python_sample_bars)
 
 
 def python_samples_of_columns(
@@ -145,27 +148,31 @@ samples_of_columns = fastest("samples_of_columns", python_samples_of_columns)
 class CvdBars(RollingBars):
     """Bars `[ts, cvd_open, cvd_high, cvd_low, cvd_close]`, 5 fields, of trades.
 
-    `cumulative` is the CVD after the last trade. Trades whose side is neither buy nor sell do not
-    change it and are noted in `issues`; `unknown_sides` has the first few such sides found.
+    Trades whose side is neither buy nor sell change nothing and are noted in `issues`;
+    `unknown_sides` has the first few such sides found.
     """
 
     def __init__(self, window_seconds: int, max_bars: int, issues: IssueLog) -> None:
         super().__init__(window_seconds, max_bars)
-        self.cumulative = 0.0
         self.unknown_sides: list[str] = []
         self._issues = issues
         self._sum = CompensatedSum()
 
+    @property
+    def cumulative(self) -> float:
+        """Return the CVD after the last trade."""
+        value: float = self._sum.value
+        return value
+
     def add(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
-        given, place = trades if isinstance(trades, list) else list(trades), 0
-        while place < len(given):
-            self._move_to(given[place][5])
-            begun, before = place, self._values or [self.cumulative] * 4
-            place, self._values, unknown = add_deltas(given, place, self._end, before, self._sum)
-            if unknown:
-                self._note_unknown(given[begun:place])
-            self.cumulative = self._values[3]
+        if not trades:
+            return
+        self._check_order(trades[0][5])
+        bars, unknown = delta_bars(trades, self._window_ms, self._bar, self._sum)
+        if unknown:
+            self._note_unknown(trades)
+        self._go_on(bars, trades[-1][5])
 
     def _note_unknown(self, trades: Sequence[Trade]) -> None:
         for _, _, _, _, side, timestamp in trades:
@@ -191,7 +198,8 @@ class DailyCvdBars(CvdBars):
             day = trades[start][5] // DAY_MS
             if day != self._day:
                 self.finalize()
-                self._day, self.cumulative, self._sum = day, 0.0, CompensatedSum()
+                self._day = day
+                self._sum.clear()
             stop = bisect_left(trades, (day + 1) * DAY_MS, start, key=time_of_trade)
             super().add(trades[start:stop])
             start = stop

@@ -9,7 +9,7 @@ from metrics.flow import Flow
 from metrics.level_log import PythonLevelLog
 from metrics.metric_bars import MetricBars
 from metrics.rolling_bars import Bar, CompensatedSum, RollingBars
-from metrics.traded_bars import add_prices
+from metrics.traded_bars import price_bars
 from metrics_calculator import MetricBar, MetricsCalculator
 from orderbook_manager import OrderbookManager
 from orderflow.continuity import BookReliability, Silences
@@ -272,12 +272,11 @@ class OHLCProcessor:
 
 
 class OhlcBars(RollingBars):
-    """Bars `[ts, open, high, low, close, volume]` of trades."""
+    """Bars `[ts, open, high, low, close, volume]` of trades; kept, with their number at the end."""
 
     def __init__(self, window_seconds: int, max_bars: int = MAX_BARS) -> None:
         super().__init__(window_seconds, max_bars)
         self._bar_volume = CompensatedSum()
-        self._bar_trades = 0
         self._closed_volume = CompensatedSum()
 
     @property
@@ -290,24 +289,18 @@ class OhlcBars(RollingBars):
 
     def add(self, trades: Sequence[Trade]) -> None:
         """Add trades `(id, trade_id, price, size, side, timestamp_ms)`, in time order."""
-        given, place = trades if isinstance(trades, list) else list(trades), 0
-        while place < len(given):
-            self._move_to(given[place][5])
-            before = place
-            place, self._values = add_prices(
-                given, place, self._end, self._values, self._bar_volume
+        if trades:
+            self._check_order(trades[0][5])
+            bars = price_bars(
+                trades, self._window_ms, self._bar, self._bar_volume, self._closed_volume
             )
-            self._bar_trades += place - before
+            self._go_on(bars, trades[-1][5])
 
     def finalize(self) -> None:
         """Close the bar in progress, as at the end of the data; harmless when repeated."""
         super().finalize()
         self._closed_volume.merge(self._bar_volume)
-        self._bar_volume = CompensatedSum()
-        self._bar_trades = 0
+        self._bar_volume.clear()
 
-    def _current_bar(self) -> Bar:
-        return [*super()._current_bar(), self._bar_volume.value]
-
-    def _kept_bar(self) -> Bar:
-        return [*self._current_bar(), self._bar_trades]
+    def _shown(self, bars: list[Bar]) -> list[Bar]:
+        return [bar[:6] for bar in bars]

@@ -44,6 +44,10 @@ class PythonCompensatedSum:
         self.add((other._high,))
         self._low += other._low
 
+    def clear(self) -> None:
+        """Begin again from 0."""
+        self._high = self._low = 0.0
+
     @property
     def value(self) -> float:
         """Return the sum as the nearest double."""
@@ -73,27 +77,21 @@ class RollingBars:
         self._window_ms = window_seconds * 1000
         self._max_bars = max_bars
         self._closed: deque[Bar] = deque(maxlen=max_bars)
-        self._start = self._end = -inf
-        self._values: list[float] = []  # of the bar in progress; empty while there is none
+        self._start = -inf  # of the newest window
+        self._bar: Bar = []  # in progress, as it is kept; empty while there is none
 
     def bars(self) -> list[Bar]:
         """Return the last bars, oldest first, the one in progress included."""
         bars = list(self._closed)
-        if self._values:
-            bars.append(self._current_bar())
+        if self._bar:
+            bars += self._shown([self._bar])
         return bars[-self._max_bars :]
 
     def finalize(self) -> None:
         """Close the bar in progress, as at the end of the data; harmless when repeated."""
-        if self._values:
-            bar = self._current_bar()
-            self._closed.append(bar)
-            if self.fresh is not None:
-                self.fresh.append(bar)
-            if self.kept is not None:
-                self.kept.append(self._kept_bar())
-            self._values = []
-            self.made += 1
+        if self._bar:
+            self._close([self._bar])
+            self._bar = []
 
     def take_kept(self, until_ms: float = inf) -> list[Bar]:
         """Return the bars kept, also the one in progress, that begin before a time; each once.
@@ -102,50 +100,58 @@ class RollingBars:
         """
         bars = self.kept or []
         self.kept = [bar for bar in bars if bar[0] >= until_ms]
-        current = [self._kept_bar()] if self._values else []
+        current = [self._bar] if self._bar else []
         begin, self._kept_until = self._kept_until, max(until_ms, self._kept_until)
         return [bar for bar in (*bars, *current) if begin <= bar[0] < until_ms]
 
-    def _current_bar(self) -> Bar:
-        return [int(self._start), *self._values]
+    def _shown(self, bars: list[Bar]) -> list[Bar]:
+        """Return bars as others see them, given as they are kept."""
+        return bars
 
-    def _kept_bar(self) -> Bar:
-        return self._current_bar()
+    def _close(self, bars: list[Bar]) -> None:
+        self.made += len(bars)
+        if self.kept is not None:
+            self.kept += bars
+        shown = self._shown(bars)
+        self._closed.extend(shown)
+        if self.fresh is not None:
+            self.fresh += shown
 
-    def _runs(
-        self, events: Sequence[Event], time_of: Callable[[Event], int]
-    ) -> Iterator[Sequence[Event]]:
-        """Cut events, in time order, into runs of one window each, which is then in progress.
-
-        Raise `TimeOrderError` for one before the window in progress: bars are never reopened.
-        """
-        index = 0
-        while index < len(events):
-            self._move_to(time_of(events[index]))
-            # Near, where windows are short: a bisection of all the rest looks at more events.
-            near = index + SHORT_RUN
-            far = near < len(events) and time_of(events[near]) < self._end
-            stop = bisect_left(
-                events,
-                self._end,
-                index,
-                len(events) if far else min(near, len(events)),
-                key=time_of,
-            )
-            yield events[index:stop]
-            index = stop
-
-    def _move_to(self, timestamp: int) -> None:
-        if timestamp < self._start:
+    def _check_order(self, first_ms: int) -> None:
+        """Raise `TimeOrderError` for an event before the newest window: bars are never reopened."""
+        if first_ms < self._start:
             msg = (
-                f"events must come in time order; found one at {timestamp} ms after the window "
+                f"events must come in time order; found one at {first_ms} ms after the window "
                 f"from {self._start:.0f} ms had begun"
             )
-            raise TimeOrderError(msg, timestamp, int(self._start))
-        if timestamp >= self._end:
-            self.finalize()
-            self._start = timestamp - timestamp % self._window_ms
-            self._end = self._start + self._window_ms
+            raise TimeOrderError(msg, first_ms, int(self._start))
+
+    def _go_on(self, bars: list[Bar], last_ms: int) -> None:
+        """Take over what the bar in progress has become with events up to a time.
+
+        The last of `bars` is the one in progress now, those before it are closed.
+        """
+        self._start = last_ms - last_ms % self._window_ms
+        if bars:
+            self._close(bars[:-1])
+            self._bar = bars[-1]
+
+
+def windows_of(
+    events: Sequence[Event], window_ms: int, time_of: Callable[[Event], int]
+) -> Iterator[tuple[int, Sequence[Event]]]:
+    """Cut events, in time order, into runs of a window each; yield its start and the run."""
+    index = 0
+    while index < len(events):
+        first_ms = time_of(events[index])
+        start = first_ms - first_ms % window_ms
+        # Near, where windows are short: a bisection of all the rest looks at more events.
+        near = index + SHORT_RUN
+        far = near < len(events) and time_of(events[near]) < start + window_ms
+        most = len(events) if far else min(near, len(events))
+        stop = bisect_left(events, start + window_ms, index, most, key=time_of)
+        yield start, events[index:stop]
+        index = stop
 
 
 def extend_ohlc(bar: Sequence[float], values: Sequence[float]) -> list[float]:

@@ -9,9 +9,10 @@ from brute_flow import numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics import footprint, trade_columns, volume_by_row
+from metrics import footprint, footprint_windows, trade_columns, volume_by_row
 from metrics.flow import Flow
 from metrics.footprint import DAY_MS, Footprint
+from metrics.footprint_windows import python_add_windows
 from metrics.last_entries import LastEntries
 from metrics.price_grid import PriceGrid
 from metrics.trade_columns import python_trade_columns
@@ -22,8 +23,12 @@ from orderflow.events import Trade
 T0 = 19_675 * DAY_MS
 MINUTE = 60_000
 TWINS = {
-    "python": (PythonVolumeByRow, python_trade_columns),
-    "compiled": (volume_by_row.VolumeByRow, trade_columns.trade_columns),
+    "python": (PythonVolumeByRow, python_add_windows, python_trade_columns),
+    "compiled": (
+        volume_by_row.VolumeByRow,
+        footprint_windows.add_windows,
+        trade_columns.trade_columns,
+    ),
 }
 if volume_by_row.VolumeByRow is PythonVolumeByRow:
     del TWINS["compiled"]
@@ -31,8 +36,15 @@ if volume_by_row.VolumeByRow is PythonVolumeByRow:
 
 @pytest.fixture(params=TWINS)
 def columns_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    table, columns = TWINS[request.param]
+    return use_twins(request.param, monkeypatch)
+
+
+def use_twins(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let footprints be made with the twins of a name; return what makes columns of trades."""
+    table, windows, columns = TWINS[name]
     monkeypatch.setattr(footprint, "VolumeByRow", table)
+    monkeypatch.setattr(footprint_windows, "VolumeByRow", table)
+    monkeypatch.setattr(footprint, "add_windows", windows)
     return columns
 
 
@@ -111,6 +123,13 @@ def test_cells_are_volume_by_bar_row_and_side(columns_of: Any) -> None:
     )
     assert printed.arrays["profile_row"] == [200, 201, 203]
     assert printed.arrays["profile_other"] == [0, 8, 0]
+
+
+@pytest.mark.parametrize("volumes", [[0.1] * 10, [2.0**53, 1.0, 2.0**-60]])
+def test_the_volumes_of_a_bar_are_rounded_once(columns_of: Any, volumes: list[float]) -> None:
+    trades = [trade(0, 100.0 + row, volume) for row, volume in enumerate(volumes)]
+    printed, _ = made_of([*trades, trade(MINUTE, 100.0, 1.0)], columns_of)
+    assert printed.arrays["buy"] == [float(sum(map(Fraction, volumes))), 1.0]
 
 
 def test_without_trades_there_is_nothing(columns_of: Any) -> None:
@@ -237,9 +256,9 @@ def test_compiled_and_python_agree_with_exact_sums(
         now += wait
         trades.append(trade(now, price, size, side))
     found = []
-    for table, columns in TWINS.values():
+    for name in TWINS:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(footprint, "VolumeByRow", table)
+            columns = use_twins(name, patch)
             limits = {"max_bars": 3, "max_cells": most, "max_profile_rows": most}
             printed, grid = made_of(trades, columns, split=split, window=window, **limits)
         found.append((printed.fields, printed.arrays, grid.units, grid.decimals, grid.off_tick))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from places import PROJECT, REAL_DATA
 
 from level_parser import parse_side
-from metrics_calculator import python_sampled_bar
+from metrics_calculator import python_sample_bars
 from orderbook_manager import PythonOrderbookManager
 from orderflow.errors import OrderflowError
 
@@ -48,7 +48,7 @@ def apply_rows_to_both(books: Books, rows: list[tuple[Any, Any, bool]]) -> Any:
     assert type(outcome) is type(expected)
     assert outcome._replace(samples=list(samples)) == expected, rows
     part = samples[len(samples) // 2 :]
-    assert native.sampled_bar(part) == python_sampled_bar(list(part)), rows
+    assert native.sample_bars(part, 2, []) == python_sample_bars(list(part), 2, []), rows
     assert_same_counts(books, rows)
     return expected
 

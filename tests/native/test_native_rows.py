@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics.rolling_bars import PythonCompensatedSum
-from metrics_calculator import python_sampled_bar
+from metrics_calculator import python_sample_bars
 from recordings.row_order import python_are_whole_ms, python_is_sorted
 from recordings.trade_decoder import PythonTradeDecoder
 
@@ -99,9 +99,15 @@ SUMS = st.one_of(st.floats(1e-300, 1e300), st.sampled_from([1.0, 2.0, 1e308, flo
 
 
 @settings(max_examples=10 * settings().max_examples)
-@given(st.lists(st.tuples(st.integers(0, 9), SUMS, SUMS), max_size=8))
-def test_samples_make_the_same_bars(samples: list[tuple[int, float, float]]) -> None:
-    assert repr(native.sampled_bar(samples)) == repr(python_sampled_bar(samples))
+@given(
+    st.lists(st.tuples(st.integers(-9, 19), SUMS, SUMS), max_size=8).map(sorted), st.integers(0, 8)
+)
+def test_samples_make_the_same_bars(samples: list[tuple[int, float, float]], cut: int) -> None:
+    bar: list[float] = []
+    for part in (samples[:cut], samples[cut:]):
+        made = native.sample_bars(part, 5, bar)
+        assert repr(made) == repr(python_sample_bars(part, 5, bar))
+        bar = made[0][-1] if made[0] else []
 
 
 def test_samples_are_a_sequence_whose_parts_outlive_it() -> None:
@@ -118,7 +124,7 @@ def test_samples_are_a_sequence_whose_parts_outlive_it() -> None:
     assert list(part) == expected[2:4]
     assert list(part[5:]) == list(part[2:1]) == []
     assert bisect_left(part, (MS + 4,)) == 1
-    assert native.sampled_bar(part) == python_sampled_bar(expected[2:4])
+    assert native.sample_bars(part, 2, []) == python_sample_bars(expected[2:4], 2, [])
     with pytest.raises(ValueError, match="step of 2"):
         part[::2]
 

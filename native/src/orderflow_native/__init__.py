@@ -32,11 +32,11 @@ from orderflow_native._metrics import (
 from orderflow_native._needs import hand_in
 from orderflow_native._okx_archive import read_okx_block
 from orderflow_native._rows import TradeDecoder, are_whole_ms, is_sorted
-from orderflow_native._samples import Samples, sampled_bar, samples_of_columns
+from orderflow_native._samples import Samples, sample_bars, samples_of_columns
 from orderflow_native._stored_rows import parse_row
-from orderflow_native._sums import CompensatedSum, add_deltas, add_prices
+from orderflow_native._sums import CompensatedSum, delta_bars, price_bars
 from orderflow_native._text_book import TextBook
-from orderflow_native._trades import VolumeByRow, trade_columns
+from orderflow_native._trades import VolumeByRow, add_windows, trade_columns
 
 __all__ = [
     "BookReader",
@@ -52,9 +52,9 @@ __all__ = [
     "TextBook",
     "TradeDecoder",
     "VolumeByRow",
-    "add_deltas",
-    "add_prices",
+    "add_windows",
     "are_whole_ms",
+    "delta_bars",
     "delta_columns",
     "event_bytes",
     "fixed_point",
@@ -68,8 +68,9 @@ __all__ = [
     "parse_levels",
     "parse_plain_side",
     "parse_row",
+    "price_bars",
     "read_okx_block",
-    "sampled_bar",
+    "sample_bars",
     "samples_of_columns",
     "slopes",
     "spreads",

@@ -55,27 +55,53 @@ cdef Samples new_samples(Py_ssize_t room):
     return samples
 
 
-def sampled_bar(samples):
-    """Return OBI and TOT over samples: see `metrics_calculator.python_sampled_bar`."""
+def sample_bars(samples, long long window_ms, list bar not None):
+    """Add samples to bars of OBI and TOT: see `metrics_calculator.python_sample_bars`."""
     cdef Samples given = samples if type(samples) is Samples else packed(samples)
-    cdef double bar[8]
+    cdef double figures[8]
     cdef double bids, asks, total
-    cdef Py_ssize_t i, used = 0
+    cdef long long time, start = 0, bad_start = 0
+    cdef bint any_figures = bool(bar)
+    cdef list bars = [], unusable = []
+    cdef Py_ssize_t i, bad = 0
+    if any_figures:
+        start = bar[0]
+        for i in range(8):
+            figures[i] = bar[1 + i]
     for i in range(given._count):
-        bids, asks = given._first[i].bid_sum, given._first[i].ask_sum
+        time, bids, asks = given._first[i].timestamp, given._first[i].bid_sum, given._first[i].ask_sum
         total = bids + asks
-        if total < INFINITY:
-            extend(bar, (bids - asks) / total, used == 0)
-            extend(bar + 4, total, used == 0)
-            used += 1
-    return [bar[i] for i in range(8 if used else 0)], given._count - used
+        if bad and time >= bad_start + window_ms:
+            unusable.append((bad_start, bad))
+            bad = 0
+        if not total < INFINITY:
+            bad_start = time - time % window_ms
+            bad += 1
+        elif any_figures and time < start + window_ms:
+            extend(figures, (bids - asks) / total)
+            extend(figures + 4, total)
+        else:
+            if any_figures:
+                bars.append(bar_of(start, figures))
+            start, any_figures = time - time % window_ms, True
+            figures[0] = figures[1] = figures[2] = figures[3] = (bids - asks) / total
+            figures[4] = figures[5] = figures[6] = figures[7] = total
+    if bad:
+        unusable.append((bad_start, bad))
+    if any_figures:
+        bars.append(bar_of(start, figures))
+    return bars, unusable
 
 
-cdef void extend(double *bar, double value, bint is_first) noexcept:
+cdef list bar_of(long long start, const double *figures):
+    return [
+        start, figures[0], figures[1], figures[2], figures[3], figures[4], figures[5], figures[6],
+        figures[7]]
+
+
+cdef inline void extend(double *bar, double value) noexcept:
     """Add a value to open, high, low and close."""
-    if is_first:
-        bar[0] = bar[1] = bar[2] = value
-    elif value > bar[1]:
+    if value > bar[1]:
         bar[1] = value
     elif value < bar[2]:
         bar[2] = value

@@ -1,24 +1,21 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _Trade = tuple[int, str | None, float, float, str | None, int]
 
 class CompensatedSum:
     def add(self, terms: Iterable[float]) -> list[float]: ...
     def merge(self, other: CompensatedSum) -> None: ...
+    def clear(self) -> None: ...
     @property
     def value(self) -> float: ...
 
-def add_prices(
-    trades: list[_Trade],
-    start: int,
-    end_ms: float,
+def price_bars(
+    trades: Sequence[_Trade],
+    window_ms: int,
     bar: list[float],
     volume: CompensatedSum,
-) -> tuple[int, list[float]]: ...
-def add_deltas(
-    trades: list[_Trade],
-    start: int,
-    end_ms: float,
-    bar: list[float],
-    cvd: CompensatedSum,
-) -> tuple[int, list[float], int]: ...
+    closed: CompensatedSum,
+) -> list[list[float]]: ...
+def delta_bars(
+    trades: Sequence[_Trade], window_ms: int, bar: list[float], cvd: CompensatedSum
+) -> tuple[list[list[float]], int]: ...

@@ -1,4 +1,4 @@
-# cython: language_level=3
+# cython: language_level=3, cdivision=True
 """The compiled twins of `metrics.rolling_bars.PythonCompensatedSum` and of `metrics.traded_bars`."""
 
 
@@ -24,7 +24,7 @@ cdef class CompensatedSum:
             sums.append(self._add(term))
         return sums
 
-    cdef double _add(self, double term) noexcept:
+    cdef inline double _add(self, double term) noexcept:
         """Add a term and return the sum."""
         cdef double total = self._high + term, rounded = total - self._high
         self._low += (self._high - (total - rounded)) + (term - rounded)
@@ -33,8 +33,15 @@ cdef class CompensatedSum:
 
     def merge(self, CompensatedSum other not None):
         """Add all of another sum."""
-        self.add((other._high,))
+        self._merge(other)
+
+    cdef void _merge(self, CompensatedSum other) noexcept:
+        self._add(other._high)
         self._low += other._low
+
+    cpdef void clear(self) noexcept:
+        """Begin again from 0."""
+        self._high = self._low = 0.0
 
     @property
     def value(self):
@@ -42,71 +49,102 @@ cdef class CompensatedSum:
         return self._high + self._low
 
 
-cdef struct Extremes:
+cdef struct Progress:
+    # of the bar in progress
     bint any
+    long long start
+    long long end
     double first
     double high
     double low
     double last
+    long long trades
 
 
-cdef inline void take(Extremes *seen, double value) noexcept:
-    if not seen.any:
-        seen.any = True
-        seen.first = seen.high = seen.low = value
-    elif value > seen.high:
-        seen.high = value
-    elif value < seen.low:
-        seen.low = value
-    seen.last = value
-
-
-cdef list extended(list bar, const Extremes *seen):
-    """Return open, high, low and close of a bar, which may be empty, and then of what was seen."""
-    cdef double high, low
+cdef Progress progress_of(list bar, long long window_ms) except *:
+    """Return where a bar is that was given; its trades are not known."""
     if not bar:
-        return [seen.first, seen.high, seen.low, seen.last]
-    high, low = bar[1], bar[2]
+        return Progress(False, 0, 0, 0.0, 0.0, 0.0, 0.0, 0)
+    cdef long long start = bar[0]
+    return Progress(True, start, start + window_ms, bar[1], bar[2], bar[3], bar[4], 0)
+
+
+cdef inline long long window_start(long long time, long long window_ms) noexcept:
+    cdef long long past = time % window_ms
+    return time - (past + window_ms if past < 0 else past)
+
+
+cdef inline void begin(Progress *bar, long long time, long long window_ms, double value) noexcept:
+    bar.any = True
+    bar.start = window_start(time, window_ms)
+    bar.end = bar.start + window_ms
+    bar.first = bar.high = bar.low = bar.last = value
+    bar.trades = 0
+
+
+cdef inline void take(Progress *bar, double value) noexcept:
+    if value > bar.high:
+        bar.high = value
+    elif value < bar.low:
+        bar.low = value
+    bar.last = value
+
+
+cdef list price_bar(const Progress *bar, CompensatedSum volume):
     return [
-        bar[0], seen.high if seen.high > high else high, seen.low if seen.low < low else low,
-        seen.last]
+        bar.start, bar.first, bar.high, bar.low, bar.last, volume._high + volume._low, bar.trades]
 
 
-def add_prices(
-        list trades not None, Py_ssize_t start, double end_ms, list bar not None,
-        CompensatedSum volume not None):
-    """Add trades to a bar of prices: see `metrics.traded_bars.python_add_prices`."""
-    cdef Extremes seen = Extremes(False, 0.0, 0.0, 0.0, 0.0)
-    cdef Py_ssize_t stop = start
+def price_bars(
+        trades, long long window_ms, list bar not None, CompensatedSum volume not None,
+        CompensatedSum closed not None):
+    """Add trades to bars of prices: see `metrics.traded_bars.python_price_bars`."""
+    cdef list given = trades if type(trades) is list else list(trades)
+    cdef Progress now = progress_of(bar, window_ms)
+    cdef list bars = []
+    cdef long long time
     cdef tuple trade
-    while stop < len(trades):
-        trade = trades[stop]
-        if <double>trade[5] >= end_ms:
-            break
-        take(&seen, trade[2])
+    if bar:
+        now.trades = bar[6]
+    for trade in given:
+        time = trade[5]
+        if not now.any or time >= now.end:
+            if now.any:
+                bars.append(price_bar(&now, volume))
+            closed._merge(volume)
+            volume.clear()
+            begin(&now, time, window_ms, trade[2])
+        else:
+            take(&now, trade[2])
         volume._add(trade[3])
-        stop += 1
-    return stop, extended(bar, &seen) if seen.any else bar
+        now.trades += 1
+    if now.any:
+        bars.append(price_bar(&now, volume))
+    return bars
 
 
-def add_deltas(
-        list trades not None, Py_ssize_t start, double end_ms, list bar not None,
-        CompensatedSum cvd not None):
-    """Add trades to a bar of CVD: see `metrics.traded_bars.python_add_deltas`."""
-    cdef Extremes seen = Extremes(False, 0.0, 0.0, 0.0, 0.0)
-    cdef Py_ssize_t stop = start, unknown = 0
+def delta_bars(trades, long long window_ms, list bar not None, CompensatedSum cvd not None):
+    """Add trades to bars of the CVD: see `metrics.traded_bars.python_delta_bars`."""
+    cdef list given = trades if type(trades) is list else list(trades)
+    cdef Progress now = progress_of(bar, window_ms)
+    cdef list bars = []
+    cdef long long time
     cdef double size
+    cdef Py_ssize_t unknown = 0
     cdef tuple trade
-    while stop < len(trades):
-        trade = trades[stop]
-        if <double>trade[5] >= end_ms:
-            break
-        stop += 1
+    for trade in given:
+        time = trade[5]
+        if not now.any or time >= now.end:
+            if now.any:
+                bars.append([now.start, now.first, now.high, now.low, now.last])
+            begin(&now, time, window_ms, cvd._high + cvd._low)
         size, side = trade[3], trade[4]
         if side == "buy":
-            take(&seen, cvd._add(size))
+            take(&now, cvd._add(size))
         elif side == "sell":
-            take(&seen, cvd._add(-size))
+            take(&now, cvd._add(-size))
         else:
             unknown += 1
-    return stop, extended(bar, &seen) if seen.any else bar, unknown
+    if now.any:
+        bars.append([now.start, now.first, now.high, now.low, now.last])
+    return bars, unknown

@@ -28,3 +28,14 @@ class VolumeByRow:
     ) -> int: ...
     def rescale(self, multiply: int, divide: int) -> None: ...
     def columns(self) -> _Rows: ...
+
+def add_windows(
+    cells: VolumeByRow,
+    profile: Any,
+    trades: _Columns,
+    start: int,
+    stop: int,
+    window: int | None,
+    window_ms: int,
+    scale: tuple[float, int, int, bool],
+) -> tuple[int, int | None, list[tuple[Any, ...]]]: ...

@@ -2,12 +2,21 @@
 """The compiled twins of `metrics.trade_columns` and `metrics.volume_by_row`."""
 
 from array import array
+from math import fsum
 
 from cpython cimport array as c_array
 from libc.math cimport fabs
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, qsort
 from libc.string cimport memset
+
+
+cdef extern from "float.h":
+    """
+    #if FLT_EVAL_METHOD != 0
+    #error "doubles are kept with excess precision here: the sums would not be exact"
+    #endif
+    """
 
 
 cdef enum:
@@ -130,38 +139,41 @@ cdef class VolumeByRow:
         cdef const double *prices = price_array.data.as_doubles
         cdef const double *sizes = size_array.data.as_doubles
         cdef const unsigned char *sides = side_array.data.as_uchars
-        cdef double ticks, tick, size
-        cdef int64_t row
-        cdef Volumes *slot
         cdef Py_ssize_t place
-        if price_array.typecode != "d" or size_array.typecode != "d" or side_array.typecode != "B":
-            raise TypeError("prices and sizes must be arrays of doubles, and sides of bytes")
-        if not 0 <= start <= stop <= min(len(price_array), len(size_array), len(side_array)):
-            raise IndexError(f"there are not trades from {start} to before {stop}")
+        check_columns(price_array, size_array, side_array, start, stop)
         for place in range(start, stop):
-            ticks = min(prices[place] * ticks_per_price, MAX_TICKS)
-            tick = (ticks + ROUNDER) - ROUNDER
-            if not any_price and not (
-                    0.0 < ticks < MAX_TICKS and fabs(ticks - tick) <= ticks * TICK_ERROR):
+            if not self._take(
+                    prices[place], sizes[place], sides[place], ticks_per_price, row_ticks, most,
+                    any_price):
                 return place
-            row = <int64_t>tick if row_ticks == 1 else <int64_t>tick // row_ticks
-            size = sizes[place]
-            slot = self._slot(row)
-            if not slot.used:
-                if <Py_ssize_t>self._count >= most:
-                    return place
-                slot = self._new(row)
-            slot.sides[sides[place]] += size
-            if sides[place] == BUY:
-                self.delta += size
-            elif sides[place] == SELL:
-                self.delta -= size
-            self.min_delta = min(self.min_delta, self.delta)
-            self.max_delta = max(self.max_delta, self.delta)
-            self.volume += size
-            self.notional += size * prices[place]
-            self.highest = max(self.highest, prices[place])
         return stop
+
+    cdef inline bint _take(
+            self, double price, double size, unsigned char side, double ticks_per_price,
+            int64_t row_ticks, Py_ssize_t most, bint any_price) except -1:
+        """Add a trade; return whether it could be."""
+        cdef double ticks = min(price * ticks_per_price, MAX_TICKS)
+        cdef double tick = (ticks + ROUNDER) - ROUNDER
+        if not any_price and not (
+                0.0 < ticks < MAX_TICKS and fabs(ticks - tick) <= ticks * TICK_ERROR):
+            return False
+        cdef int64_t row = <int64_t>tick if row_ticks == 1 else <int64_t>tick // row_ticks
+        cdef Volumes *slot = self._slot(row)
+        if not slot.used:
+            if <Py_ssize_t>self._count >= most:
+                return False
+            slot = self._new(row)
+        slot.sides[side] += size
+        if side == BUY:
+            self.delta += size
+        elif side == SELL:
+            self.delta -= size
+        self.min_delta = min(self.min_delta, self.delta)
+        self.max_delta = max(self.max_delta, self.delta)
+        self.volume += size
+        self.notional += size * price
+        self.highest = max(self.highest, price)
+        return True
 
     def rescale(self, multiply, divide):
         """Make each row number times `multiply` by `divide`, and join those that become equal."""
@@ -205,3 +217,81 @@ cdef class VolumeByRow:
         finally:
             free(found)
         return rows, buys, sells, others
+
+
+cdef int check_columns(
+        c_array.array prices, c_array.array sizes, c_array.array sides, Py_ssize_t start,
+        Py_ssize_t stop) except -1:
+    if prices.typecode != "d" or sizes.typecode != "d" or sides.typecode != "B":
+        raise TypeError("prices and sizes must be arrays of doubles, and sides of bytes")
+    if not 0 <= start <= stop <= min(len(prices), len(sizes), len(sides)):
+        raise IndexError(f"there are not trades from {start} to before {stop}")
+    return 0
+
+
+cdef object total_of(c_array.array volumes):
+    """Return the sum of an array, as `math.fsum` does: rounded once."""
+    cdef double high = 0.0, low = 0.0, lost = 0.0, value, total, part, error
+    cdef Py_ssize_t i
+    for i in range(len(volumes)):
+        value = volumes.data.as_doubles[i]
+        total = high + value
+        part = total - high
+        error = (high - (total - part)) + (value - part)
+        high = total
+        total = low + error
+        part = total - low
+        lost += fabs((low - (total - part)) + (error - part))
+        low = total
+    # The sum is high and low, exactly, unless something was lost.
+    return high + low if lost == 0.0 else fsum(volumes)
+
+
+cdef tuple footprint_bar(long long window, VolumeByRow cells, VolumeByRow profile):
+    cdef tuple columns = cells.columns()
+    cdef double vwap = profile.notional / profile.volume if profile.volume != 0.0 else 0.0
+    return (
+        window, total_of(columns[1]), total_of(columns[2]), total_of(columns[3]), cells.min_delta,
+        cells.max_delta, vwap, columns)
+
+
+def add_windows(
+        VolumeByRow cells not None, profile, tuple trades not None, Py_ssize_t start,
+        Py_ssize_t stop, window, long long window_ms, scale):
+    """Add trades to cells and profile: see `metrics.footprint_windows.python_add_windows`."""
+    cdef c_array.array time_array = trades[0], price_array = trades[1]
+    cdef c_array.array size_array = trades[2], side_array = trades[3]
+    cdef const double *times = time_array.data.as_doubles
+    cdef const double *prices = price_array.data.as_doubles
+    cdef const double *sizes = size_array.data.as_doubles
+    cdef const unsigned char *sides = side_array.data.as_uchars
+    cdef double ticks_per_price = scale[0]
+    cdef int64_t row_ticks = scale[1], profile_ticks = profile.height.ticks
+    cdef Py_ssize_t room = scale[2], most = profile.most
+    cdef bint any_price = scale[3], has_window = window is not None
+    cdef VolumeByRow profile_rows = profile.rows
+    cdef long long begin = window if has_window else 0, time, past
+    cdef list closed = []
+    check_columns(price_array, size_array, side_array, start, stop)
+    if time_array.typecode != "d" or <Py_ssize_t>len(time_array) < stop:
+        raise TypeError("times must be an array of doubles, as long as the others")
+    while start < stop:
+        time = <long long>times[start]
+        if not has_window or time >= begin + window_ms:
+            if has_window:
+                closed.append(footprint_bar(begin, cells, profile_rows))
+                room -= <Py_ssize_t>cells._count
+                cells.clear()
+            past = time % window_ms
+            has_window, begin = True, time - (past + window_ms if past < 0 else past)
+        if not cells._take(
+                prices[start], sizes[start], sides[start], ticks_per_price, row_ticks, room,
+                any_price):
+            break
+        while not profile_rows._take(
+                prices[start], sizes[start], sides[start], ticks_per_price, profile_ticks, most,
+                True):
+            profile.grow()
+            profile_ticks = profile.height.ticks
+        start += 1
+    return start, begin if has_window else None, closed
