@@ -16,10 +16,14 @@ import sys
 from types import FrameType
 
 EXIT_INTERRUPTED = 130
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 def begin() -> None:
     """Let Ctrl+C end the process without a traceback, refuse Windows, open closed streams.
+
+    And let numpy, which pyarrow imports, start no threads for matrices: none are multiplied here,
+    and the threads busily wait for work, a tenth of a second of CPU time each.
 
     Imports take a few tenths of a second, and a KeyboardInterrupt there would show a traceback of
     whatever is being imported. Nothing can be done about one that comes before the first line of
@@ -32,6 +36,7 @@ def begin() -> None:
             "needs (fcntl). Windows runs it in WSL: https://learn.microsoft.com/windows/wsl"
         )
     _open_standard_streams()
+    os.environ.setdefault(BLAS_THREADS, "1")
 
 
 def end_at_interrupt() -> None:

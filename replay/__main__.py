@@ -9,7 +9,6 @@ if __name__ == "__main__":
     startup.begin()
 
 import gc
-import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -157,8 +156,6 @@ def job() -> None:
     """Do the job of the line on stdin, and print what became of it."""
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     given = Job.of_line(read_line())
-    # numpy, which pyarrow imports, has threads made for each core, with memory for each of them.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     limit_memory(given.memory_mb)
     parent.end_with_parent(grace_seconds=0)
     command.print_result(orjson.dumps(run_job(given)).decode())
