@@ -326,6 +326,7 @@ class TestMessages:
         assert short == run("--help")
         assert "--window-seconds" in short[1]
 
+    @pytest.mark.thorough
     def test_what_cannot_be_printed_is_said_and_the_files_are_there(
         self, recording: Path, tmp_path: Path
     ) -> None:
@@ -499,6 +500,7 @@ class TestRecordedPace:
         assert seconds["60"] > 1.9
         assert 0.9 < seconds["120"] < seconds["60"]
 
+    @pytest.mark.thorough
     def test_the_files_are_those_of_a_run_at_full_speed(
         self, recording: Path, replayed: Replayed
     ) -> None:

@@ -145,6 +145,7 @@ def test_levels_are_four_strings_best_first_each_price_once(busy: Path) -> None:
             assert all(orders == "0" for _, size, _, orders in levels if size == "0")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "density", [QUIET, NORMAL, BUSY, DEMO], ids=["quiet", "normal", "busy", "demo"]
 )

@@ -126,6 +126,7 @@ def test_the_headline_sets_the_whole_command_against_replay_and_conversion() -> 
     assert headline(measured | {"hft-vector": Measured(missing="not installed")}) == []
 
 
+@pytest.mark.thorough
 def test_other_bars_stop_the_comparison(recording: ComparedRecording) -> None:
     shorter = replace(recording, parts=recording.first.parent)
     ways = [BY_KEY["fetch"], replace(BY_KEY["pure"], shape="parts")]

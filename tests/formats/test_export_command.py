@@ -37,6 +37,7 @@ def test_an_export_says_what_was_read_and_written(name: str, tmp_path: Path) -> 
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
 
 
+@pytest.mark.thorough
 def test_an_error_is_a_line_and_an_exit_code(tmp_path: Path) -> None:
     folder = recording_of(tmp_path / "in", rows=5)
     (tmp_path / "mine").mkdir()

@@ -489,6 +489,7 @@ class TestCommand:
         prepare(data, tmp_path / "copies")
         assert (dead.exists(), alive.exists()) == (False, True)
 
+    @pytest.mark.thorough
     def test_without_pyarrow_it_says_how_to_get_it_and_a_replay_reads_the_text(
         self, tmp_path: Path
     ) -> None:

@@ -92,12 +92,14 @@ def test_the_socket_and_the_folder_it_makes_are_the_users_alone(
     assert (directory / "a" / "notices").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.thorough
 def test_a_folder_that_others_may_write_to_is_refused(directory: Path) -> None:
     directory.chmod(0o777)
     assert f"others may write to {directory}" in refused(f"zmq:ipc://{directory}/notices")
     assert list(directory.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_a_folder_that_cannot_be_made_is_one_line(directory: Path) -> None:
     (directory / "file").touch()
     assert "name a socket in a directory of your own" in refused(

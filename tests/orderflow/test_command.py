@@ -304,6 +304,7 @@ def interrupted_start(program: str, at: int) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.thorough
 def test_ctrl_c_during_the_imports_of_main_ends_with_130_and_no_traceback() -> None:
     whole = interrupted_start("main.py", 0)
     imports = int(whole.stdout.split()[-1])

@@ -134,6 +134,7 @@ FUZZ = settings(
 )
 
 
+@pytest.mark.thorough
 @FUZZ
 @given(
     contents=documents(TIMES, NUMBERS, NUMBERS) | st.dictionaries(st.sampled_from(NAMES), NESTED)
@@ -151,6 +152,7 @@ def test_any_content_is_answered(
     assert {"head", "notes", "foot"} <= set(found)
 
 
+@pytest.mark.thorough
 @FUZZ
 @given(contents=documents(GOOD_TIMES, GOOD, GOOD.map(abs)))
 def test_whatever_the_parsers_accept_can_be_drawn(

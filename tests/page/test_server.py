@@ -221,6 +221,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_a_host_that_is_no_address_is_one_clear_line() -> None:
     done = run_app("--host", "no such host", "--port", "0")
     assert done.returncode == 1

@@ -100,6 +100,7 @@ def test_rows_that_follow_one_another_by_their_ids_are_updates() -> None:
     assert not is_proven_snapshot(rows)
 
 
+@pytest.mark.thorough
 @needs_recordings
 def test_of_the_real_recordings_no_update_is_taken_for_a_snapshot_and_few_remain_unproven() -> None:
     unproven, taken = set(), set()

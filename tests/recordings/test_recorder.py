@@ -148,6 +148,7 @@ def test_trade_ids_that_step_are_trades_missed_unless_a_message_sums_them_up(
     assert f"{INSTRUMENT}: 5 trades missed, between 505 and 511" in running.said
 
 
+@pytest.mark.thorough
 def test_after_a_disconnect_it_connects_again_and_says_how_long_it_was_gone(
     tmp_path: Path,
 ) -> None:
@@ -322,6 +323,7 @@ def test_rows_that_the_disk_is_too_slow_for_are_dropped_counted_and_a_snapshot_f
 
 
 class TestDays:
+    @pytest.mark.thorough
     def test_the_file_of_a_new_day_stands_alone_and_the_bars_are_those_of_one_file(
         self, tmp_path: Path
     ) -> None:

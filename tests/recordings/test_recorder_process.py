@@ -118,6 +118,7 @@ def test_stopped_it_closes_its_file_and_says_what_it_has(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.thorough
 def test_its_notices_wake_a_reader_when_rows_are_in_the_file(tmp_path: Path) -> None:
     with (
         TemporaryDirectory() as short,
@@ -227,6 +228,7 @@ def _read_until(process: "subprocess.Popen[str]", word: str) -> str:
     pytest.fail(f"it ended without saying {word!r}")
 
 
+@pytest.mark.thorough
 def test_stopped_while_its_folder_is_gone_it_fails(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with (
@@ -264,6 +266,7 @@ def test_a_folder_that_comes_back_is_written_again(tmp_path: Path) -> None:
 # -- what can't be
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

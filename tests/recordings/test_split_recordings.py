@@ -124,6 +124,7 @@ moments = st.lists(st.integers(START, START + 25), max_size=40).map(sorted)
 cuts_of = st.lists(st.integers(0, 40), max_size=4)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None)
 @given(
     book_times=moments,

@@ -120,6 +120,7 @@ def write_day(directory: Path, day: int = 0, *, commits: int = 3) -> Recorder:
     return recorder
 
 
+@pytest.mark.thorough
 def test_a_finished_recording_of_the_past_is_replayed_and_ends_at_once(
     tmp_path: Path, follow: Callable[..., Follower]
 ) -> None:

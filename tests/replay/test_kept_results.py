@@ -198,6 +198,7 @@ def test_a_run_that_is_stopped_keeps_whole_windows_and_leaves_the_rest(
     assert found == [r for r in kept(tmp_path / "whole", OHLC) if (r[0] or 0) < last_window]
 
 
+@pytest.mark.thorough
 def test_of_several_processes_that_are_stopped_nothing_is_kept_where_trades_were_ahead_of_rows(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

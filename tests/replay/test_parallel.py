@@ -134,6 +134,7 @@ def test_the_files_are_those_of_one_process(
     assert "one process" not in caplog.text
 
 
+@pytest.mark.thorough
 def test_a_range_that_begins_inside_a_file(recording: Path, tmp_path: Path, run: Run) -> None:
     data = cut(recording, tmp_path / "data")
     options = ReplayOptions("BTC-USDT", START + 600_000, START + 3_000_000, 7, 3, jobs=3)
@@ -158,6 +159,7 @@ def test_data_issues_are_counted_alike(recording: Path, tmp_path: Path, run: Run
     assert not status["reliable"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("break_it", ["an unreadable snapshot", "a row without a time", "overlap"])
 def test_what_cannot_be_joined_is_replayed_by_one_process(
     recording: Path,
@@ -186,6 +188,7 @@ def test_what_cannot_be_joined_is_replayed_by_one_process(
     assert ("replaying with one process" in caplog.text) == (break_it != "overlap")
 
 
+@pytest.mark.thorough
 def test_a_later_file_that_begins_with_the_whole_book_replaces_it(
     recording: Path, tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -221,6 +221,7 @@ def read_files(directory: Path) -> dict[str, object]:
     return {name: json.loads((directory / name).read_bytes()) for name in FILES[:3]}
 
 
+@pytest.mark.thorough
 def test_at_a_moment_sought_the_files_are_those_of_a_run_that_ends_there(tmp_path: Path) -> None:
     recording = recording_in(tmp_path)
     for time in (START + 13_000, START + 9000, START):  # on, back, to the start

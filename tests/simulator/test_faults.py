@@ -384,6 +384,7 @@ def test_a_bad_checksum_of_kraken_is_one(tmp_path: Path) -> None:
     assert entry["stream_ms"] == START + 100
 
 
+@pytest.mark.thorough
 def test_a_gap_on_binance_is_in_every_stream_of_changes_joined_or_not(tmp_path: Path) -> None:
     async def test(here: Desk) -> None:
         fast = await here.connect("/ws/btcusdt@depth@100ms")

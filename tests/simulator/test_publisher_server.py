@@ -273,6 +273,7 @@ def test_wss_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
+@pytest.mark.thorough
 def test_a_client_that_only_reads_stays_and_one_on_whom_nothing_goes_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def check(client: Follower, store: Path) -> None:
     client.check(store)
 
 
+@pytest.mark.thorough
 def test_a_client_follows_a_recording_to_its_end_and_ctrl_c_ends_every_process(
     recording: Path, tmp_path: Path
 ) -> None:
@@ -135,6 +136,7 @@ def test_killed_processes_come_back_and_a_client_that_reconnects_misses_nothing(
     assert client.snapshots >= killed.count("publish okx")
 
 
+@pytest.mark.thorough
 def test_a_port_that_is_taken_is_said_and_ends_it_where_nothing_else_is_left(
     recording: Path,
 ) -> None:
@@ -157,6 +159,7 @@ def test_it_ends_at_the_end_when_asked_to(recording: Path) -> None:
         assert run.process.returncode == 0
 
 
+@pytest.mark.thorough
 def test_a_way_of_notices_that_there_is_not_is_said_before_anything_starts(
     recording: Path,
 ) -> None:
@@ -168,6 +171,7 @@ def test_a_way_of_notices_that_there_is_not_is_said_before_anything_starts(
         assert len(run.lines) == 1
 
 
+@pytest.mark.thorough
 def test_an_instrument_that_is_not_recorded_is_said_before_anything_starts(
     recording: Path,
 ) -> None:

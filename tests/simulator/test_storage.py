@@ -181,6 +181,7 @@ def test_half_a_line_is_never_read(tmp_path: Path) -> None:
 # -- a crash
 
 
+@pytest.mark.thorough
 def test_a_torn_end_is_cut_wherever_it_was_torn(tmp_path: Path) -> None:
     fill(tmp_path / "whole", 1, 3)
     name = files(tmp_path / "whole", "*.jsonl")[0]
@@ -249,6 +250,7 @@ def test_writing_goes_on_after_a_segment_that_was_sealed_last(tmp_path: Path) ->
     assert lines(tmp_path) == expected(1, 310)
 
 
+@pytest.mark.thorough
 def test_killed_writers_lose_double_and_tear_nothing(tmp_path: Path, program: list[str]) -> None:
     for _ in range(4):
         with running(*program, tmp_path / "store", 30_000, 3) as output:

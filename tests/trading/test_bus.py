@@ -249,6 +249,7 @@ def test_a_strategy_that_fails_ends_the_run_with_its_reason() -> None:
         assert "bus.py, line " in bus.end("b")[2]
 
 
+@pytest.mark.thorough
 def test_a_second_gateway_is_refused_with_the_pid_of_the_first() -> None:
     with Bus() as bus:
         bus.start("gateway")

@@ -136,6 +136,7 @@ def test_alerts_over_forty_days_of_a_batch_are_those_of_forty_runs(tmp_path: Pat
     assert len({line["time_ms"] // DAY for line in live}) >= days
 
 
+@pytest.mark.thorough
 def test_carried_over_days_they_are_decided_on_as_in_one_run(data: Path, tmp_path: Path) -> None:
     keep(data, tmp_path / "results", 0, DAYS, *KEPT)
     more = [*TELLER, *asked("obi", "ofi", "vwap")]

@@ -46,6 +46,7 @@ def recorded(out: Path) -> Path:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("way", "number"), [((), signal.SIGINT), (("--in-process",), signal.SIGTERM)], ids=str
 )

@@ -87,6 +87,7 @@ def reference(name: str, count: int) -> tuple[list[bytes], Statistics]:
     return said(report)
 
 
+@pytest.mark.thorough
 def test_over_the_bus_the_files_are_those_of_one_process() -> None:
     assert said(over_bus("made up", 4, window_ms=30, credit=3)) == reference("made up", 4)
 

@@ -36,6 +36,7 @@ def shown_by_a_run(data: Path, output: Path, *options: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.thorough
 def test_in_one_process_and_over_the_bus_the_page_gets_the_figures_of_the_report(
     data: Path, tmp_path: Path
 ) -> None:

@@ -235,6 +235,7 @@ def test_followed_beside_a_writer_a_run_has_the_fills_of_the_finished_recording(
     check_replay(live, tmp_path)
 
 
+@pytest.mark.thorough
 def test_stopped_a_run_is_that_of_a_recording_which_ends_there(tmp_path: Path) -> None:
     plan = market_plan(3, commits=40, pauses=(0.0, 0.05))
 

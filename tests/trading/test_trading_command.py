@@ -135,6 +135,7 @@ def test_a_recording_gives_the_same_five_times_with_one_two_and_four_strategies(
     assert len(json.loads(found[0]["fills.json"])) >= 10
 
 
+@pytest.mark.thorough
 def test_started_one_by_one_over_tcp_with_keys_the_results_are_the_same(
     data: Path, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_started_one_by_one_over_tcp_with_keys_the_results_are_the_same(
     assert report_in(tmp_path / "alone")["statistics"] == report_in(tmp_path / "here")["statistics"]
 
 
+@pytest.mark.thorough
 def test_what_was_asked_for_is_printed_as_json_with_the_counts_of_the_bus(
     data: Path, tmp_path: Path
 ) -> None:
@@ -375,6 +377,7 @@ def test_stopped_by_a_signal_all_end_and_the_report_is_written(
     assert json.loads(status.read_bytes())["state"] == "stopped"
 
 
+@pytest.mark.thorough
 def test_when_who_started_them_is_killed_all_processes_end(data: Path, tmp_path: Path) -> None:
     with paced(tmp_path / "out", data) as run:
         run.wait_until_under_way()
@@ -397,6 +400,7 @@ def test_a_second_run_into_the_same_directory_is_refused(data: Path, tmp_path: P
         check_stopped(run, tmp_path / "out", signal.SIGINT)
 
 
+@pytest.mark.thorough
 def test_the_files_of_the_run_before_are_gone_when_there_are_no_new_ones(
     data: Path, tmp_path: Path
 ) -> None:
