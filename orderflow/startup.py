@@ -10,6 +10,7 @@ A program's first lines are
 so this module imports next to nothing itself.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -23,7 +24,9 @@ def begin() -> None:
     """Let Ctrl+C end the process without a traceback, refuse Windows, open closed streams.
 
     And let numpy, which pyarrow imports, start no threads for matrices: none are multiplied here,
-    and the threads busily wait for work, a tenth of a second of CPU time each.
+    and the threads busily wait for work, a tenth of a second of CPU time each. Garbage is not
+    collected until `command.run`: imports make none to speak of, and looking for it takes a tenth
+    of their time.
 
     Imports take a few tenths of a second, and a KeyboardInterrupt there would show a traceback of
     whatever is being imported. Nothing can be done about one that comes before the first line of
@@ -37,6 +40,7 @@ def begin() -> None:
         )
     _open_standard_streams()
     os.environ.setdefault(BLAS_THREADS, "1")
+    gc.disable()
 
 
 def end_at_interrupt() -> None:

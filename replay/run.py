@@ -33,8 +33,8 @@ if TYPE_CHECKING:  # a plain replay keeps no results
 logger = logging.getLogger(__name__)
 
 OBJECTS_PER_COLLECTION = 100_000
-"""For `gc.set_threshold`: neither imports nor a replay make cycles to speak of, and looking for
-them as often as usual costs a tenth of the start and 2 % of the rest."""
+"""For `gc.set_threshold`: a replay makes no cycles to speak of, and looking for them as often as
+usual costs 2 % of it."""
 
 SIGN_SECONDS = 0.5
 """A run that waits writes its status at least so often."""

@@ -338,3 +338,20 @@ def test_every_program_begins_with_its_start_up_and_ends_in_run(program: str) ->
     assert lines[first] == "from orderflow import startup"
     assert lines[first + 2 : first + 4] == ['if __name__ == "__main__":', "    startup.begin()"]
     assert lines[-1].startswith("    command.run(")
+
+
+COLLECTING = """
+import atexit, gc
+from orderflow import startup
+startup.begin()
+print(gc.isenabled())
+from orderflow import command
+app = command.new_app()
+app.command()(lambda: print(gc.isenabled()))
+atexit.register(lambda: print(gc.get_freeze_count() > 10_000))
+command.run(app, [])
+"""
+
+
+def test_garbage_is_collected_while_a_command_runs_and_neither_before_nor_after() -> None:
+    assert ended([sys.executable, "-c", COLLECTING]) == (0, "False\nTrue\nTrue\n", "")
