@@ -1,4 +1,4 @@
-"""Compare the CPU time of a whole replay of busy rows without and with metrics.
+"""Compare the CPU time of a whole replay of busy rows with metrics, and with bars of a second.
 
     uv run -m benchmarks.metrics_cost [--rows 200000] [--repeat 5] [--before DIR]
 
@@ -47,6 +47,8 @@ def main() -> None:
     ways: dict[str, tuple[Path, list[str]]] = {
         "without metrics": (PROJECT, []),
         "with six metrics": (PROJECT, metrics),
+        "bars of a second": (PROJECT, ["--window-seconds", "1"]),
+        "both": (PROJECT, ["--window-seconds", "1", *metrics]),
     }
     if options.before:
         ways["before"] = options.before, []
@@ -54,7 +56,9 @@ def main() -> None:
     for _ in range(options.repeat):
         for name, (project, extra) in ways.items():
             taken[name].append(cpu_seconds(project, data_dir, extra))
-    _show("with six metrics, against without", taken["without metrics"], taken["with six metrics"])
+    _show("six metrics, against none", taken["without metrics"], taken["with six metrics"])
+    _show("bars of 1 s, against 60 s", taken["without metrics"], taken["bars of a second"])
+    _show("bars of 1 s, both with six metrics", taken["with six metrics"], taken["both"])
     if options.before:
         _show("without metrics, against before", taken["before"], taken["without metrics"])
 
