@@ -45,7 +45,10 @@ TIMES = (
     b"1",
     0.5,
 )
-ACTIONS = ("snapshot", "update", "partial", None, "Snapshot ", "else", b"update", 3)
+ACTIONS = (
+    "snapshot", "update", "partial", None, "Snapshot ", "else", b"update", 3,
+    "snapshot\x00", "update\x00 no",
+)  # fmt: skip
 IDS = (None, -1, 5, 2**60, 2.0, 2.5, "7", "x")
 TABLES = ("id INTEGER PRIMARY KEY, ", "id INTEGER, ", "")
 INDEXES = (None, None, "timestamp", "instrument, timestamp")
@@ -175,6 +178,18 @@ def test_rows_without_levels_are_told_from_those_that_cannot_be_read(tmp_path: P
         UNREADABLE if "no levels" in pair else HEARTBEAT if empty.issuperset(pair) else READ
         for pair in pairs
     ]
+
+
+def test_an_action_that_goes_on_after_a_nul_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    plain_recording(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE book ADD COLUMN action DEFAULT 'update'")
+        connection.execute("UPDATE book SET action = ? WHERE id = 150", ("snapshot\x00x",))
+        connection.commit()
+    os.utime(path, (0, 0))
+    table = RecordedTable(path, SMALL)
+    assert everything_of(table, parsed=True)[0] == everything_of(table, parsed=False)[0]
 
 
 def test_after_an_odd_row_the_rest_is_read_as_text(tmp_path: Path) -> None:

@@ -125,7 +125,8 @@ cdef class BookReader(StatementReader):
         kind = self._type(statement, 4)
         rows.actions[place] = 0
         if kind == TEXT_TYPE:
-            rows.actions[place] = action_of(self._text(statement, 4))
+            rows.actions[place] = action_of(
+                self._text(statement, 4), self._bytes(statement, 4))
             if not rows.actions[place]:
                 return False
         elif kind != NULL_TYPE:
@@ -188,9 +189,10 @@ cdef class BookReader(StatementReader):
             return read_odd_side(<object>text[:length], side, row)
 
 
-cdef unsigned char action_of(const char *text) noexcept nogil:
+cdef unsigned char action_of(const char *text, int length) noexcept nogil:
     """Return what an action says as `orderflow.parsed_rows` numbers it; 0 for an unknown one."""
-    if text == NULL:
+    # Text may go on after a NUL, and then says something else.
+    if text == NULL or strlen(text) != <size_t>length:
         return 0
     if strcmp(text, b"update") == 0:
         return 1
