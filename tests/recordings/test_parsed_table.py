@@ -14,6 +14,7 @@ import pytest
 
 from level_parser import parse_levels
 from orderflow.errors import RecordingError
+from orderflow.events import LostRows
 from orderflow.parsed_rows import HEARTBEAT, READ, UNREADABLE, ParsedRows
 from recordings import parsed_table, raw_rows
 from recordings.book_decoder import is_heartbeat, marks_of
@@ -190,6 +191,21 @@ def test_an_action_that_goes_on_after_a_nul_is_another(tmp_path: Path) -> None:
     os.utime(path, (0, 0))
     table = RecordedTable(path, SMALL)
     assert everything_of(table, parsed=True)[0] == everything_of(table, parsed=False)[0]
+
+
+def test_an_index_that_is_not_read_along_says_nothing_of_bad_times(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    plain_recording(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE INDEX by_time ON book(timestamp)")
+        connection.execute("UPDATE book SET timestamp = timestamp * 1000 WHERE id = 120")
+        connection.execute("UPDATE book SET timestamp = 'soon' WHERE id = 150")
+        connection.commit()
+    os.utime(path, (0, 0))
+    table = RecordedTable(path, SMALL)
+    as_text, _ = everything_of(table, parsed=False)
+    assert as_text["lost"] == [LostRows("rows_skipped", START + 148, 1)]
+    assert everything_of(table, parsed=True)[0] == as_text
 
 
 def test_after_an_odd_row_the_rest_is_read_as_text(tmp_path: Path) -> None:
