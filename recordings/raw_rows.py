@@ -48,15 +48,23 @@ class RawReading:
         self._shape, self._spec = shape, shape.spec
         self._skip, self._damage, self._parses = skip, damage, parses
 
-    def batches(self, last: Row | None = None, total: int = 0) -> Iterator[list[Row]]:
+    def batches(
+        self,
+        last: Row | None = None,
+        total: int = 0,
+        as_begun: tuple[int, int, int] | None = None,
+    ) -> Iterator[list[Row]]:
         """Yield the rows as fetched, `(timestamp, tie, *payload)`, in the order of reading.
 
-        Given `last`, the time and key of a row, only those after it; `total` were read before.
+        Given `last`, the time and key of a row, only those after it; `total` were read before, of
+        the file that had the identity `as_begun`.
         Raise `RecordingError` where it cannot be read on, when what came before has been yielded.
         """
-        as_opened = identity(self.path)
+        as_opened = as_begun or identity(self.path)
         connection, immutable = connect(self.path, self._spec.max_value)
         with closing(connection):
+            if as_begun:
+                check_unchanged(self.path, as_begun)
             if last is None:
                 self._count_untimed(connection)
             cursor: sqlite3.Cursor | None = None

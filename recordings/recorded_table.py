@@ -209,7 +209,7 @@ class RecordedTable:
         buffer.resume(reading.held.rows(), reading.held.released)
         raw = self._reading()
         raw.held_back = reading.held_back
-        batches = raw.batches(reading.last, reading.total)
+        batches = raw.batches(reading.last, reading.total, as_opened)
         yield from self._in_order(raw, batches, buffer, usable=reading.total > 0)
 
     def _reading(self) -> RawReading:

@@ -256,6 +256,22 @@ def test_a_file_that_changes_while_it_is_read_is_said_to(tmp_path: Path) -> None
     assert read == [40, 40]  # what had been read before comes all the same
 
 
+def test_a_file_replaced_before_an_odd_row_is_said_to_have_changed(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.db", tmp_path / "b.db"
+    plain_recording(other)
+    table = plain_recording(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE book SET timestamp = timestamp || '' WHERE id = 50")
+        connection.commit()
+    os.utime(path, (0, 0))
+    rows = table.parsed_batches()
+    found = [*next(rows)]
+    other.replace(path)
+    with pytest.raises(RecordingError, match="changed while it was read"):
+        found.extend(row for batch in rows for row in batch)
+    assert [row[1] for row in found] == [*range(1, 41)]  # none of the other file's
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the open files")
 def test_a_file_is_free_when_a_reading_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
