@@ -96,10 +96,11 @@ class ParsedReading:
 
     After `batches` has ended, `whole` says whether that was all. If not, `last` is the time and key
     of the last row read, None for none, and `total` their number; those `held` were not yielded.
+    `disordered` says that it ends where the next row lies before it, as only damage does it.
     """
 
     def __init__(self, path: Path, shape: TableShape, on_change: Callable[[], None]) -> None:
-        self.whole = False
+        self.whole = self.disordered = False
         self.last: Row | None = None
         self.total = 0
         self.held = HeldRows()
@@ -132,10 +133,11 @@ class ParsedReading:
                     self.held_back = min(rows_held_back(len(rows), reader.size), spec.reorder)
                     keep = 0 if is_sorted else self.held_back
                     yield from self.held.push(rows, keep, in_order=reader.in_order)
-                if reader.ended:
-                    self.whole = self.total > 0
+                if reader.ended or reader.keys_disordered:
+                    self.disordered = reader.keys_disordered
+                    self.whole = reader.ended and self.total > 0
                     break
-        if self.whole:
+        if self.whole or self.disordered:
             yield from self.held.flush()
 
     def _reader(self) -> Any:

@@ -272,6 +272,25 @@ def test_a_file_replaced_before_an_odd_row_is_said_to_have_changed(tmp_path: Pat
     assert [row[1] for row in found] == [*range(1, 41)]  # none of the other file's
 
 
+def patch(path: Path, old: bytes, new: bytes) -> None:
+    """Damage a file: put `new` in the place of the only `old`."""
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    os.utime(path, (0, 0))
+
+
+def test_rows_end_where_keys_are_out_of_order_as_those_read_as_text_do(tmp_path: Path) -> None:
+    table = plain_recording(tmp_path / "a.db")
+    # Before the header of a record, which has 5 bytes and begins with a NULL for the id, is the id.
+    patch(tmp_path / "a.db", b"\x81\x16\x05\x00", b"\x80\x03\x05\x00")  # 150 becomes 3
+    as_text, _ = everything_of(table, parsed=False)
+    assert "not in the order of their keys), after 149 rows" in as_text["error"]
+    found, kinds = everything_of(table, parsed=True)
+    assert found == as_text
+    assert kinds == {ParsedRows}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the open files")
 def test_a_file_is_free_when_a_reading_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
