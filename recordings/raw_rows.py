@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import islice, pairwise
+from itertools import islice
 from operator import gt, itemgetter, lt
 from pathlib import Path
 from typing import Any
@@ -134,17 +134,27 @@ class RawReading:
         return cursor, rows, error
 
     def cut_at_disorder(self, last: Row | None, rows: list[Row]) -> bool:
-        """Cut `rows` before the first that does not lie beyond the one before it."""
-        positions = [self._position_of(row) for row in ([last] if last else []) + rows]
-        for number, (position, beyond) in enumerate(pairwise(positions)):
-            if (position > beyond) if self._shape.descending else (position < beyond):
-                continue
-            del rows[number + (last is None) :]
+        """Cut `rows` before the first without a key, or that does not lie beyond the one before."""
+        before = None if last is None else self._position_of(last)
+        for number, row in enumerate(rows):
+            if self._has_key(row):
+                position = self._position_of(row)
+                descending = self._shape.descending
+                if before is None or (position < before if descending else position > before):
+                    before = position
+                    continue
+            del rows[number:]
             return True
         return False
 
+    def _has_key(self, row: Row) -> bool:
+        """Return whether a row has a key, as every one has where there is no damage."""
+        return self._shape.key_of(row) is not None and not (self._shape.indexed and row[0] is None)
+
     def _is_in_order(self, last: Row | None, rows: list[Row]) -> bool:
         """Return whether rows surely come in order; a quick look that may miss that they do."""
+        if rows and not self._has_key(rows[0]):
+            return False
         rows = [last, *rows] if last else rows
         try:
             if self._shape.exact:

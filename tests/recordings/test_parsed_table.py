@@ -291,6 +291,22 @@ def test_rows_end_where_keys_are_out_of_order_as_those_read_as_text_do(tmp_path:
     assert kinds == {ParsedRows}
 
 
+@pytest.mark.parametrize("first", [1, -5])
+def test_rows_end_where_damage_has_taken_a_key(tmp_path: Path, first: int) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        columns = "id INTEGER PRIMARY KEY, bids, asks, timestamp"
+        connection.execute(f"CREATE TABLE book({columns}) WITHOUT ROWID")
+        rows = [(key, "[]", "[]", START + key) for key in range(first, 20)]
+        connection.executemany("INSERT INTO book VALUES (?, ?, ?, ?)", rows)
+        connection.commit()
+    patch(path, b"\x05\x09\x11\x11\x05", b"\x05\x00\x11\x11\x05")  # 1 becomes NULL
+    table = RecordedTable(path, SMALL)
+    as_text, _ = everything_of(table, parsed=False)
+    assert f"not in the order of their keys), after {1 - first} rows" in as_text["error"]
+    assert everything_of(table, parsed=True)[0] == as_text
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the open files")
 def test_a_file_is_free_when_a_reading_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
