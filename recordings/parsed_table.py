@@ -69,14 +69,18 @@ class HeldRows:
         self._chunks.append(rows)
 
     def _release(self, keep: int) -> Iterator[ParsedRows]:
+        ready = []
         while self._count > keep:
             chunk, spare = self._chunks.popleft(), self._count - keep
             if spare < len(chunk):
                 self._chunks.appendleft(chunk[spare:])
                 chunk = chunk[:spare]
             self._count -= len(chunk)
-            self.released = _position(chunk, -1)
-            yield chunk
+            ready.append(chunk)
+        if ready:
+            self.released = _position(ready[-1], -1)
+            # One list, as of text: what is late depends on how far others were given out by then.
+            yield ready[0] if len(ready) == 1 else _rows_of(merged_rows(ready))
 
     def flush(self) -> Iterator[ParsedRows]:
         """Yield all that is held back."""

@@ -208,6 +208,12 @@ def test_an_index_that_is_not_read_along_says_nothing_of_bad_times(tmp_path: Pat
     assert everything_of(table, parsed=True)[0] == as_text
 
 
+def test_rows_come_in_the_lists_in_which_they_are_read_as_text(tmp_path: Path) -> None:
+    table = plain_recording(tmp_path / "a.db")
+    lengths = [len(rows) for rows in table.parsed_batches()]
+    assert lengths == [len(rows) for rows in table.batches()] == [16, 40, 40, 40, 40, 24]
+
+
 def test_after_an_odd_row_the_rest_is_read_as_text(tmp_path: Path) -> None:
     plain_recording(tmp_path / "a.db")
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
