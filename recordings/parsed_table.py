@@ -20,8 +20,6 @@ from recordings.row_order import Row
 from recordings.sqlite_library import addresses
 from recordings.table_shape import TableShape
 
-CHUNK_ROWS = 32
-"""Rows fetched between two looks at how many bytes a batch has."""
 BATCH_BYTES = 4_000_000
 """About how many bytes of levels are read at once."""
 FEWEST_ROWS = 16
@@ -122,7 +120,7 @@ class ParsedReading:
             return
         spec, is_sorted = self._shape.spec, self._shape.exact
         with closing(reader):
-            while (columns := reader.read(spec.batch, BATCH_BYTES, CHUNK_ROWS)) is not None:
+            while (columns := reader.read(spec.batch, BATCH_BYTES)) is not None:
                 try:
                     self._check_unchanged()
                 except RecordingError:

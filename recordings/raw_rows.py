@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
-from operator import gt, itemgetter, lt
+from operator import gt, lt
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,10 @@ from recordings.connection import (
     not_while_written,
     recording_error,
 )
-from recordings.parsed_table import BATCH_BYTES, CHUNK_ROWS, RowReader, open_reader, rows_held_back
+from recordings.parsed_table import BATCH_BYTES, RowReader, open_reader, rows_held_back
 from recordings.row_order import NANOSECONDS_PER_MS, Row, is_sorted
 from recordings.table_shape import TableShape
 from recordings.table_spec import BOOK
-
-_bids, _asks = itemgetter(2), itemgetter(3)
 
 
 class RawReading:
@@ -174,21 +172,17 @@ class RawReading:
 
     def _fill(self, rows: list[Row], cursor: sqlite3.Cursor) -> None:
         """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""
-        size = known = 0
-        chunk = 1
+        size = 0
         weighed = self._spec.name == BOOK.name
         try:
-            while len(rows) < self._spec.batch and size < BATCH_BYTES:
-                rows.extend(islice(cursor, chunk))
-                if len(rows) == known:
+            if not weighed:
+                rows.extend(islice(cursor, self._spec.batch))
+                return
+            for row in islice(cursor, self._spec.batch):
+                rows.append(row)
+                size += len(row[2]) + len(row[3])
+                if size >= BATCH_BYTES:
                     break
-                if weighed:
-                    chunk_rows = rows[known:]
-                    size += sum(map(len, map(_bids, chunk_rows)))
-                    size += sum(map(len, map(_asks, chunk_rows)))
-                known = len(rows)
-                # Not all at once: a row may have megabytes.
-                chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)
         finally:
             if rows:
                 self.held_back = rows_held_back(len(rows), size)

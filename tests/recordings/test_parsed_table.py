@@ -234,6 +234,26 @@ def test_rows_of_which_few_fill_a_list_are_read_as_text(
     assert (len(found["positions"]), kinds) == (200, {list})
 
 
+def test_a_list_ends_with_the_row_that_fills_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (parsed_table, raw_rows):
+        monkeypatch.setattr(module, "BATCH_BYTES", 2_500)
+    path = tmp_path / "a.db"
+    plain_recording(path, rows=0)
+    large = f"[{','.join(['[100.5,2]'] * 130)}]"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE INDEX by_time ON book(timestamp)")
+        sides = ["[]"] * 19 + [large] * 4
+        rows = [(side, side, START + place) for place, side in enumerate(sides)]
+        connection.executemany("INSERT INTO book(bids, asks, timestamp) VALUES (?, ?, ?)", rows)
+        connection.commit()
+    os.utime(path, (0, 0))
+    table = RecordedTable(path, SMALL)
+    lengths = [len(rows) for rows in table.parsed_batches()]
+    assert lengths == [len(rows) for rows in table.batches()] == [20, 1, 1, 1]
+
+
 def test_without_the_library_rows_are_read_as_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,15 +58,14 @@ cdef class BookReader(StatementReader):
         level_row_free(&self._asks)
         free_rows(&self._rows)
 
-    def read(self, Py_ssize_t most_rows, long long most_bytes, Py_ssize_t chunk_rows):
+    def read(self, Py_ssize_t most_rows, long long most_bytes):
         """Return the next rows as a dict of columns; None where one of them is not as most are.
 
-        They are at most `most_rows`, and no more once their levels have `most_bytes`, at which is
-        looked after 1, 2, 4, …, at most `chunk_rows`, rows. `size` is then how many bytes they had,
-        `in_order` whether none was earlier than the one before it; `ended` says that no row follows,
-        `keys_disordered` that the next lies before one that was read, as only damage does it.
+        They are at most `most_rows`, and no more once their levels have `most_bytes`. `size` is then
+        how many bytes they had, `in_order` whether none was earlier than the one before it; `ended`
+        says that no row follows, `keys_disordered` that the next lies before one that was read, as
+        only damage does it.
         """
-        cdef Py_ssize_t chunk = 1, taken, known = 0
         cdef int found = ROW_TAKEN
         cdef RowColumns *rows = &self._rows
         self.size, self.in_order = 0, True
@@ -75,15 +74,8 @@ cdef class BookReader(StatementReader):
         reserve_rows(rows, most_rows)
         rows.count = rows.levels = 0
         with nogil:
-            while found == ROW_TAKEN and known < most_rows and self.size < most_bytes:
-                taken = 0
-                while taken < chunk:
-                    found = self._take_row()
-                    if found != ROW_TAKEN:
-                        break
-                    taken += 1
-                known += taken
-                chunk = min(2 * chunk, chunk_rows, most_rows - known)
+            while found == ROW_TAKEN and rows.count < most_rows and self.size < most_bytes:
+                found = self._take_row()
         if found == ROW_ODD:
             return None
         self.ended = found == NO_MORE_ROWS
