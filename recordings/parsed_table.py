@@ -20,8 +20,6 @@ from recordings.row_order import Row
 from recordings.sqlite_library import addresses
 from recordings.table_shape import TableShape
 
-CHUNK_ROWS = 32
-"""Rows fetched between two looks at how many bytes a batch has."""
 BATCH_BYTES = 4_000_000
 """About how many bytes of levels are read at once."""
 FEWEST_ROWS = 16
@@ -69,14 +67,18 @@ class HeldRows:
         self._chunks.append(rows)
 
     def _release(self, keep: int) -> Iterator[ParsedRows]:
+        ready = []
         while self._count > keep:
             chunk, spare = self._chunks.popleft(), self._count - keep
             if spare < len(chunk):
                 self._chunks.appendleft(chunk[spare:])
                 chunk = chunk[:spare]
             self._count -= len(chunk)
-            self.released = _position(chunk, -1)
-            yield chunk
+            ready.append(chunk)
+        if ready:
+            self.released = _position(ready[-1], -1)
+            # One list, as of text: what is late depends on how far others were given out by then.
+            yield ready[0] if len(ready) == 1 else _rows_of(merged_rows(ready))
 
     def flush(self) -> Iterator[ParsedRows]:
         """Yield all that is held back."""
@@ -96,10 +98,11 @@ class ParsedReading:
 
     After `batches` has ended, `whole` says whether that was all. If not, `last` is the time and key
     of the last row read, None for none, and `total` their number; those `held` were not yielded.
+    `disordered` says that it ends where the next row lies before it, as only damage does it.
     """
 
     def __init__(self, path: Path, shape: TableShape, on_change: Callable[[], None]) -> None:
-        self.whole = False
+        self.whole = self.disordered = False
         self.last: Row | None = None
         self.total = 0
         self.held = HeldRows()
@@ -117,7 +120,7 @@ class ParsedReading:
             return
         spec, is_sorted = self._shape.spec, self._shape.exact
         with closing(reader):
-            while (columns := reader.read(spec.batch, BATCH_BYTES, CHUNK_ROWS)) is not None:
+            while (columns := reader.read(spec.batch, BATCH_BYTES)) is not None:
                 try:
                     self._check_unchanged()
                 except RecordingError:
@@ -132,10 +135,11 @@ class ParsedReading:
                     self.held_back = min(rows_held_back(len(rows), reader.size), spec.reorder)
                     keep = 0 if is_sorted else self.held_back
                     yield from self.held.push(rows, keep, in_order=reader.in_order)
-                if reader.ended:
-                    self.whole = self.total > 0
+                if reader.ended or reader.keys_disordered:
+                    self.disordered = reader.keys_disordered
+                    self.whole = reader.ended and self.total > 0
                     break
-        if self.whole:
+        if self.whole or self.disordered:
             yield from self.held.flush()
 
     def _reader(self) -> Any:

@@ -3,8 +3,8 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import islice, pairwise
-from operator import gt, itemgetter, lt
+from itertools import islice
+from operator import gt, lt
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,10 @@ from recordings.connection import (
     not_while_written,
     recording_error,
 )
-from recordings.parsed_table import BATCH_BYTES, CHUNK_ROWS, RowReader, open_reader, rows_held_back
+from recordings.parsed_table import BATCH_BYTES, RowReader, open_reader, rows_held_back
 from recordings.row_order import NANOSECONDS_PER_MS, Row, is_sorted
 from recordings.table_shape import TableShape
 from recordings.table_spec import BOOK
-
-_bids, _asks = itemgetter(2), itemgetter(3)
 
 
 class RawReading:
@@ -48,15 +46,23 @@ class RawReading:
         self._shape, self._spec = shape, shape.spec
         self._skip, self._damage, self._parses = skip, damage, parses
 
-    def batches(self, last: Row | None = None, total: int = 0) -> Iterator[list[Row]]:
+    def batches(
+        self,
+        last: Row | None = None,
+        total: int = 0,
+        as_begun: tuple[int, int, int] | None = None,
+    ) -> Iterator[list[Row]]:
         """Yield the rows as fetched, `(timestamp, tie, *payload)`, in the order of reading.
 
-        Given `last`, the time and key of a row, only those after it; `total` were read before.
+        Given `last`, the time and key of a row, only those after it; `total` were read before, of
+        the file that had the identity `as_begun`.
         Raise `RecordingError` where it cannot be read on, when what came before has been yielded.
         """
-        as_opened = identity(self.path)
+        as_opened = as_begun or identity(self.path)
         connection, immutable = connect(self.path, self._spec.max_value)
         with closing(connection):
+            if as_begun:
+                check_unchanged(self.path, as_begun)
             if last is None:
                 self._count_untimed(connection)
             cursor: sqlite3.Cursor | None = None
@@ -126,17 +132,27 @@ class RawReading:
         return cursor, rows, error
 
     def cut_at_disorder(self, last: Row | None, rows: list[Row]) -> bool:
-        """Cut `rows` before the first that does not lie beyond the one before it."""
-        positions = [self._position_of(row) for row in ([last] if last else []) + rows]
-        for number, (position, beyond) in enumerate(pairwise(positions)):
-            if (position > beyond) if self._shape.descending else (position < beyond):
-                continue
-            del rows[number + (last is None) :]
+        """Cut `rows` before the first without a key, or that does not lie beyond the one before."""
+        before = None if last is None else self._position_of(last)
+        for number, row in enumerate(rows):
+            if self._has_key(row):
+                position = self._position_of(row)
+                descending = self._shape.descending
+                if before is None or (position < before if descending else position > before):
+                    before = position
+                    continue
+            del rows[number:]
             return True
         return False
 
+    def _has_key(self, row: Row) -> bool:
+        """Return whether a row has a key, as every one has where there is no damage."""
+        return self._shape.key_of(row) is not None and not (self._shape.indexed and row[0] is None)
+
     def _is_in_order(self, last: Row | None, rows: list[Row]) -> bool:
         """Return whether rows surely come in order; a quick look that may miss that they do."""
+        if rows and not self._has_key(rows[0]):
+            return False
         rows = [last, *rows] if last else rows
         try:
             if self._shape.exact:
@@ -156,21 +172,17 @@ class RawReading:
 
     def _fill(self, rows: list[Row], cursor: sqlite3.Cursor) -> None:
         """Fetch into `rows` a batch, bounded in rows and bytes; on an error what came before it."""
-        size = known = 0
-        chunk = 1
+        size = 0
         weighed = self._spec.name == BOOK.name
         try:
-            while len(rows) < self._spec.batch and size < BATCH_BYTES:
-                rows.extend(islice(cursor, chunk))
-                if len(rows) == known:
+            if not weighed:
+                rows.extend(islice(cursor, self._spec.batch))
+                return
+            for row in islice(cursor, self._spec.batch):
+                rows.append(row)
+                size += len(row[2]) + len(row[3])
+                if size >= BATCH_BYTES:
                     break
-                if weighed:
-                    chunk_rows = rows[known:]
-                    size += sum(map(len, map(_bids, chunk_rows)))
-                    size += sum(map(len, map(_asks, chunk_rows)))
-                known = len(rows)
-                # Not all at once: a row may have megabytes.
-                chunk = min(2 * chunk, CHUNK_ROWS, self._spec.batch - known)
         finally:
             if rows:
                 self.held_back = rows_held_back(len(rows), size)

@@ -327,7 +327,8 @@ class TableShape:
             if lock_reason(self.path, error):
                 raise not_opened(self.path, error) from error
             # Along the key, what is read does not depend on an index that may be the damaged part.
-            self.indexed = self._time_index_first = self.exact = False
+            self.indexed = self._time_index_first = False
+            self.exact = self.has_bad_times = False
             if error.sqlite_errorname != "SQLITE_TOOBIG":  # that row is skipped when it is read
                 self.damage = self.damage or str(error)
         if self.damage and self.last_ms < self.first_ms:
@@ -338,7 +339,8 @@ class TableShape:
             self._find_index(connection)
         ends = self._index_ends(connection) if self.indexed else None
         if ends is None:
-            self.indexed = self._time_index_first = False
+            # Along the key, what has no time is met where it was recorded.
+            self.indexed = self._time_index_first = self.has_bad_times = False
             self.descending = self._is_newest_first(connection)
             if self._along_key:
                 self._check_appended(connection)

@@ -14,6 +14,7 @@ import pytest
 
 from level_parser import parse_levels
 from orderflow.errors import RecordingError
+from orderflow.events import LostRows
 from orderflow.parsed_rows import HEARTBEAT, READ, UNREADABLE, ParsedRows
 from recordings import parsed_table, raw_rows
 from recordings.book_decoder import is_heartbeat, marks_of
@@ -45,7 +46,10 @@ TIMES = (
     b"1",
     0.5,
 )
-ACTIONS = ("snapshot", "update", "partial", None, "Snapshot ", "else", b"update", 3)
+ACTIONS = (
+    "snapshot", "update", "partial", None, "Snapshot ", "else", b"update", 3,
+    "snapshot\x00", "update\x00 no",
+)  # fmt: skip
 IDS = (None, -1, 5, 2**60, 2.0, 2.5, "7", "x")
 TABLES = ("id INTEGER PRIMARY KEY, ", "id INTEGER, ", "")
 INDEXES = (None, None, "timestamp", "instrument, timestamp")
@@ -177,6 +181,39 @@ def test_rows_without_levels_are_told_from_those_that_cannot_be_read(tmp_path: P
     ]
 
 
+def test_an_action_that_goes_on_after_a_nul_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    plain_recording(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE book ADD COLUMN action DEFAULT 'update'")
+        connection.execute("UPDATE book SET action = ? WHERE id = 150", ("snapshot\x00x",))
+        connection.commit()
+    os.utime(path, (0, 0))
+    table = RecordedTable(path, SMALL)
+    assert everything_of(table, parsed=True)[0] == everything_of(table, parsed=False)[0]
+
+
+def test_an_index_that_is_not_read_along_says_nothing_of_bad_times(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    plain_recording(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE INDEX by_time ON book(timestamp)")
+        connection.execute("UPDATE book SET timestamp = timestamp * 1000 WHERE id = 120")
+        connection.execute("UPDATE book SET timestamp = 'soon' WHERE id = 150")
+        connection.commit()
+    os.utime(path, (0, 0))
+    table = RecordedTable(path, SMALL)
+    as_text, _ = everything_of(table, parsed=False)
+    assert as_text["lost"] == [LostRows("rows_skipped", START + 148, 1)]
+    assert everything_of(table, parsed=True)[0] == as_text
+
+
+def test_rows_come_in_the_lists_in_which_they_are_read_as_text(tmp_path: Path) -> None:
+    table = plain_recording(tmp_path / "a.db")
+    lengths = [len(rows) for rows in table.parsed_batches()]
+    assert lengths == [len(rows) for rows in table.batches()] == [16, 40, 40, 40, 40, 24]
+
+
 def test_after_an_odd_row_the_rest_is_read_as_text(tmp_path: Path) -> None:
     plain_recording(tmp_path / "a.db")
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
@@ -195,6 +232,26 @@ def test_rows_of_which_few_fill_a_list_are_read_as_text(
         monkeypatch.setattr(module, "BATCH_BYTES", 500)
     found, kinds = everything_of(plain_recording(tmp_path / "a.db"), parsed=True)
     assert (len(found["positions"]), kinds) == (200, {list})
+
+
+def test_a_list_ends_with_the_row_that_fills_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (parsed_table, raw_rows):
+        monkeypatch.setattr(module, "BATCH_BYTES", 2_500)
+    path = tmp_path / "a.db"
+    plain_recording(path, rows=0)
+    large = f"[{','.join(['[100.5,2]'] * 130)}]"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE INDEX by_time ON book(timestamp)")
+        sides = ["[]"] * 19 + [large] * 4
+        rows = [(side, side, START + place) for place, side in enumerate(sides)]
+        connection.executemany("INSERT INTO book(bids, asks, timestamp) VALUES (?, ?, ?)", rows)
+        connection.commit()
+    os.utime(path, (0, 0))
+    table = RecordedTable(path, SMALL)
+    lengths = [len(rows) for rows in table.parsed_batches()]
+    assert lengths == [len(rows) for rows in table.batches()] == [20, 1, 1, 1]
 
 
 def test_without_the_library_rows_are_read_as_text(
@@ -223,6 +280,57 @@ def test_a_file_that_changes_while_it_is_read_is_said_to(tmp_path: Path) -> None
             found.extend(row for batch in rows for row in batch)
         read.append(len(found))
     assert read == [40, 40]  # what had been read before comes all the same
+
+
+def test_a_file_replaced_before_an_odd_row_is_said_to_have_changed(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.db", tmp_path / "b.db"
+    plain_recording(other)
+    table = plain_recording(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE book SET timestamp = timestamp || '' WHERE id = 50")
+        connection.commit()
+    os.utime(path, (0, 0))
+    rows = table.parsed_batches()
+    found = [*next(rows)]
+    other.replace(path)
+    with pytest.raises(RecordingError, match="changed while it was read"):
+        found.extend(row for batch in rows for row in batch)
+    assert [row[1] for row in found] == [*range(1, 41)]  # none of the other file's
+
+
+def patch(path: Path, old: bytes, new: bytes) -> None:
+    """Damage a file: put `new` in the place of the only `old`."""
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    os.utime(path, (0, 0))
+
+
+def test_rows_end_where_keys_are_out_of_order_as_those_read_as_text_do(tmp_path: Path) -> None:
+    table = plain_recording(tmp_path / "a.db")
+    # Before the header of a record, which has 5 bytes and begins with a NULL for the id, is the id.
+    patch(tmp_path / "a.db", b"\x81\x16\x05\x00", b"\x80\x03\x05\x00")  # 150 becomes 3
+    as_text, _ = everything_of(table, parsed=False)
+    assert "not in the order of their keys), after 149 rows" in as_text["error"]
+    found, kinds = everything_of(table, parsed=True)
+    assert found == as_text
+    assert kinds == {ParsedRows}
+
+
+@pytest.mark.parametrize("first", [1, -5])
+def test_rows_end_where_damage_has_taken_a_key(tmp_path: Path, first: int) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        columns = "id INTEGER PRIMARY KEY, bids, asks, timestamp"
+        connection.execute(f"CREATE TABLE book({columns}) WITHOUT ROWID")
+        rows = [(key, "[]", "[]", START + key) for key in range(first, 20)]
+        connection.executemany("INSERT INTO book VALUES (?, ?, ?, ?)", rows)
+        connection.commit()
+    patch(path, b"\x05\x09\x11\x11\x05", b"\x05\x00\x11\x11\x05")  # 1 becomes NULL
+    table = RecordedTable(path, SMALL)
+    as_text, _ = everything_of(table, parsed=False)
+    assert f"not in the order of their keys), after {1 - first} rows" in as_text["error"]
+    assert everything_of(table, parsed=True)[0] == as_text
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the open files")

@@ -5,6 +5,7 @@ cdef enum:
     ROW_TAKEN = 1
     NO_MORE_ROWS = 0
     ROW_ODD = 2
+    ROW_OUT_OF_ORDER = 3
 
 cdef int64 FIRST_ROW_MS = 10 ** 11, LAST_ROW_MS = 10 ** 14
 cdef int64 NO_ROW = -(2 ** 63)
@@ -43,6 +44,7 @@ cdef class BookReader(StatementReader):
     cdef int64 _last_key
     cdef readonly long long size
     cdef readonly bint in_order
+    cdef readonly bint keys_disordered
     cdef LevelRow _bids
     cdef LevelRow _asks
     cdef RowColumns _rows
@@ -56,14 +58,14 @@ cdef class BookReader(StatementReader):
         level_row_free(&self._asks)
         free_rows(&self._rows)
 
-    def read(self, Py_ssize_t most_rows, long long most_bytes, Py_ssize_t chunk_rows):
+    def read(self, Py_ssize_t most_rows, long long most_bytes):
         """Return the next rows as a dict of columns; None where one of them is not as most are.
 
-        They are at most `most_rows`, and no more once their levels have `most_bytes`, at which is
-        looked after 1, 2, 4, …, at most `chunk_rows`, rows. `size` is then how many bytes they had,
-        `in_order` whether none was earlier than the one before it; `ended` says that no row follows.
+        They are at most `most_rows`, and no more once their levels have `most_bytes`. `size` is then
+        how many bytes they had, `in_order` whether none was earlier than the one before it; `ended`
+        says that no row follows, `keys_disordered` that the next lies before one that was read, as
+        only damage does it.
         """
-        cdef Py_ssize_t chunk = 1, taken, known = 0
         cdef int found = ROW_TAKEN
         cdef RowColumns *rows = &self._rows
         self.size, self.in_order = 0, True
@@ -72,50 +74,49 @@ cdef class BookReader(StatementReader):
         reserve_rows(rows, most_rows)
         rows.count = rows.levels = 0
         with nogil:
-            while found == ROW_TAKEN and known < most_rows and self.size < most_bytes:
-                taken = 0
-                while taken < chunk:
-                    found = self._take_row()
-                    if found != ROW_TAKEN:
-                        break
-                    taken += 1
-                known += taken
-                chunk = min(2 * chunk, chunk_rows, most_rows - known)
+            while found == ROW_TAKEN and rows.count < most_rows and self.size < most_bytes:
+                found = self._take_row()
         if found == ROW_ODD:
             return None
         self.ended = found == NO_MORE_ROWS
+        self.keys_disordered = found == ROW_OUT_OF_ORDER
         return columns_of(rows, self._marked)
 
     cdef int _take_row(self) except -1 nogil:
         cdef void *statement = self._statement
-        cdef int stepped = self._step(statement)
+        cdef int stepped = self._step(statement), found
         if stepped == SQLITE_DONE:
             return NO_MORE_ROWS
-        if stepped != SQLITE_ROW or not self._take_position():
+        if stepped != SQLITE_ROW:
             return ROW_ODD
+        found = self._take_position()
+        if found != ROW_TAKEN:
+            return found
         if self._marked and not self._take_marks():
             return ROW_ODD
         return self._take_levels()
 
-    cdef bint _take_position(self) noexcept nogil:
-        """Take the time and the key of a row; return False where they are odd or out of order."""
+    cdef int _take_position(self) noexcept nogil:
+        """Take the time and the key of a row, unless they are odd or out of order."""
         cdef void *statement = self._statement
         cdef Py_ssize_t place = self._rows.count
         cdef int64 ms, key
         if self._type(statement, 0) != INTEGER_TYPE or self._type(statement, 1) != INTEGER_TYPE:
-            return False
+            return ROW_ODD
         ms, key = self._integer(statement, 0), self._integer(statement, 1)
         if not FIRST_ROW_MS <= ms < LAST_ROW_MS:
-            return False
+            return ROW_ODD
         if ms < self._last_ms:
+            if self._by_time:
+                return ROW_OUT_OF_ORDER
             self.in_order = False
-        if key <= self._last_key and not (self._by_time and ms > self._last_ms):
-            return False
-        if self._by_time and ms < self._last_ms:
-            return False
+        if self._last_ms != NO_ROW and key <= self._last_key and not (
+                self._by_time and ms > self._last_ms):
+            # An index may have an entry twice.
+            return ROW_ODD if self._by_time and key == self._last_key else ROW_OUT_OF_ORDER
         self._rows.times[place], self._rows.ids[place] = ms, key
         self._last_ms, self._last_key = ms, key
-        return True
+        return ROW_TAKEN
 
     cdef bint _take_marks(self) noexcept nogil:
         cdef void *statement = self._statement
@@ -125,7 +126,8 @@ cdef class BookReader(StatementReader):
         kind = self._type(statement, 4)
         rows.actions[place] = 0
         if kind == TEXT_TYPE:
-            rows.actions[place] = action_of(self._text(statement, 4))
+            rows.actions[place] = action_of(
+                self._text(statement, 4), self._bytes(statement, 4))
             if not rows.actions[place]:
                 return False
         elif kind != NULL_TYPE:
@@ -188,9 +190,10 @@ cdef class BookReader(StatementReader):
             return read_odd_side(<object>text[:length], side, row)
 
 
-cdef unsigned char action_of(const char *text) noexcept nogil:
+cdef unsigned char action_of(const char *text, int length) noexcept nogil:
     """Return what an action says as `orderflow.parsed_rows` numbers it; 0 for an unknown one."""
-    if text == NULL:
+    # Text may go on after a NUL, and then says something else.
+    if text == NULL or strlen(text) != <size_t>length:
         return 0
     if strcmp(text, b"update") == 0:
         return 1

@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdlib cimport qsort, realloc
-from libc.string cimport strcmp
+from libc.string cimport strcmp, strlen
 
 cdef extern from * nogil:
     ctypedef long long int64 "long long"
