@@ -234,6 +234,22 @@ def test_rows_of_which_few_fill_a_list_are_read_as_text(
     assert (len(found["positions"]), kinds) == (200, {list})
 
 
+@pytest.mark.parametrize(("levels", "kinds"), [(100_000, {ParsedRows}), (105_000, {list})])
+def test_a_side_of_more_than_a_megabyte_is_read_as_text(
+    tmp_path: Path, levels: int, kinds: set[type]
+) -> None:
+    path = tmp_path / "a.db"
+    plain_recording(path, rows=20)
+    side = f"[{','.join(['[1.25,50]'] * levels)}]"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE book SET bids = ? WHERE id = 15", (side,))
+        connection.commit()
+    os.utime(path, (0, 0))
+    spec = replace(SMALL, max_value=4_000_000)
+    found, read_as = everything_of(RecordedTable(path, spec), parsed=True)
+    assert (len(found["positions"]), read_as) == (20, kinds)
+
+
 def test_a_list_ends_with_the_row_that_fills_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ cdef enum:
     ROW_OUT_OF_ORDER = 3
 
 cdef int64 FIRST_ROW_MS = 10 ** 11, LAST_ROW_MS = 10 ** 14
+# Of a longer one what is kept while it is parsed would take many times the text.
+cdef int LONGEST_SIDE = 1 << 20
 cdef int64 NO_ROW = -(2 ** 63)
 
 cdef struct RowColumns:
@@ -180,7 +182,7 @@ cdef class BookReader(StatementReader):
         """Read a side as `read_side` does; FAILED, without an exception, where there is none."""
         cdef const char *text = self._text(self._statement, column)
         cdef int length = self._bytes(self._statement, column)
-        if text == NULL:
+        if text == NULL or length > LONGEST_SIDE:
             return FAILED
         self.size += length
         none[0] = length == 0 or (length == 2 and text[0] == b"[" and text[1] == b"]")
