@@ -144,11 +144,11 @@ class ParquetResults:
 
         rows: list[tuple[Any, ...]] = []
         try:
-            # Read as a whole: a file may be replaced meanwhile.
-            file = parquet.ParquetFile(io.BytesIO(path.read_bytes()))
+            # Read as a whole: a file may be replaced meanwhile. Threads gain nothing in a small one.
+            file = parquet.ParquetFile(io.BytesIO(path.read_bytes()), pre_buffer=False)
             missing = {*added} - {*file.schema_arrow.names}
             there = [name for name in names if name not in missing]
-            for read in file.iter_batches(_ROWS_AT_ONCE, columns=there):
+            for read in file.iter_batches(_ROWS_AT_ONCE, columns=there, use_threads=False):
                 columns = [
                     [None] * len(read) if name in missing else _values_of(read[name])
                     for name in names

@@ -235,7 +235,7 @@ def test_too_little_memory_is_no_fault_of_a_file(
     made = ParquetResults(tmp_path)
     made.write(part(0, 10), ohlc(1))
 
-    def too_little(_: object) -> None:
+    def too_little(*_: object, **__: object) -> None:
         raise pyarrow.lib.ArrowMemoryError("malloc of size 64 failed")
 
     monkeypatch.setattr("pyarrow.parquet.ParquetFile", too_little)

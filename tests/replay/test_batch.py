@@ -28,7 +28,7 @@ from replay import batch
 from replay.batch import BatchOptions, Report, Storage
 from replay.child import run_child
 from replay.job import run_job
-from replay.schedulers import LOST, open_scheduler
+from replay.schedulers import COMMAND, LOST, open_scheduler
 
 pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
 
@@ -383,7 +383,7 @@ def test_days_of_which_there_is_nothing_at_all_are_an_error(data: Path, tmp_path
 
 
 def test_a_job_that_is_none_fails() -> None:
-    said = run_child([sys.executable, "-m", "replay", "job"], str(PROJECT), "no job", 60)
+    said = run_child(COMMAND, str(PROJECT), "no job", 60)
     assert said["state"] == "failed"
     assert "a bug in the program" in said["error"]
 
