@@ -151,6 +151,16 @@ def test_a_day_that_another_batch_has_begun_to_replace_is_done_again(
     assert files_of(results) == before
 
 
+def test_a_day_whose_files_are_of_two_runs_is_done_again(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "results")
+    run(data, tmp_path / "shallow", options=replace(OPTIONS, depth_levels=1))
+    before = files_of(tmp_path / "results")
+    of_day = part_of(METRICS, "BTC-USDT", 0)  # has as many rows in both
+    (tmp_path / "results" / of_day).write_bytes((tmp_path / "shallow" / of_day).read_bytes())
+    assert counts(run(data, tmp_path / "results")) == (1, 1, 0, 0)
+    assert files_of(tmp_path / "results") == before
+
+
 def test_a_torn_file_of_results_is_said_and_never_taken_for_whole(
     data: Path, tmp_path: Path
 ) -> None:
