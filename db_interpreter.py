@@ -116,11 +116,15 @@ class DBInterpreter:
         book_mode: str = "auto",
         *,
         parsed: bool = False,
+        threaded: bool = True,
     ) -> "DBInterpreter":
         """Return an interpreter of tables that are already open; the rest as in the constructor.
 
         With `parsed`, the levels of rows may come as numbers, in `ParsedRows`: for `batches`.
+        Unless `threaded`, all is read and checked in the thread of the caller.
         """
+        for table in (*books, *trades):
+            table.threaded = threaded
         for group in standing_apart(books):
             for table in group:
                 # Where files overlap, what one repeats of another is told by its text.

@@ -112,10 +112,16 @@ class Stretch:
 class Repository(Protocol):
     """Where results are kept, by instrument, length of the bars and time."""
 
-    def write(self, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]) -> None:
+    def write(
+        self,
+        stretch: Stretch,
+        rows: Mapping[ResultTable, Sequence[Row]],
+        among: Collection[str] | None = None,
+    ) -> None:
         """Replace what is kept of a stretch, in the tables given, by rows in time order.
 
-        All rows lie in the stretch. Raise `ResultsError` where that fails.
+        All rows lie in the stretch. With `among` rows of tables with keys stay unless their first
+        key is one of these. Raise `ResultsError` where that fails.
         """
 
     def read(

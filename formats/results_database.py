@@ -55,21 +55,25 @@ class DatabaseResults:
             msg = f"{self._path}: cannot be used ({error}); make room, or name another DIR"
             raise ResultsError(msg, self._path) from error
 
-    def write(self, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]) -> None:
+    def write(
+        self,
+        stretch: Stretch,
+        rows: Mapping[ResultTable, Sequence[Row]],
+        among: Collection[str] | None = None,
+    ) -> None:
         """Replace what is kept of a stretch: see `Repository`. Jobs of its days are `replaced`."""
         with self.transaction() as connection:
-            write_rows(connection, stretch, rows)
+            write_rows(connection, stretch, rows, among)
 
     def read(
         self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
     ) -> list[Row]:
         """Return the rows kept of a stretch: see `Repository`."""
-        marks = ", ".join("?" * len(among or ()))
-        only = "" if among is None else f"AND {table.keys[0]} IN ({marks}) "
+        only = _only(table, among)
         with self.transaction() as connection:
             found = connection.execute(
                 f"SELECT timestamp, {', '.join(table.fields)} FROM {table.name} {_OF_STRETCH} "  # noqa: S608 (our own names)
-                f"{only}ORDER BY {', '.join(('timestamp', *table.keys))}",
+                f"{only} ORDER BY {', '.join(('timestamp', *table.keys))}",
                 (*_bounds(stretch), *(among or ())),
             )
             return found.fetchall()
@@ -87,12 +91,23 @@ class DatabaseResults:
 _OF_STRETCH = "WHERE instrument = ? AND window_seconds = ? AND timestamp >= ? AND timestamp < ?"
 
 
+def _only(table: ResultTable, among: Collection[str] | None) -> str:
+    return "" if among is None else f" AND {table.keys[0]} IN ({', '.join('?' * len(among))})"
+
+
 def write_rows(
-    connection: sqlite3.Connection, stretch: Stretch, rows: Mapping[ResultTable, Sequence[Row]]
+    connection: sqlite3.Connection,
+    stretch: Stretch,
+    rows: Mapping[ResultTable, Sequence[Row]],
+    among: Collection[str] | None = None,
 ) -> None:
     """Write what `DatabaseResults.write` does, in a transaction that somebody else ends."""
     for table, given in rows.items():
-        connection.execute(f"DELETE FROM {table.name} {_OF_STRETCH}", _bounds(stretch))  # noqa: S608
+        chosen = among if table.keys else None
+        connection.execute(
+            f"DELETE FROM {table.name} {_OF_STRETCH}{_only(table, chosen)}",  # noqa: S608
+            (*_bounds(stretch), *(chosen or ())),
+        )
         marks = ", ".join("?" * (3 + len(table.fields)))
         connection.executemany(
             f"INSERT OR REPLACE INTO {table.name} VALUES ({marks})",  # noqa: S608

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.(?:json|bin|parquet)\.(\d+)\.[0-9a-f]+\.tmp")
@@ -21,8 +22,39 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
         os.close(directory)
 
 
+def replace_files(contents: Mapping[Path, bytes]) -> None:
+    """Replace several files durably: none before all are written beside, so that there is room.
+
+    Raise `OSError` when that fails; then all old files are still there and no temporary is left.
+    """
+    with contextlib.ExitStack() as stack:
+        written: list[tuple[int, str, str]] = []
+        for path, data in contents.items():
+            directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, directory)
+            temporary = _write_beside(directory, path.name, data, durable=True)
+            stack.callback(_unlink_if_there, directory, temporary)
+            written.append((directory, temporary, path.name))
+        for directory, temporary, name in written:
+            os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        for directory, *_ in written:
+            os.fsync(directory)
+
+
 def replace_file_in(directory: int, name: str, data: bytes, *, durable: bool = False) -> None:
     """Replace the file `name` in an open directory by `data`, like `replace_file`."""
+    temporary = _write_beside(directory, name, data, durable=durable)
+    try:
+        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        _unlink_if_there(directory, temporary)
+        raise
+    if durable:
+        os.fsync(directory)
+
+
+def _write_beside(directory: int, name: str, data: bytes, *, durable: bool) -> str:
+    """Write what is to become the file `name`; return the name of the temporary file."""
     temporary = f".{name}.{os.getpid()}.{os.urandom(6).hex()}.tmp"
     # O_EXCL and O_NOFOLLOW: never through a file or link that someone else has put there. 0o666,
     # less the umask, is what a plain open would make, so that other users can read.
@@ -34,13 +66,15 @@ def replace_file_in(directory: int, name: str, data: bytes, *, durable: bool = F
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=directory)
+        _unlink_if_there(directory, temporary)
         raise
-    if durable:
-        os.fsync(directory)
+    return temporary
+
+
+def _unlink_if_there(directory: int, name: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=directory)
 
 
 def append_in(directory: int, name: str, data: bytes, size: int) -> None:

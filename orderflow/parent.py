@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 import orjson
 
-from orderflow.command import print_result
-
 GRACE_SECONDS = 1.0
 FINISH = b"finish\n"
 GONE = "the process that had started it has ended"
@@ -45,4 +43,6 @@ def end_with_parent(
 
 def report(**facts: object) -> None:
     """Tell the parent how things stand, the port it can be reached at, say, as a line of JSON."""
+    from orderflow.command import print_result  # noqa: PLC0415 (with Typer, which a job goes without)
+
     print_result(orjson.dumps(facts).decode())

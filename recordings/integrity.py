@@ -38,13 +38,15 @@ class IntegrityCheck:
     """Check a file while its tables are read; what is wrong is known when `verdict` is asked.
 
     A settled file is checked in a thread of its own, which takes what the processors have to
-    spare. One that may be live is checked when it was read, if it has not changed until then and is
-    small, so that its recorder is not held up. It is checked once, however often it is begun.
+    spare, or when it was read, for who begins it with `threaded` False. One that may be live is
+    checked when it was read, if it has not changed until then and is small, so that its recorder is
+    not held up. It is checked once, however often it is begun.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._begun_as: tuple[int, int, int] | None = None
+        self._was_settled = False
         self._thread: Thread | None = None
         self._is_done = False
         self._fault: str | None = None
@@ -58,20 +60,21 @@ class IntegrityCheck:
         """Leave out what belongs to this process: a copy elsewhere checks for itself."""
         return vars(IntegrityCheck(self._path))
 
-    def begin(self) -> None:
+    def begin(self, *, threaded: bool = True) -> None:
         """Begin to check, unless it has begun."""
         if self._begun_as is not None:
             return
         self._begun_as = identity(self._path)
-        if self._begun_as is not None and is_settled(self._path):
+        self._was_settled = self._begun_as is not None and is_settled(self._path)
+        if self._was_settled and threaded:
             self._thread = Thread(target=self._run_beside, daemon=True, name="integrity check")
             self._thread.start()
 
     def verdict(self) -> RecordingError | None:
-        """Wait for the check that was begun; return the error for a file with a fault."""
+        """Wait for the check that was begun, or make it; return the error for a faulty file."""
         if self._thread:
             self._thread.join()
-        elif self._may_be_locked():
+        elif not self._is_done and (self._was_settled or self._may_be_locked()):
             self._run()
         if self._fault is None or self._has_changed():
             return None
@@ -80,7 +83,7 @@ class IntegrityCheck:
 
     def _may_be_locked(self) -> bool:
         size = self._begun_as[1] if self._begun_as else None
-        if self._is_done or size is None or size > MOST_LIVE_BYTES:
+        if size is None or size > MOST_LIVE_BYTES:
             return False
         return not self._has_changed()
 

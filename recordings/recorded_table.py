@@ -59,7 +59,8 @@ class RecordedTable:
     The whole file is checked while the `source` is read, once for all tables given one `check`.
     Rows that were `prepared` are read instead of the file's, which was checked when they were.
     `cut` says that what the file was made of has no end, where that is so: reading fails there.
-    With `parses`, the source's rows come with their levels parsed where that is quicker.
+    With `parses`, the source's rows come with their levels parsed where that is quicker. Unless it
+    is `threaded`, the file is checked after the rows were read and not in a thread beside.
 
     Raise `RecordingError` for a view, or when a required column is missing.
     """
@@ -87,6 +88,7 @@ class RecordedTable:
         self.prepared: PreparedRows | None = None
         self.cut: str | None = None
         self.parses = False
+        self.threaded = True
 
     @property
     def name(self) -> str:
@@ -150,7 +152,7 @@ class RecordedTable:
         return source
 
     def _read_whole(self) -> Iterator[Rows]:
-        self._check.begin()
+        self._check.begin(threaded=self.threaded)
         is_book = self._spec.name == BOOK.name
         return self.parsed_batches() if self.parses and is_book else self.batches()
 

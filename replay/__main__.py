@@ -8,7 +8,6 @@ from orderflow import startup
 if __name__ == "__main__":
     startup.begin()
 
-import gc
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ import typer
 from formats.parquet_results import ParquetResults
 from formats.results import DAY_MS, Stretch, check_window, describe_days
 from metrics.registry import parse_metrics
-from orderflow import command, parent
+from orderflow import command
 from orderflow import options as shared
 from orderflow.command import EXIT_DONE, EXIT_FAILED, Quiet, Verbose, in_range, say, say_error
 from orderflow.errors import NothingToReplayError, UsageError
@@ -27,9 +26,7 @@ from orderflow.instruments import check_instrument
 from orderflow.times import format_duration, parse_moment, parse_range
 from recordings.discovery import DEFAULT_DATA_DIR, BookMode
 from replay.batch import BatchOptions, Report, Storage
-from replay.job import Job, limit_memory, read_line, run_job
 from replay.page_process import PageProcess, check_port
-from replay.run import OBJECTS_PER_COLLECTION
 from replay.run_files import RunFiles
 from replay.schedulers import MOST_WORKERS, check_scheduler, open_scheduler
 from replay.stored_run import StoredRun, has_anything
@@ -149,16 +146,6 @@ def batch(
         msg = "no recording has a row of any of the days; check START and END, they are in UTC"
         raise NothingToReplayError(msg)
     raise typer.Exit(EXIT_FAILED if report.failed else EXIT_DONE)
-
-
-@app.command(hidden=True)
-def job() -> None:
-    """Do the job of the line on stdin, and print what became of it."""
-    gc.set_threshold(OBJECTS_PER_COLLECTION)
-    given = Job.of_line(read_line())
-    limit_memory(given.memory_mb)
-    parent.end_with_parent(grace_seconds=0)
-    command.print_result(orjson.dumps(run_job(given)).decode())
 
 
 @app.command()

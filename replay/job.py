@@ -1,10 +1,9 @@
 """One job of a batch: a day of an instrument replayed, and its results written as Parquet.
 
-It runs in a process of its own, which `replay.child` starts and looks after.
+It runs in a process of its own (`replay.job_process`), which `replay.child` starts and looks after,
+and in one thread: a batch has as many at once as there are cores for it.
 """
 
-import os
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -75,15 +74,6 @@ class Job:
         return cls(**{**given, **lists})
 
 
-def limit_memory(megabytes: int) -> None:
-    """Let this process fail to take more memory than that; macOS does not hold to it."""
-    limit = megabytes * 1024 * 1024
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    if most != resource.RLIM_INFINITY:
-        limit = min(limit, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
-
-
 def run_job(job: Job) -> dict[str, Any]:
     """Replay the day and write its results; return what the table of jobs has of it.
 
@@ -149,6 +139,7 @@ def _run(job: Job, recording: Recording) -> tuple[Replay, KeptResults]:
         job.depth_levels,
         job.uncross,
         flow=False,
+        threaded=False,
         metrics=tuple(parse_metrics(list(job.metrics), partial(parse_moment, "anchor"))),
     )
     into = [ParquetResults(Path(job.results))]
@@ -242,11 +233,3 @@ class NoFiles(RunFiles):
 class _NoOrders(ControlFile):
     def take(self) -> list[Order]:
         return []
-
-
-def read_line() -> bytes:
-    """Read a line from stdin and no more, so that who waits for its end is told."""
-    line = b""
-    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
-        line += byte
-    return line

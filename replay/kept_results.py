@@ -132,6 +132,7 @@ class KeptResults:
         until -= until % (window * 1000)  # of a run that has ended in the middle of one
         begin = self._reached - self._reached % (window * 1000)
         bars = measured.take_kept(until)
+        waiting = dict(self._waiting)
         for part in Stretch(self._whole.instrument, window, begin, until).days():
             rows = [
                 (start, spec.text, name, value if isfinite(value) else None)
@@ -140,29 +141,23 @@ class KeptResults:
                 for spec, metric, found in zip(self._asked, measured.metrics, values, strict=True)
                 for name, value in zip(metric.fields, found, strict=True)
             ]
-            self._waiting.append((part, {METRIC_VALUES: rows}))
+            if part in waiting:  # written in one with its bars, so that a day is of one run
+                waiting[part][METRIC_VALUES] = rows
+            else:
+                self._waiting.append((part, {METRIC_VALUES: rows}))
 
     def _write(self) -> None:
         self.failure = None
+        names = {spec.text for spec in self._asked}  # those of other runs stay
         while self._waiting and not self.failure:
             try:
                 stretch, rows = self._waiting[0]
                 for repository in self._into:
-                    repository.write(stretch, self._with_others(repository, stretch, rows))
+                    repository.write(stretch, rows, names)
             except ResultsError as error:
                 self.failure = error
             else:
                 del self._waiting[0]
-
-    def _with_others(
-        self, repository: Repository, stretch: Stretch, rows: dict[ResultTable, list[Row]]
-    ) -> dict[ResultTable, list[Row]]:
-        """Return rows with those of other metrics that are kept of the stretch: they stay."""
-        if METRIC_VALUES not in rows:
-            return rows
-        names = {spec.text for spec in self._asked}
-        kept = [row for row in repository.read(METRIC_VALUES, stretch) if row[1] not in names]
-        return {METRIC_VALUES: sorted([*kept, *rows[METRIC_VALUES]], key=lambda row: row[:3])}
 
 
 def _reached_by(processor: OHLCProcessor, *, is_in_step: bool, of_rows: bool) -> int:

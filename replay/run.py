@@ -52,7 +52,8 @@ class ReplayOptions:
     `start_paused` waits before the first event. `data_dir` is where the recording was looked for,
     and `files` are all it consists of where not all of them lie there, empty else: the status says
     both. `bars` and `metrics` ask for the file of metrics, whose bars are those of time unless
-    `bars` says otherwise.
+    `bars` says otherwise. Unless `threaded`, all work is done in the thread of the caller, one
+    thing after another: the cheapest way where other runs have the other cores.
     """
 
     instrument: str
@@ -70,6 +71,7 @@ class ReplayOptions:
     bars: BarSpec | None = None
     metrics: tuple[MetricSpec, ...] = ()
     files: tuple[Path, ...] = ()
+    threaded: bool = True
 
     def measured(self) -> MetricBars | None:
         """Return what makes the bars with metrics, new; None where none were asked for."""
@@ -162,6 +164,7 @@ class Replay:
             self.options.end_ms,
             self.recording.book_mode,
             parsed=True,
+            threaded=self.options.threaded,
         )
 
     @property
@@ -243,7 +246,8 @@ class Replay:
                 return
 
     def _play(self) -> None:
-        with Worker(threaded=self.processor.book.engine == "compiled") as worker:
+        gains = self.processor.book.engine == "compiled"
+        with Worker(threaded=gains and self.options.threaded) as worker:
             for batch, trades in self._reader.batches():
                 if self.player.is_free(batch, trades):
                     worker.run(self._process, batch, trades)

@@ -24,7 +24,7 @@ from replay import child
 logger = logging.getLogger(__name__)
 
 PROJECT = str(Path(__file__).resolve().parents[1])
-COMMAND = [sys.executable, "-m", "replay", "job"]
+COMMAND = [sys.executable, "-m", "replay.job_process"]
 NONE, LOCAL = "none", "local"
 SECONDS_PER_LOOK = 0.2
 CONNECT_SECONDS = 15

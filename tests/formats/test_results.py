@@ -1,5 +1,7 @@
 """What is kept of runs: the same in Parquet files and in SQLite, or a clear refusal."""
 
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from places import PROJECT
@@ -32,6 +35,9 @@ from orderflow.errors import OrderflowError
 
 pyarrow = pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
 
+parquet = pytest.importorskip("pyarrow.parquet")
+
+Rows = dict[ResultTable, list[Row]]
 MINUTE = 60_000
 WHOLE = Stretch("BTC-USDT", 60, START, START + 2 * DAY)
 
@@ -139,6 +145,25 @@ class TestRepository:
         made.write(WHOLE, ohlc(2))
         assert len(made.read(METRICS, WHOLE)) == 1
 
+    def test_rows_with_other_first_keys_stay_though_they_are_written_at_once(
+        self, made: Repository
+    ) -> None:
+        made.write(WHOLE, {METRIC_VALUES: [(START, "m0", "old", 9.0), (START, "n", "value", 7.0)]})
+
+        def write(number: int) -> None:
+            name = f"m{number}"
+            values: list[Row] = [(START, name, "value", 1.0), (START + DAY, name, "value", 2.0)]
+            made.write(WHOLE, ohlc(1) | {METRIC_VALUES: values}, [name])
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(write, range(4))) == [None] * 4
+        assert made.read(METRIC_VALUES, WHOLE) == [
+            *((START, f"m{number}", "value", 1.0) for number in range(4)),
+            (START, "n", "value", 7.0),
+            *((START + DAY, f"m{number}", "value", 2.0) for number in range(4)),
+        ]
+        assert times(made) == [1]
+
     def test_a_directory_that_cannot_be_written_is_said(
         self, made: Repository, tmp_path: Path
     ) -> None:
@@ -235,12 +260,87 @@ def test_too_little_memory_is_no_fault_of_a_file(
     made = ParquetResults(tmp_path)
     made.write(part(0, 10), ohlc(1))
 
-    def too_little(_: object) -> None:
+    def too_little(*_: object, **__: object) -> None:
         raise pyarrow.lib.ArrowMemoryError("malloc of size 64 failed")
 
     monkeypatch.setattr("pyarrow.parquet.ParquetFile", too_little)
     with pytest.raises(MemoryError, match="malloc"):
         made.read(OHLC, part(0, 10))
+
+
+class Cut(Exception):  # noqa: N818 (what becomes of a process)
+    """The process is killed."""
+
+
+def cut_short(monkeypatch: pytest.MonkeyPatch, results: ParquetResults, rows: Rows) -> None:
+    """Write a day up to the first rename."""
+    rename = os.replace
+    renamed: list[Any] = []
+
+    def once(*given: Any, **more: Any) -> None:
+        if renamed:
+            raise Cut
+        renamed.append(given)
+        rename(*given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", once)
+        with pytest.raises(Cut):
+            results.write(part(0, 1440), rows)
+
+
+def test_on_a_disk_that_fills_up_a_day_stays_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = ParquetResults(tmp_path)
+    results.write(part(0, 1440), ohlc(1) | metrics(1))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    written = []
+
+    def flush(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", flush)
+        with pytest.raises(ResultsError, match=r"No space left on device.*make room"):
+            results.write(part(0, 1440), ohlc(2) | metrics(2))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert (len(before), results.read(OHLC, WHOLE)) == (2, ohlc(1)[OHLC])
+
+
+@pytest.mark.parametrize("first", [ohlc(1) | metrics(1), ohlc(1), metrics(1), {}])
+def test_a_day_whose_write_was_cut_short_is_taken_for_none_until_it_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Rows
+) -> None:
+    results = ParquetResults(tmp_path)
+    results.write(part(0, 1440), first)
+    results.write(part(1440, 2880), ohlc(1500))
+    results.write(part(0, 1440, window=30), first)
+    cut_short(monkeypatch, results, ohlc(2) | metrics(2))
+    for table in (OHLC, METRICS):
+        for read in (results.read, results.row_count):
+            with pytest.raises(ResultsError, match=r"2025-06-09 are not of one write.*again"):
+                read(table, part(0, 1440))
+    assert results.read(OHLC, part(1440, 2880)) == ohlc(1500)[OHLC]
+    results.write(part(0, 1440), ohlc(2) | metrics(2))
+    assert times(results) == [2, 1500]
+    assert times(results, part(0, 1440, window=30)) == []
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".parquet"] * 3
+
+
+def test_files_without_a_stamp_are_of_an_older_version_and_are_read(tmp_path: Path) -> None:
+    results = ParquetResults(tmp_path)
+    results.write(WHOLE, ohlc(1) | metrics(1))
+    for table in (OHLC, METRICS):
+        path = results.path_of(table, "BTC-USDT", START)
+        table_of = parquet.read_table(path, partitioning=None)
+        parquet.write_table(table_of.replace_schema_metadata(), path)
+    assert times(results) == [1]
+    results.write(part(2, 3), ohlc(2))
+    assert times(results) == [1, 2]
+    assert len(results.read(METRICS, WHOLE)) == 1
 
 
 def test_a_day_without_rows_has_no_file(tmp_path: Path) -> None:

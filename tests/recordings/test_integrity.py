@@ -71,6 +71,22 @@ def test_a_part_of_a_table_that_nothing_leads_to_any_more_fails(tmp_path: Path, 
     assert "what could be read is used, copy the file again or recover it" in str(error)
 
 
+def test_without_a_thread_a_file_is_checked_alike_when_it_was_read(
+    tmp_path: Path, looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = with_root_replaced(recording(tmp_path))
+    monkeypatch.setattr(integrity, "Thread", pytest.fail)
+    monkeypatch.setattr(integrity, "MOST_LIVE_BYTES", 0)
+    book, trades = open_tables(path, None)
+    reader = DBInterpreter.of_tables([book], [trades], threaded=False)
+    assert next(reader.batches())[0]
+    assert looks == []
+    for _ in range(2):
+        with pytest.raises(RecordingError, match="rows may be missing"):
+            list(reader.batches())
+        assert looks == [1]
+
+
 def test_the_verdict_comes_though_the_range_ends_before_the_file(tmp_path: Path) -> None:
     path = with_root_replaced(recording(tmp_path))
     with pytest.raises(RecordingError, match="rows may be missing"):

@@ -28,7 +28,7 @@ from replay import batch
 from replay.batch import BatchOptions, Report, Storage
 from replay.child import run_child
 from replay.job import run_job
-from replay.schedulers import LOST, open_scheduler
+from replay.schedulers import COMMAND, LOST, open_scheduler
 
 pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --group data")
 
@@ -149,6 +149,16 @@ def test_a_day_that_another_batch_has_begun_to_replace_is_done_again(
     assert files_of(results) != before
     assert counts(run(data, results)) == (1, 1, 0, 0)
     assert files_of(results) == before
+
+
+def test_a_day_whose_files_are_of_two_runs_is_done_again(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "results")
+    run(data, tmp_path / "shallow", options=replace(OPTIONS, depth_levels=1))
+    before = files_of(tmp_path / "results")
+    of_day = part_of(METRICS, "BTC-USDT", 0)  # has as many rows in both
+    (tmp_path / "results" / of_day).write_bytes((tmp_path / "shallow" / of_day).read_bytes())
+    assert counts(run(data, tmp_path / "results")) == (1, 1, 0, 0)
+    assert files_of(tmp_path / "results") == before
 
 
 def test_a_torn_file_of_results_is_said_and_never_taken_for_whole(
@@ -383,7 +393,7 @@ def test_days_of_which_there_is_nothing_at_all_are_an_error(data: Path, tmp_path
 
 
 def test_a_job_that_is_none_fails() -> None:
-    said = run_child([sys.executable, "-m", "replay", "job"], str(PROJECT), "no job", 60)
+    said = run_child(COMMAND, str(PROJECT), "no job", 60)
     assert said["state"] == "failed"
     assert "a bug in the program" in said["error"]
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from places import PROJECT
 
+from replay import child
 from replay.child import run_child
 
 
@@ -36,6 +37,15 @@ def test_one_that_dies_has_failed_with_a_reason(code: str, why: str) -> None:
     assert why in said["error"]
 
 
+def test_its_end_is_not_noticed_by_looking_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "SECONDS_PER_LOOK", 250)
+    assert outcome("import time; time.sleep(0.2); print('{}')") == {}
+
+
+def test_one_that_reads_no_more_is_waited_for() -> None:
+    assert outcome("import os, time; os.close(0); time.sleep(0.2); print('{}')") == {}
+
+
 def test_one_that_takes_too_long_is_killed() -> None:
     said = outcome("import sys; sys.stdin.read()", seconds=0.3)
     assert said == {"state": "failed", "error": "took longer than 0.3 s"}
@@ -54,7 +64,7 @@ def test_a_program_that_is_not_there_is_said() -> None:
 
 
 def test_a_job_may_take_no_more_memory_than_its_limit() -> None:
-    code = "from replay.job import limit_memory; limit_memory(600); bytearray(700 * 1024 * 1024)"
+    code = "from replay.job_process import limit_memory as limit; limit(600); bytearray(700 << 20)"
     said = run_child([sys.executable, "-c", code], str(PROJECT), "{}", 60)
     assert said["error"] == "MemoryError"
     more = code.replace("700", "100") + "; print('{}')"

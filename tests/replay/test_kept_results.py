@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pytest
 from metric_runs import columns
@@ -28,6 +29,7 @@ from formats.results import (
     Stretch,
 )
 from formats.results_database import DatabaseResults
+from metrics.registry import parse_metrics
 from orderflow.errors import UsageError
 from recordings.discovery import find_recording
 from replay.follow import FollowReplay
@@ -223,11 +225,16 @@ class Failing:
     def __init__(self, times: int, into: Repository) -> None:
         self.left, self.into = times, into
 
-    def write(self, stretch: Stretch, rows: dict[ResultTable, list[Row]]) -> None:
+    def write(
+        self,
+        stretch: Stretch,
+        rows: dict[ResultTable, list[Row]],
+        among: Collection[str] | None = None,
+    ) -> None:
         self.left -= 1
         if self.left >= 0:
             raise ResultsError("full", Path("x"))
-        self.into.write(stretch, rows)
+        self.into.write(stretch, rows, among)
 
     def read(
         self, table: ResultTable, stretch: Stretch, among: Collection[str] | None = None
@@ -246,6 +253,30 @@ def test_what_could_not_be_written_is_tried_again(recording: Path, tmp_path: Pat
     assert replay.state == "finished"
     assert replay.results is not None
     assert str(replay.results.failure) == "full"
+
+
+class Crossed(DatabaseResults):
+    """Results into which another run writes a metric just before each write."""
+
+    def write(self, stretch: Stretch, rows: Any, among: Any = None) -> None:
+        if METRIC_VALUES in rows:
+            other = [(stretch.start_ms, "other", "value", 1.0)]
+            super().write(stretch, {METRIC_VALUES: other}, ["other"])
+        super().write(stretch, rows, among)
+
+
+def test_what_another_run_keeps_meanwhile_of_other_metrics_stays(
+    recording: Path, tmp_path: Path
+) -> None:
+    asked = parse_metrics(["spread"], lambda _: 0)
+    options = ReplayOptions("BTC-USDT", START, START + DAY, metrics=tuple(asked), flow=False)
+    whole, into = Stretch("BTC-USDT", 60, START, START + DAY), Crossed(tmp_path / "results.sqlite")
+    files = RunFiles(tmp_path / "out")
+    found = find_recording("BTC-USDT", recording, START, START + DAY)
+    keeping = KeptResults(whole, 50, [into], None, asked)
+    assert Replay(options, found, files, results=keeping).run() == "finished"
+    files.close()
+    assert {row[1] for row in into.read(METRIC_VALUES, whole)} == {"other", "spread"}
 
 
 def with_metrics(recording: Path, into: Path, *words: str) -> dict[tuple[str, str], list[float]]:

@@ -186,7 +186,7 @@ def test_alerts_are_shown_by_strategy_and_settings(
 def test_a_class_of_ones_own_is_shown_without_being_imported(results: Path, tmp_path: Path) -> None:
     repository = ParquetResults(results)
     day = Stretch(INSTRUMENT, 60, START + 2 * DAY, START + 3 * DAY)
-    own: list[Row] = [(START + 2 * DAY, f"antigravity:M{n}", "x", 0.5) for n in range(40)]
+    own: list[Row] = [(START + 2 * DAY, f"antigravity:M{n:02}", "x", 0.5) for n in range(40)]
     before = repository.read(METRIC_VALUES, day)
     repository.write(day, {METRIC_VALUES: own})
     done = show(results, tmp_path, day_text(2), day_text(3))
