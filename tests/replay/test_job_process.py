@@ -18,6 +18,8 @@ pytest.importorskip("pyarrow", reason="results are Parquet files: uv sync --grou
 BEGIN = """
 import json, os, sys, threading
 from pathlib import Path
+from orderflow import startup
+startup.begin()
 from replay import job_process
 """
 SAY_THREADS = """
