@@ -11,6 +11,7 @@ cdef int64 FIRST_ROW_MS = 10 ** 11, LAST_ROW_MS = 10 ** 14
 # Of a longer one what is kept while it is parsed would take many times the text.
 cdef int LONGEST_SIDE = 1 << 20
 cdef int64 NO_ROW = -(2 ** 63)
+cdef Py_ssize_t MUCH = 1 << 17  # bytes; to copy them takes longer than to hand over the GIL
 
 cdef struct RowColumns:
     int64 *times
@@ -287,8 +288,12 @@ cdef dict columns_of(const RowColumns *rows, bint marked):
 
 cdef object view_of(str form, const void *data, Py_ssize_t count, size_t size):
     cdef c_array.array made = numbers_of(form, count)
-    if count:
-        memcpy(made.data.as_chars, data, count * size)
+    cdef char *into = made.data.as_chars
+    if count * size < MUCH:
+        memcpy(into, data, count * size)
+    else:
+        with nogil:  # another thread has bars to make
+            memcpy(into, data, count * size)
     return memoryview(made)
 
 
