@@ -579,6 +579,7 @@ def test_a_speed_beyond_the_limits_is_refused_and_they_are_told(text: str) -> No
         parse_speed(text)
 
 
+@pytest.mark.thorough
 @needs_recordings
 def test_a_real_recording_of_many_instruments(replayed: Replayed) -> None:
     files = replayed(DATA, day=("BTC-USDT", "2022-05-13", "2022-05-14"))

@@ -92,6 +92,7 @@ def test_a_range_begins_with_the_book_that_the_rows_before_it_made(tmp_path: Pat
     assert rest == after
 
 
+@pytest.mark.thorough
 def test_an_export_imported_again_gives_the_same_books_and_trades(tmp_path: Path) -> None:
     folder = recording_of(tmp_path / "in", rows=120)
     exported("hftbacktest", folder, tmp_path / "BTC-USDT_20250609.npz")

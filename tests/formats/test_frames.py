@@ -37,6 +37,7 @@ def test_frames_are_the_tables_of_an_export(folder: Path, frames: Frames) -> Non
         assert len(found) > 0
 
 
+@pytest.mark.thorough
 def test_levels_make_the_book_at_every_row(folder: Path, frames: Frames) -> None:
     sides: dict[str, dict[float, float]] = {"bid": {}, "ask": {}}
     wanted = {ms: books for ms, *books in replayed_books(folder / "BTC-USDT.db", "BTC-USDT")}

@@ -163,6 +163,7 @@ class TestEqual:
             span = {"start_ms": 0, "end_ms": EVER}
             assert_equal(data, tmp_path / "copies", tmp_path, instrument, **span, metrics=METRICS)
 
+    @pytest.mark.thorough
     def test_without_the_compiled_book_it_is_equal_too(self, tmp_path: Path) -> None:
         data = odd_recording(tmp_path / "BTC-USDT.db")
         code = (

@@ -349,7 +349,8 @@ def recorded_instruments() -> list[tuple[str, str]]:
     return found or [("", "")]
 
 
-@pytest.mark.parametrize("uncross", [False, pytest.param(True, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("uncross", [False, True])
 @pytest.mark.parametrize(("file", "instrument"), recorded_instruments())
 def test_real_recordings_give_the_same_figures(file: str, instrument: str, uncross: bool) -> None:
     if not file:

@@ -196,6 +196,7 @@ while True:
 """
 
 
+@pytest.mark.thorough
 def test_after_a_kill_the_file_is_whole_or_not_there(tmp_path: Path) -> None:
     draw = Random(5)
     for _ in range(2):

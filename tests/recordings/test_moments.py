@@ -131,6 +131,7 @@ class TestWrittenByHand:
         recording = found_in(directory)
         assert_straight(recording, around(times_of(recording))[::5], START + day)
 
+    @pytest.mark.thorough
     def test_gaps_of_the_sequence_and_rows_that_cannot_be_read(self, tmp_path: Path) -> None:
         rows: list[Any] = [snapshot(0, "snapshot", 1, -1)]
         draw = Random(2)

@@ -140,6 +140,7 @@ def test_an_odd_recording_gives_the_same_as_read_as_text(
     assert everything_of(table, parsed=True)[0] == as_text
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real recordings are not here")
 @pytest.mark.parametrize("path", sorted(REAL_DATA.glob("*.db")), ids=lambda path: path.stem)
 def test_a_real_recording_is_parsed_to_its_end(path: Path) -> None:

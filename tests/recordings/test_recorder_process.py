@@ -320,6 +320,7 @@ def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path) -> None:
     assert "can't be written" in done.stderr
 
 
+@pytest.mark.thorough
 def test_another_programs_file_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / FILE
     with closing(sqlite3.connect(path)) as connection:

@@ -70,7 +70,8 @@ def check_beside_writer(follower: Follower, plan: list[Step]) -> None:
     assert follower.bars() == bars
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", [0, 1])
 def test_beside_a_writer_over_midnight_the_files_are_those_of_a_plain_replay(
     follow: Callable[..., Follower], seed: int
 ) -> None:

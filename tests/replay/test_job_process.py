@@ -49,6 +49,7 @@ def said_by(code: str, spec: str = "") -> Any:
         return [json.loads(line) for line in process.stdout]
 
 
+@pytest.mark.thorough
 def test_a_job_works_in_one_thread(tmp_path: Path) -> None:
     data = write_market(tmp_path / "data", 1, 5_000, ("BTC-USDT",))
     files = (str(path_of(data, "BTC-USDT", 0)),)

@@ -57,13 +57,24 @@ def make_ticks(run_id: str, count: int, per_ms: int = 3) -> Iterator[TickEvent]:
 class EveryNth:
     """Signal at every nth tick, but not all strategies at the same ones; one alert in a hundred."""
 
-    def __init__(self, name: str, nth: int, sleep: float = 0.0, fail_at: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        nth: int,
+        sleep: float = 0.0,
+        fail_at: int = 0,
+        begun: Path | None = None,
+    ) -> None:
         self._offset = sum(name.encode()) % nth
         self._nth = nth
         self._sleep = sleep
         self._fail_at = fail_at
+        self._begun = begun
 
     def on_tick(self, tick: TickEvent) -> Sequence[TradingSignal | Alert]:
+        if self._begun:
+            self._begun.touch()
+            self._begun = None
         if self._sleep:
             time.sleep(self._sleep)
         if tick.number == self._fail_at:
@@ -143,7 +154,8 @@ def work(role: str, given: dict[str, Any]) -> dict[str, Any]:
             report = executor.report() | {"lost": executor.lost, "alerts_seen": len(alerts)}
             return report | {"entries": journal.entries}
         answers: list[object] = []
-        strategy = EveryNth(role, given["nth"], given.get("sleep", 0.0), given.get("fail_at", 0))
+        more = given.get("sleep", 0.0), given.get("fail_at", 0), Path(given["begun"]) / role
+        strategy = EveryNth(role, given["nth"], *more)
         process = StrategyProcess(
             role, strategy, INSTRUMENT, endpoints, context,
             stopped=stopped, on_answer=answers.append,
@@ -215,6 +227,7 @@ class Bus:
         endpoints = Endpoints.in_directory(self.path / "s")
         self._given = {
             "endpoints": {n: getattr(endpoints, n) for n in Endpoints.__annotations__},
+            "begun": str(self.path),
             "strategies": list(strategies),
             "options": {},
             "ticks": 2_000,
@@ -235,6 +248,10 @@ class Bus:
             stdout = self.processes[name].stdout
             assert stdout is not None
             assert stdout.readline() == "up\n", self.processes[name].communicate()
+
+    def has_begun(self, name: str) -> bool:
+        """Return whether a strategy has had a tick."""
+        return (self.path / name).exists()
 
     def end(self, name: str, patience: float = PATIENCE) -> tuple[int, dict[str, Any], str]:
         """Wait for a process; return its exit code, its report and what it said to stderr."""

@@ -107,6 +107,7 @@ def real_run(window_ms: int = 10, bar_seconds: int = 5) -> Report:
     )  # fmt: skip
 
 
+@pytest.mark.thorough
 @needs_recordings
 def test_strategies_on_a_recording_give_a_report_that_adds_up() -> None:
     found = real_run()

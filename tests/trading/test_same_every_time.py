@@ -123,6 +123,7 @@ def with_bars(kind: str, count: int) -> tuple[dict[str, Any], dict[str, Strategy
     return options, dict(list(every.items())[:count])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "count"), [("time:1", 1), ("time:1", 3), ("volume:5", 3)])
 def test_bars_come_at_the_same_place_over_the_bus_whatever_the_windows(
     kind: str, count: int
