@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from browser import wait_for, wait_until
 from flow_browser import go, text, wait_for_text
 from page_fixtures import page
 from places import PROJECT
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver import ActionChains, Chrome
 
 from synthetic_market import NORMAL, write_recording
@@ -116,10 +118,18 @@ def test_a_poll_and_a_double_click(driver: Chrome, site: str, files: Path) -> No
     open_bars(driver, site)
     newest = shown(driver)
     # By hand: what a script sets Plotly takes back with the next data.
-    axis = driver.find_element("css selector", "#time .ewdrag")
-    hand = ActionChains(driver, duration=60).move_to_element(axis).click_and_hold()
-    hand.move_by_offset(axis.size["width"] // 4, 0).release().perform()
-    wait_until(driver, lambda _: shown(driver)[0][0] < newest[0][0], "older bars")
+
+    def has_older(_: Chrome) -> bool:
+        return bool(shown(driver)[0][0] < newest[0][0])
+
+    for _ in range(4):
+        axis = driver.find_element("css selector", "#time .ewdrag")
+        hand = ActionChains(driver, duration=60).move_to_element(axis).click_and_hold()
+        hand.move_by_offset(axis.size["width"] // 4, 0).release().perform()
+        with suppress(TimeoutException):  # a hand that holds while data comes has moved nothing
+            wait_until(driver, has_older, "older bars", seconds=10)
+            break
+    assert has_older(driver)
     older = shown(driver)
     status = json.loads((files / "status_data.json").read_bytes())
     ohlc = json.loads((files / "ohlc_data.json").read_bytes())
