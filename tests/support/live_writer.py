@@ -36,7 +36,17 @@ class Recorder:
 
     def open(self, name: str, *, journal: str = "wal") -> None:
         connection = sqlite3.connect(self._directory / name, isolation_level=None, timeout=0)
-        connection.execute(f"PRAGMA journal_mode = {journal}")
+        # Until it is in WAL mode, who looks at a file locks it, if only for a moment.
+        connection.execute("PRAGMA busy_timeout = 5000")
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                connection.execute(f"PRAGMA journal_mode = {journal}")
+                break
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+        connection.execute("PRAGMA busy_timeout = 0")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
         for table, columns in (("book", BOOK), ("trades", TRADES)):
