@@ -25,7 +25,8 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
 def replace_files(contents: Mapping[Path, bytes]) -> None:
     """Replace several files durably: none before all are written beside, so that there is room.
 
-    Raise `OSError` when that fails; then all old files are still there and no temporary is left.
+    Raise `OSError` when that fails, without leaving a temporary file. Where writing fails, all old
+    files are still there; a kill between two renames leaves some old and some new.
     """
     with contextlib.ExitStack() as stack:
         written: list[tuple[int, str, str]] = []
